@@ -1,0 +1,1 @@
+"""Occupations: the work that is done when nobody waits."""

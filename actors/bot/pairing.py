@@ -1,0 +1,16 @@
+"""What a stranger gets: a code that only somebody on the server's console can use."""
+
+from __future__ import annotations
+
+from aiogram.types import User
+
+from limner.actors.bot import texts
+from limner.actors.bot.menus import Screen
+from limner.runtime.database import Db
+from limner.sql import telegram as books
+
+
+async def greet(db: Db, person: User) -> Screen:
+    """Write down that they want in, with a new code in place of the last one."""
+    name = f"{person.full_name} (@{person.username})" if person.username else person.full_name
+    return Screen(texts.pairing(await books.ask(db, person.id, name)))

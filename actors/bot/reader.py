@@ -1,0 +1,113 @@
+"""The reader works through the inbox: in order, each update with effect once, and none that holds up the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+from aiogram.methods import TelegramMethod
+from aiogram.types import Update
+
+from limner.actors.bot import conversation
+from limner.actors.bot.telegram import Telegram
+from limner.runtime.config import Config
+from limner.runtime.database import TROUBLE, Database, Transaction
+from limner.runtime.errors import Busy, Hopeless
+from limner.runtime.log import logger, redact
+from limner.runtime.mailbox import backoff
+from limner.runtime.supervisor import contained
+from limner.sql import telegram as books
+from limner.sql.telegram import Kept
+
+log = logger(__name__)
+
+TICK = 2.0
+"""Seconds between looks that nobody asked for: the other replica may have polled."""
+TRIES = 3
+
+
+class Reader:
+    """What an update causes is committed together with its mark as handled; the answer is sent after that."""
+
+    def __init__(self, db: Database, telegram: Telegram, config: Config) -> None:
+        self.db = db
+        self.telegram = telegram
+        self.config = config
+        self.draining = anyio.Event()
+        self._woken = anyio.Event()
+        self._crashes: Counter[int] = Counter()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def drain(self) -> None:
+        """Finish the update in hand and leave the others to the successor."""
+        self.draining.set()
+        self.wake()
+
+    async def run(self) -> None:
+        while not self.draining.is_set():
+            self._woken = anyio.Event()
+            await self.read_all()
+            with anyio.move_on_after(TICK):
+                await self._woken.wait()
+
+    async def read_all(self) -> None:
+        """Handle what waits. An update whose handling crashed is tried again at the next wake, twice."""
+        skip: list[int] = []
+        while not self.draining.is_set() and await self._read_one(skip):
+            pass
+        if skip:
+            self.wake()
+
+    async def _read_one(self, skip: list[int]) -> bool:
+        answers: list[TelegramMethod[Any]] = []
+        async with self.db.transaction() as tx:
+            kept = await books.next_update(tx, skip)
+            if kept is None:
+                return False
+            crash = await contained(lambda: self._handle(tx, kept, answers))
+            if crash is None or self._is_poison(kept, crash):
+                await books.handled(tx, kept.update_id)
+            else:
+                skip.append(kept.update_id)
+        if crash is None:
+            await self._say(answers)
+        return True
+
+    async def _handle(self, tx: Transaction, kept: Kept, answers: list[TelegramMethod[Any]]) -> None:
+        async with tx.transaction():  # a savepoint: a crash takes back its own half work and nothing else
+            update = Update.model_validate(kept.payload)
+            answers += await conversation.answer(tx, update, lease=self.config.lease)
+
+    def _is_poison(self, kept: Kept, crash: Exception) -> bool:
+        if isinstance(crash, TROUBLE) and not isinstance(crash, ValueError):  # asyncpg: a value that does not fit
+            raise crash
+        self._crashes[kept.update_id] += 1
+        tries = self._crashes[kept.update_id]
+        log.error("update_crashed", update=kept.update_id, tries=tries, error=redact(repr(crash))[:300])
+        if tries < TRIES:
+            return False
+        del self._crashes[kept.update_id]
+        log.error("update_poisoned", update=kept.update_id)
+        return True
+
+    async def _say(self, answers: Sequence[TelegramMethod[Any]]) -> None:
+        for answer in answers:
+            await self._say_one(answer)
+
+    async def _say_one(self, answer: TelegramMethod[Any]) -> None:
+        for attempt in range(1, TRIES + 1):
+            try:
+                await self.telegram.send(answer)
+                return
+            except Hopeless as why:
+                if "not modified" not in str(why):
+                    log.warning("answer_refused", method=type(answer).__name__, why=str(why))
+                return
+            except Busy as later:
+                log.warning("answer_waits", method=type(answer).__name__, error=str(later))
+                await anyio.sleep(min(later.after if later.after is not None else backoff(attempt), 60))
+        log.error("answer_lost", method=type(answer).__name__)

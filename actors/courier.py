@@ -1,0 +1,131 @@
+"""The Courier delivers notices: each once, as far as the world allows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import aiohttp
+
+from limner.runtime.actor import Actor
+from limner.runtime.bus import Bus
+from limner.runtime.config import Config
+from limner.runtime.database import Database
+from limner.runtime.errors import Busy, Hopeless
+from limner.runtime.log import logger, redact
+from limner.runtime.mailbox import Message
+from limner.runtime.presence import Presence
+from limner.sql import notices
+from limner.sql.notices import Notice
+
+log = logger(__name__)
+
+PATIENCE = aiohttp.ClientTimeout(total=8)
+"""Shorter than a transaction may take: the notice is locked while it is on its way."""
+LONGEST_TEXT = 4096
+"""Characters in a Telegram message (Bot API, sendMessage)."""
+
+
+@dataclass(frozen=True)
+class DeliverNotices(Message):
+    """Deliver what waits in the outbox."""
+
+    mailbox: ClassVar[str] = "delivering"
+
+
+class Courier(Actor):
+    """Delivers whenever the schedule says so."""
+
+    mailbox = "delivering"
+    messages = (DeliverNotices,)
+
+    def __init__(
+        self, db: Database, bus: Bus, presence: Presence, *, config: Config, session: aiohttp.ClientSession
+    ) -> None:
+        super().__init__(db, bus, presence)
+        self.config = config
+        self.session = session
+
+    async def receive(self, message: DeliverNotices) -> None:
+        await deliver(self.db, self.config, self.session)
+
+
+async def deliver(db: Database, config: Config, session: aiohttp.ClientSession) -> int:
+    """Deliver all notices that wait; returns how many went out. Any number of processes may do it at once.
+
+    Raises Busy when Telegram wants a pause or cannot be reached: the rest stays where it is.
+    """
+    if config.bot_token is None:
+        return 0
+    count = 0
+    async with _way_out(config, session) as way:
+        while (went := await _deliver_one(db, config, way)) is not None:
+            count += went
+    return count
+
+
+async def _deliver_one(db: Database, config: Config, session: aiohttp.ClientSession) -> bool | None:
+    """True when one went out, False when it never will, None when none waits. Raises Busy."""
+    async with db.transaction() as tx:
+        for notice in await notices.take(tx, ["telegram"], 1):
+            try:
+                await _send(config, session, notice)
+            except Hopeless as why:
+                log.warning("notice_failed", notice=notice.id, why=str(why))
+                await notices.failed(tx, notice.id, str(why))
+                return False
+            await notices.sent(tx, notice.id)
+            return True
+    return None
+
+
+async def _send(config: Config, session: aiohttp.ClientSession, notice: Notice) -> None:
+    """One plain POST. Raises Busy or Hopeless, without the token, which stands in the address."""
+    assert config.bot_token is not None
+    address = f"{config.telegram_url}/bot{config.bot_token.get_secret_value()}/sendMessage"
+    text = f"{notice.subject}\n\n{notice.body}" if notice.subject else notice.body
+    message = {"chat_id": notice.recipient, "text": text[:LONGEST_TEXT], "link_preview_options": {"is_disabled": True}}
+    try:
+        async with session.post(address, json=message, timeout=PATIENCE, allow_redirects=False) as answer:
+            status, said = answer.status, await _read(answer)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Busy(f"Telegram cannot be reached: {redact(str(error)) or type(error).__name__}") from None
+    _judge(status, said)
+
+
+def _judge(status: int, said: dict[str, Any]) -> None:
+    """Bot API: 400 and 403 are about this message or chat; 401, 404, 429 and 5xx are about all of them."""
+    if status == 200 and said.get("ok"):
+        return
+    words = redact(str(said.get("description") or f"HTTP {status}"))
+    if status in (400, 403):
+        raise Hopeless(words, blame="request")
+    parameters = said.get("parameters")
+    after = parameters.get("retry_after") if isinstance(parameters, dict) else None
+    raise Busy(f"Telegram: {words}", after=float(after) if isinstance(after, int) else None)
+
+
+async def _read(answer: aiohttp.ClientResponse) -> dict[str, Any]:
+    try:
+        said = await answer.json(content_type=None)
+    except ValueError:  # a gateway's error page
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+@contextlib.asynccontextmanager
+async def _way_out(config: Config, session: aiohttp.ClientSession) -> AsyncIterator[aiohttp.ClientSession]:
+    """The session, or one of its own through the proxy that is for Telegram alone."""
+    if config.telegram_proxy is None:
+        yield session
+        return
+    from aiohttp_socks import ProxyConnector, ProxyError  # only who has a proxy pays for its import
+
+    connector = ProxyConnector.from_url(config.telegram_proxy.get_secret_value())
+    async with aiohttp.ClientSession(connector=connector) as proxied:
+        try:
+            yield proxied
+        except ProxyError as error:
+            raise Busy(f"the proxy for Telegram refuses: {redact(str(error))}") from None

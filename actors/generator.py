@@ -1,0 +1,215 @@
+"""The Generator sees each picture to its end: delivered and charged, or failed and released."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from datetime import timedelta
+
+import anyio
+
+from limner.actors import failover
+from limner.actors.failover import Blame
+from limner.actors.providers import base
+from limner.actors.providers.base import Access, Fault, Picture, Step, UpstreamError, provider
+from limner.runtime import raster
+from limner.runtime.actor import Actor
+from limner.runtime.bus import Bus
+from limner.runtime.config import Config
+from limner.runtime.database import TROUBLE, Database
+from limner.runtime.errors import Busy, FenceLost, Hopeless, Refused
+from limner.runtime.log import logger
+from limner.runtime.mailbox import backoff
+from limner.runtime.presence import Presence
+from limner.runtime.storage import Storage
+from limner.runtime.supervisor import contained
+from limner.runtime.vault import Vault
+from limner.sql import images, jobs, keys
+from limner.sql.generations import PaintPicture
+from limner.sql.jobs import Job, Painted
+from limner.sql.keys import Lease
+
+log = logger(__name__)
+
+BREATH = 2.0
+"""Seconds between two signs of life of a running job, and between two looks whether its owner asked to stop."""
+NO_KEY_PAUSE = 15.0
+
+
+class Generator(Actor):
+    """Paints what is asked for, several pictures at a time."""
+
+    mailbox = "painting"
+    messages = (PaintPicture,)
+
+    def __init__(
+        self, db: Database, bus: Bus, presence: Presence, *, config: Config, storage: Storage, vault: Vault
+    ) -> None:
+        super().__init__(db, bus, presence)
+        self.config = config
+        self.storage = storage
+        self.vault = vault
+        self.concurrency = config.worker_slots
+
+    async def receive(self, message: PaintPicture) -> None:
+        job = await jobs.start(self.db, message.job_id, message.fence)
+        if job is None:
+            return
+        stop = _Stop()
+        trouble = await self._paint_until(job, stop)
+        if stop.reason:
+            await keys.close_left_open(self.db, job.id)
+            await jobs.fail(self.db, job, stop.reason, state=stop.state)
+        elif isinstance(trouble, UpstreamError):
+            await jobs.fail(self.db, job, trouble.words)
+        elif isinstance(trouble, Refused):
+            await jobs.fail(self.db, job, str(trouble))
+        elif isinstance(trouble, Hopeless):
+            log.error("cannot_paint", job=str(job.id), why=str(trouble))
+            await jobs.fail(self.db, job, "it could not be painted; the people who run this place were told")
+        elif isinstance(trouble, Busy):
+            await keys.close_left_open(self.db, job.id)
+            await jobs.postpone(self.db, job, trouble.after or NO_KEY_PAUSE, str(trouble))
+        elif trouble is not None:
+            raise trouble
+
+    async def _paint_until(self, job: Job, stop: _Stop) -> Exception | None:
+        """Paint and deliver, until done or stopped; returns what went wrong. A task group would wrap it."""
+        trouble = None
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(stop.watch, self.db, job, scope)
+                trouble = await contained(lambda: self._paint_and_deliver(job))
+                group.cancel_scope.cancel()
+        return trouble
+
+    async def _paint_and_deliver(self, job: Job) -> None:
+        await self._deliver(job, await self.paint(job))
+
+    async def paint(self, job: Job) -> Painted:
+        """Key after key, until one paints it. Raises UpstreamError when no other key can help, Busy when all rest."""
+        references = tuple([await self.storage.get(key) for key in job.references])
+        order = base.Order(
+            job.prompt, job.upstream_id, job.width, job.height, job.seed, references, user=self._pseudonym(job)
+        )
+        tried: list[int] = []
+        faults: list[Fault] = []
+        while True:
+            lease = await self._lease(job, tried)
+            try:
+                return await self._try(job, order, lease)
+            except UpstreamError as error:
+                await self._blame(job, lease, error)
+                tried.append(lease.key_id)
+                faults.append(error.fault)
+                if not failover.goes_on(faults):
+                    raise
+            await jobs.show(self.db, job, "trying another painter", 0)
+
+    async def _lease(self, job: Job, tried: list[int]) -> Lease:
+        until = job.deadline + timedelta(seconds=30)
+        lease = await keys.lease(self.db, job.provider_id, job.model_id, job.id, tried=tried, until=until)
+        if lease is not None:
+            return lease
+        back = await keys.free_in(self.db, job.provider_id, job.model_id, tried=[])
+        if back is None:
+            raise Busy("waiting for a painter", after=NO_KEY_PAUSE)
+        raise Busy("all painters are busy" if back < 1 else "all painters are resting", after=max(back, 0.3))
+
+    async def _try(self, job: Job, order: base.Order, lease: Lease) -> Painted:
+        started = time.monotonic()
+
+        async def on_step(step: Step) -> None:
+            preview = (raster.sniff(step.preview) or "image/jpeg", step.preview) if step.preview else None
+            await jobs.show(self.db, job, "painting", round(step.done * 100), preview)
+
+        picture = await provider(lease.kind).paint(order, self._access(lease, job), on_step)
+        painted = await self._keep(job, lease, picture)
+        await keys.close_attempt(
+            self.db,
+            lease.attempt_id,
+            fault=None,
+            cost_micros=picture.cost_micros or job.cost_micros,
+            upstream_ref=picture.upstream_id,
+        )
+        await keys.praise(self.db, lease, job.model_id)
+        log.info("painted", job=str(job.id), key=lease.label, seconds=round(time.monotonic() - started, 2))
+        return painted
+
+    async def _keep(self, job: Job, lease: Lease, picture: Picture) -> Painted:
+        """Prove that it is a whole picture, and make it durable under a name of this attempt alone."""
+        try:
+            shape, thumb = await raster.proof(picture.data)
+        except raster.BadImage as error:
+            raise UpstreamError(Fault.NO_IMAGE, f"not a whole picture: {error}") from error
+        name = f"pictures/{job.id}/{lease.attempt_id}"
+        stored = await self.storage.put(f"{name}.{shape.mime.rpartition('/')[2]}", picture.data, shape.mime)
+        thumbnail = await self.storage.put(f"{name}.thumb.webp", thumb, "image/webp")
+        return Painted(stored.key, thumbnail.key, stored.sha256, shape.mime, shape.width, shape.height, stored.size)
+
+    async def _deliver(self, job: Job, painted: Painted) -> None:
+        """Over an outage too: the fence makes a second try after a lost answer harmless."""
+        for attempt in range(1, 20):
+            try:
+                return await jobs.deliver(self.db, job, painted)
+            except TROUBLE as error:
+                log.warning("delivery_waits", job=str(job.id), error=str(error) or type(error).__name__)
+                await anyio.sleep(backoff(attempt, first=0.2, most=5))
+            except FenceLost:
+                if not await images.is_kept(self.db, painted.storage_key):
+                    await self.storage.delete(painted.storage_key)
+                    await self.storage.delete(painted.thumb_key)
+                raise
+
+    async def _blame(self, job: Job, lease: Lease, error: UpstreamError) -> None:
+        fault, cause = error.fault, f"{error.fault}: {error.detail}"[:300]
+        log.warning("attempt_failed", job=str(job.id), key=lease.label, fault=fault, detail=error.detail)
+        await keys.close_attempt(self.db, lease.attempt_id, fault=fault, detail=error.detail)
+        match failover.REACTIONS[fault].blame:
+            case Blame.KEY_FOR_EVER:
+                await keys.die(self.db, lease.key_id, cause)
+            case Blame.ACCOUNT_GROUP:
+                await keys.run_dry(self.db, lease.key_id, cause)
+            case Blame.PROXY if lease.proxy_id is not None:
+                await keys.rest_proxy(self.db, lease.proxy_id)
+            case Blame.KEY_FOR_MODEL | Blame.PROXY:
+                seconds = failover.rest_seconds(fault, error.after, lease.failures)
+                await keys.rest(self.db, lease.key_id, job.model_id, seconds, cause)
+                await keys.review_if_hopeless(self.db, lease.key_id, failover.MOST_FAILURES)
+            case Blame.NOBODY:
+                log.debug("nobody_to_blame", fault=fault)
+
+    def _access(self, lease: Lease, job: Job) -> Access:
+        secret = self.vault.open(lease.sealed_secret, bound_to=keys.bound_to(lease.key_id))
+        proxy = None
+        if lease.proxy_id is not None and lease.sealed_proxy is not None:
+            proxy = self.vault.open(lease.sealed_proxy, bound_to=keys.proxy_bound_to(lease.proxy_id))
+        base_url = lease.base_url or (self.config.openai_url if lease.kind == "openai" else "")
+        return Access(secret, base_url, proxy, lease.switch, timeout=max(job.seconds_left, 1))
+
+    def _pseudonym(self, job: Job) -> str:
+        secret = self.config.secret_key.get_secret_value()
+        return hashlib.sha256(f"{secret} {job.account_id}".encode()).hexdigest()[:32]
+
+
+class _Stop:
+    """Watches for what ends a job from outside: its deadline, or its owner. An empty reason: neither."""
+
+    reason = ""
+    state = "failed"
+
+    async def watch(self, db: Database, job: Job, scope: anyio.CancelScope) -> None:
+        began = time.monotonic()
+        while (left := job.seconds_left - (time.monotonic() - began)) > 0:
+            await anyio.sleep(min(BREATH, left))
+            if await self._asked(db, job):
+                self.reason, self.state = "canceled while it was painted", "canceled"
+                return scope.cancel()
+        self.reason = "it took too long"
+        scope.cancel()
+
+    async def _asked(self, db: Database, job: Job) -> bool:
+        try:
+            return await jobs.asked_to_stop(db, job.id)
+        except TROUBLE:
+            return False  # the next breath asks again

@@ -1,0 +1,57 @@
+"""The Janitor: jobs that would never end, pictures past their time, sessions and buckets nobody needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limner.runtime.actor import Actor
+from limner.runtime.bus import Bus
+from limner.runtime.database import Database
+from limner.runtime.log import logger
+from limner.runtime.mailbox import Message
+from limner.runtime.presence import Presence
+from limner.runtime.storage import Storage
+from limner.sql import images, jobs, sessions, throttles
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True)
+class EndLostJobs(Message):
+    """Fail and release the jobs that are overdue, or that nobody works on any more."""
+
+    mailbox = "tidying"
+
+
+@dataclass(frozen=True)
+class Tidy(Message):
+    """Wipe what was deleted, and forget what is over."""
+
+    mailbox = "tidying"
+
+
+class Janitor(Actor):
+    mailbox = "tidying"
+    messages = (EndLostJobs, Tidy)
+
+    def __init__(self, db: Database, bus: Bus, presence: Presence, *, storage: Storage) -> None:
+        super().__init__(db, bus, presence)
+        self.storage = storage
+
+    async def receive(self, message: EndLostJobs | Tidy) -> None:
+        match message:
+            case EndLostJobs():
+                if ended := await jobs.end_lost(self.db):
+                    log.warning("lost_jobs_ended", count=ended)
+            case Tidy():
+                await self.tidy()
+
+    async def tidy(self) -> None:
+        await images.retire(self.db)
+        for doomed in await images.to_wipe(self.db):
+            await self.storage.delete(doomed.storage_key)
+            await self.storage.delete(doomed.thumb_key)
+            await images.wiped(self.db, doomed.id)
+        await sessions.forget_ended(self.db)
+        await throttles.forget_old(self.db)
+        await jobs.forget_previews(self.db)

@@ -1,0 +1,154 @@
+"""What every painter has in common: the order, the access, the picture, and the one vocabulary of faults."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, cast
+
+from limner.runtime.errors import LimnerError, NotFound
+from limner.runtime.log import redact
+
+DETAIL_LIMIT = 500
+PREVIEW_LIMIT = 24_000
+
+KINDS = {"demo": "Demo", "simulator": "Simulator", "openai": "OpenAI"}
+"""Kind of provider, as in the table ``provider``: its module in this folder and its class there."""
+
+
+class Fault(StrEnum):
+    """The classes into which every upstream answer falls; all policy hangs on them (PROTOCOLS §0)."""
+
+    AUTH_DEAD = "auth_dead"
+    BALANCE_EXHAUSTED = "balance_exhausted"
+    RATE_LIMITED = "rate_limited"
+    DAILY_QUOTA = "daily_quota"
+    MODEL_UNAVAILABLE = "model_unavailable"
+    REGION_BLOCKED = "region_blocked"
+    PROXY_FAILED = "proxy_failed"
+    MODERATION_INPUT = "moderation_input"
+    MODERATION_OUTPUT = "moderation_output"
+    NO_IMAGE = "no_image"
+    INVALID_REQUEST = "invalid_request"
+    UPSTREAM_5XX = "upstream_5xx"
+    TIMEOUT_UNKNOWN = "timeout_unknown"
+    CANCELLED = "cancelled"
+
+
+WORDS = {
+    Fault.AUTH_DEAD: "The painter did not accept our key.",
+    Fault.BALANCE_EXHAUSTED: "The painter's account with us ran dry.",
+    Fault.RATE_LIMITED: "The painter is busy just now.",
+    Fault.DAILY_QUOTA: "The painter has done enough for today.",
+    Fault.MODEL_UNAVAILABLE: "This model is not available at the moment.",
+    Fault.REGION_BLOCKED: "The painter does not serve our region.",
+    Fault.PROXY_FAILED: "We could not reach the painter.",
+    Fault.MODERATION_INPUT: "The painter refused this description because of its content rules.",
+    Fault.MODERATION_OUTPUT: "The painter withheld the picture because of its content rules.",
+    Fault.NO_IMAGE: "The painter answered without a picture.",
+    Fault.INVALID_REQUEST: "The painter could not make sense of this order.",
+    Fault.UPSTREAM_5XX: "The painter had a breakdown.",
+    Fault.TIMEOUT_UNKNOWN: "The painter did not answer in time.",
+    Fault.CANCELLED: "The order was canceled.",
+}
+"""What a user may read about each fault: never an upstream's own text, which leaks names and prices."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One picture to paint: ``model`` is the upstream's id, sizes are pixels, ``user`` is a hash never an e-mail."""
+
+    prompt: str
+    model: str
+    width: int
+    height: int
+    seed: int
+    references: tuple[bytes, ...] = ()
+    mask: bytes | None = None
+    user: str = ""
+
+
+@dataclass(frozen=True)
+class Access:
+    """The way in: key, address, proxy. ``timeout`` is seconds in all; ``switch`` steers the demo and the simulator."""
+
+    secret: str = field(repr=False)
+    base_url: str
+    proxy: str | None = field(default=None, repr=False)
+    switch: str = ""
+    timeout: float = 600
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What came back: encoded bytes, their sniffed type, the upstream's id, the cost in millionths of a US dollar."""
+
+    data: bytes = field(repr=False)
+    mime: str
+    upstream_id: str | None = None
+    cost_micros: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """Progress: ``done`` from 0 to 1, and perhaps a small JPEG or WebP of at most PREVIEW_LIMIT bytes."""
+
+    done: float
+    preview: bytes | None = field(default=None, repr=False)
+
+
+OnStep = Callable[[Step], Awaitable[None]]
+
+
+class UpstreamError(LimnerError):
+    """A painter's refusal or failure as one fault.
+
+    ``after``: seconds until a retry makes sense, or None. ``detail``: for the operator, redacted and cut to
+    DETAIL_LIMIT characters. ``words``: plain words for the user. ``secrets`` are cut out of the detail, not kept.
+    """
+
+    def __init__(
+        self,
+        fault: Fault,
+        detail: str = "",
+        *,
+        after: float | None = None,
+        words: str = "",
+        secrets: tuple[str, ...] = (),
+    ) -> None:
+        self.fault = fault
+        self.after = after
+        self.detail = clean(detail, *secrets)
+        self.words = words or WORDS[fault]
+        super().__init__(f"{fault}: {self.detail}" if self.detail else str(fault))
+
+
+class Provider(Protocol):
+    """A painter. Both methods raise UpstreamError, and nothing else that a caller should catch."""
+
+    name: str
+
+    async def paint(self, order: Order, access: Access, on_step: OnStep) -> Picture:
+        """Paint one picture, telling its steps on the way."""
+        ...
+
+    async def check(self, access: Access) -> None:
+        """Find out for free whether the key works."""
+        ...
+
+
+def provider(kind: str) -> Provider:
+    """The painter of this kind, imported on first use. Raises NotFound for an unknown kind."""
+    if kind not in KINDS:
+        raise NotFound(f"There is no painter called {kind!r}.")
+    module = importlib.import_module(f"limner.actors.providers.{kind}")
+    return cast(Provider, getattr(module, KINDS[kind])())
+
+
+def clean(text: str, *secrets: str) -> str:
+    """The text on one line without these secrets or anything that looks like one, cut to DETAIL_LIMIT characters."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return redact(" ".join(text.split()))[:DETAIL_LIMIT]

@@ -1,0 +1,176 @@
+"""What an OpenAI-style answer means: one table from status and text to a fault."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import orjson
+from limner.actors.providers.base import WORDS, Fault, UpstreamError
+
+QUOTA_DELAY = 120.0
+"""Seconds: who says to wait longer has run out for the day, not for the moment (PROTOCOLS §0)."""
+
+UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+ANY = range(1000)
+CATEGORIES = frozenset(
+    [
+        "sexual",
+        "minors",
+        "violence",
+        "graphic",
+        "self-harm",
+        "hate",
+        "harassment",
+        "threatening",
+        "illicit",
+        "weapons",
+        "drugs",
+        "copyright",
+        "likeness",
+    ]
+)
+"""Moderation categories that may be shown to a user; anything else could be an upstream's free text."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that brought no picture: HTTP status, headers in lower case, body as it came."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Rule:
+    """``fault`` holds when the status is one of these and the text matches; the first rule that holds wins."""
+
+    fault: Fault
+    statuses: tuple[int, ...] | range
+    pattern: str = ""
+
+
+RULES = (
+    Rule(
+        Fault.MODERATION_OUTPUT,
+        ANY,
+        r"moderation_blocked.* stage:output|image_safety|image_prohibited|output (?:was )?blocked",
+    ),
+    Rule(
+        Fault.MODERATION_INPUT,
+        ANY,
+        r"moderation_blocked|content[_ ]policy|content_filter|safety_violation|safety system|prohibited_content",
+    ),
+    Rule(Fault.MODERATION_INPUT, (451,)),
+    Rule(
+        Fault.BALANCE_EXHAUSTED,
+        ANY,
+        r"insufficient_quota|insufficient_user_quota|credit_balance_exhausted|(?:spend|usage)_limit_exceeded"
+        r"|billing_hard_limit|billing_not_active|insufficient (?:credit|balance|fund)|exceeded your current quota",
+    ),
+    Rule(Fault.BALANCE_EXHAUSTED, (402,)),
+    Rule(Fault.REGION_BLOCKED, (401, 403), r"\bip\b.*(?:allow|authori[sz]ed|permitted|whitelist)|ip_not_authorized"),
+    Rule(Fault.REGION_BLOCKED, (400, 403), r"unsupported_country|country|region\b|territory|location is not supported"),
+    Rule(Fault.AUTH_DEAD, (401,)),
+    Rule(
+        Fault.AUTH_DEAD,
+        (400, 403),
+        r"invalid_api_key|api key|account_deactivated|deactivated|suspended|terminated|leaked",
+    ),
+    Rule(
+        Fault.MODEL_UNAVAILABLE,
+        (400, 403, 404, 410, 422),
+        r"model_not_found|model_not_available|must be verified|does not have access",
+    ),
+    Rule(
+        Fault.MODEL_UNAVAILABLE,
+        (400, 404, 410, 422, 503),
+        r"model .*(?:does not exist|not found|deprecated|retired|no longer)",
+    ),
+    Rule(Fault.MODEL_UNAVAILABLE, (503,), r"no available channel for model"),
+    Rule(Fault.MODEL_UNAVAILABLE, (403, 404, 410)),
+    Rule(Fault.PROXY_FAILED, (407,)),
+    Rule(Fault.DAILY_QUOTA, (429,), r"per[ _]day|daily|\brpd\b|\bipd\b"),
+    Rule(Fault.RATE_LIMITED, (429,)),
+    Rule(Fault.TIMEOUT_UNKNOWN, (408, 504, 524)),
+    Rule(Fault.NO_IMAGE, range(200, 300)),
+    Rule(Fault.INVALID_REQUEST, range(400, 500)),
+    Rule(Fault.UPSTREAM_5XX, ANY),
+)
+
+
+def verdict(answer: Answer, secrets: tuple[str, ...]) -> UpstreamError:
+    """The one error that an answer without a picture is."""
+    error = _envelope(answer.body)
+    text = _text(error) or answer.body[:400].decode("utf-8", "replace")
+    fault = judge(answer.status, text)
+    after = delay(answer.headers, text)
+    if fault is Fault.RATE_LIMITED and after is not None and after > QUOTA_DELAY:
+        fault = Fault.DAILY_QUOTA
+    request = answer.headers.get("x-request-id", "")
+    detail = f"HTTP {answer.status} {text}" + (f" (request {request})" if request else "")
+    return UpstreamError(fault, detail, after=after, words=_words(fault, error), secrets=secrets)
+
+
+def judge(status: int, text: str) -> Fault:
+    """The fault of the first rule that holds."""
+    folded = text.lower()
+    return next(rule.fault for rule in RULES if status in rule.statuses and re.search(rule.pattern, folded, re.DOTALL))
+
+
+def delay(headers: Mapping[str, str], text: str = "") -> float | None:
+    """Seconds to wait, from retry-after-ms, retry-after (seconds or a date) or the message; None where none say."""
+    for value, unit in ((headers.get("retry-after-ms", ""), 0.001), (headers.get("retry-after", ""), 1.0)):
+        if re.fullmatch(r"\s*\d+(?:\.\d+)?\s*", value):
+            return float(value) * unit
+    if (date := headers.get("retry-after")) and (until := _date(date)):
+        return max(0.0, (until - (_date(headers.get("date", "")) or datetime.now(UTC))).total_seconds())
+    return _said(text)
+
+
+def _said(text: str) -> float | None:
+    """Seconds in "try again in 1m3.5s" or "20ms"."""
+    found = re.search(r"try again in ((?:\d+(?:\.\d+)?(?:ms|[hms]))+)", text, re.IGNORECASE)
+    if not found:
+        return None
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[hms])", found[1].lower())
+    return sum(float(number) * UNITS[unit] for number, unit in parts)
+
+
+def _date(value: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _envelope(body: bytes) -> dict[str, object]:
+    """The error object of ``{"error": {...}}``, of ``{"error": "text"}`` or of the body itself, else nothing."""
+    try:
+        whole = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    inner = whole.get("error", whole) if isinstance(whole, dict) else None
+    return inner if isinstance(inner, dict) else {"message": str(inner)} if inner else {}
+
+
+def _text(error: dict[str, object]) -> str:
+    details = error.get("moderation_details")
+    stage = details.get("moderation_stage") if isinstance(details, dict) else None
+    parts = {"": error.get("type"), "code:": error.get("code"), "param:": error.get("param"), "stage:": stage}
+    said = [f"{label}{value}" for label, value in parts.items() if value]
+    return " ".join([*said, str(error.get("message") or error.get("detail") or "")]).strip()
+
+
+def _words(fault: Fault, error: dict[str, object]) -> str:
+    details = error.get("moderation_details")
+    named = details.get("categories") if isinstance(details, dict) else None
+    shown = [str(name) for name in named if str(name).split("/")[0] in CATEGORIES] if isinstance(named, list) else []
+    if not shown or fault not in (Fault.MODERATION_INPUT, Fault.MODERATION_OUTPUT):
+        return WORDS[fault]
+    return f"{WORDS[fault].rstrip('.')} ({', '.join(name.replace('/', ', ') for name in shown[:4])})."

@@ -1,0 +1,115 @@
+"""The Watchman sees troubles before users do: alerts, and the news that they are over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from limner.runtime.actor import Actor
+from limner.runtime.bus import Bus
+from limner.runtime.config import Config
+from limner.runtime.database import Database, Db
+from limner.runtime.log import logger, redact
+from limner.runtime.mailbox import Message
+from limner.runtime.presence import Presence
+from limner.sql import alerts, notices, telegram
+from limner.sql.alerts import Alert, LostKey
+
+log = logger(__name__)
+
+LONG_WAIT = 120.0
+"""Seconds that a picture may wait before somebody is told."""
+CALM_WAIT = 60.0
+"""Seconds below which the alert ends: less than what begins it, so that it does not flutter."""
+STATES = {"out_of_funds": "is out of funds", "manual_review": "needs a look", "disabled": "was disabled"}
+
+
+@dataclass(frozen=True)
+class LookAround(Message):
+    """See what is wrong, tell what is new."""
+
+    mailbox: ClassVar[str] = "watching"
+
+
+class Watchman(Actor):
+    """Looks around whenever the schedule says so."""
+
+    mailbox = "watching"
+    messages = (LookAround,)
+
+    def __init__(self, db: Database, bus: Bus, presence: Presence, *, config: Config) -> None:
+        super().__init__(db, bus, presence)
+        self.config = config
+
+    async def receive(self, message: LookAround) -> None:
+        await look(self.db, self.config)
+
+
+async def look(db: Db, config: Config) -> None:
+    """Compare what is wrong with the open alerts: begin, end, and queue one notice each for every Telegram admin.
+
+    Any number of processes may do it: one at a time does, the others find nothing new.
+    """
+    async with db.transaction() as tx:
+        if not await alerts.is_alone(tx):
+            return
+        lost = await alerts.lost_keys(tx)
+        troubles = await _troubles(tx, config.lease) | {cause(key): words(key) for key in lost if not key.by_hand}
+        for what, said in troubles.items():
+            await alerts.begin(tx, what, said)
+        begun = await alerts.take_untold(tx)
+        ended = await alerts.end_others(tx, list(troubles))
+        put_aside = {cause(key) for key in lost if key.by_hand}
+        await _tell(tx, config, [(f"alert {alert.id}", f"⚠️ {alert.words}") for alert in begun])
+        await _tell(tx, config, [(f"alert {alert.id} over", recovery(alert, put_aside)) for alert in ended])
+
+
+def cause(key: LostKey) -> str:
+    return f"key {key.id}"
+
+
+def words(key: LostKey) -> str:
+    why = redact(key.why)[:300] or "nobody knows why"
+    return f"Key {key.label} …{key.last_four} ({key.provider}) {STATES[key.state]}: {why}."
+
+
+def recovery(alert: Alert, put_aside: Iterable[str] = ()) -> str:
+    """The news that it is over, such as "✅ Fine again after 14 min: no worker is alive"."""
+    how = "Settled by hand" if alert.cause in put_aside else "Fine again"
+    return f"✅ {how} after {duration(alert.seconds)}. It was: {alert.words}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 40 s, 14 min, 3 h 5 min, 2 days 4 h."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} days {minutes % 1440 // 60} h"
+
+
+async def _troubles(db: Db, lease: float) -> dict[str, str]:
+    """What is wrong, by cause, the keys aside."""
+    troubles = {}
+    if not await alerts.has_worker(db, lease):
+        troubles["no_worker"] = "No worker is alive: nothing is painted."
+    if await alerts.is_bot_contested(db, lease):
+        troubles["bot_conflict"] = "Somebody else polls with the bot's token: one of the two must stop."
+    waited = await alerts.longest_wait(db)
+    begun = any(alert.cause == "queue_waits" for alert in await alerts.still_open(db))
+    if waited > (CALM_WAIT if begun else LONG_WAIT):
+        troubles["queue_waits"] = f"Pictures have been waiting for {duration(waited)}."
+    return troubles
+
+
+async def _tell(db: Db, config: Config, news: list[tuple[str, str]]) -> None:
+    """One notice for each admin and each of the (dedupe key, text). Without a bot there is nobody to tell."""
+    for key, text in news:
+        log.warning("alert", key=key, text=text)
+        if config.bot_token is not None:
+            for admin in await telegram.admins(db):
+                await notices.queue(db, "telegram", str(admin.telegram_id), text, dedupe_key=key)

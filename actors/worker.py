@@ -1,0 +1,82 @@
+"""The worker role: the table of occupations, and what comes round for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import aiohttp
+
+from limner.actors.cashier import Cashier
+from limner.actors.courier import Courier, DeliverNotices
+from limner.actors.generator import Generator
+from limner.actors.janitor import EndLostJobs, Janitor, Tidy
+from limner.actors.steward import CloseEndedPeriods, Steward
+from limner.actors.watchman import LookAround, Watchman
+from limner.runtime.actor import Actor
+from limner.runtime.bus import Bus
+from limner.runtime.config import Config
+from limner.runtime.database import Database, open_database
+from limner.runtime.log import logger
+from limner.runtime.presence import Presence
+from limner.runtime.schedule import Every, Schedule
+from limner.runtime.storage import Storage, open_storage
+from limner.runtime.supervisor import Child, CrashStorm, Supervisor, supervise
+from limner.runtime.vault import Vault
+from limner.sql import schema
+from limner.sql.billing import CheckOpenInvoices
+
+log = logger(__name__)
+
+SCHEDULE = (
+    Every("end lost jobs", 5, EndLostJobs()),
+    Every("tidy", 600, Tidy()),
+    Every("check open invoices", 30, CheckOpenInvoices()),
+    Every("close ended periods", 60, CloseEndedPeriods()),
+    Every("look around", 10, LookAround()),
+    Every("deliver notices", 30, DeliverNotices()),
+)
+
+
+def occupations(
+    db: Database, bus: Bus, presence: Presence, *, config: Config, storage: Storage, session: aiohttp.ClientSession
+) -> Sequence[Actor]:
+    """One of each; a new actor is a line here."""
+    return (
+        Generator(db, bus, presence, config=config, storage=storage, vault=Vault.from_config(config)),
+        Cashier(db, bus, presence, config=config, session=session),
+        Courier(db, bus, presence, config=config, session=session),
+        Watchman(db, bus, presence, config=config),
+        Steward(db, bus, presence),
+        Janitor(db, bus, presence, storage=storage),
+    )
+
+
+async def run(config: Config) -> int:
+    """Work until told to stop. Returns the exit code."""
+    async with (
+        open_database(config.dsn, role="worker", pool=config.database_pool, patience=120) as db,
+        open_storage(config) as storage,
+        aiohttp.ClientSession() as session,
+    ):
+        await schema.wait_until_ready(db)
+        presence, bus = Presence(db, "worker", lease=config.lease), Bus(db)
+        await presence.beat()
+        actors = occupations(db, bus, presence, config=config, storage=storage, session=session)
+        supervisor = Supervisor(
+            [
+                Child("presence", presence.run),
+                Child("bus", bus.run),
+                Child("schedule", Schedule(db, presence, SCHEDULE).run),
+                *(Child(type(actor).__name__, actor.run, drain=actor.drain, patience=config.drain) for actor in actors),
+            ]
+        )
+        presence.children = supervisor.report
+        log.info("worker_ready", id=str(presence.id), slots=config.worker_slots)
+        try:
+            await supervise(supervisor)
+        except CrashStorm as storm:
+            log.error("worker_gives_up", why=str(storm))
+            return 1
+        finally:
+            await presence.leave()
+        return 0

@@ -1,0 +1,1 @@
+"""The web admin: one file per screen."""

@@ -1,0 +1,95 @@
+"""make_app(): the site as one aiohttp application; run(): the web role."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import aiohttp
+import anyio
+from aiohttp import web
+
+from limner.http import middleware, pages
+from limner.http.health import DRAINING
+from limner.http.live import LIVE, Live
+from limner.http.routes import ROUTES
+from limner.http.state import BUS, CLIENT, CONFIG, DB, PRESENCE, STORAGE, VAULT
+from limner.runtime.bus import Bus
+from limner.runtime.config import Config, ConfigError
+from limner.runtime.database import Database, open_database
+from limner.runtime.log import logger
+from limner.runtime.presence import Presence
+from limner.runtime.storage import Storage, open_storage
+from limner.runtime.supervisor import Child, CrashStorm, Supervisor, supervise
+from limner.runtime.vault import Vault
+from limner.sql import schema
+
+log = logger(__name__)
+
+MIDDLEWARES = (
+    middleware.name_request,
+    middleware.show_errors,
+    middleware.find_session,
+    middleware.guard_unsafe,
+)
+
+
+def make_app(
+    config: Config, db: Database, bus: Bus, storage: Storage, client: aiohttp.ClientSession
+) -> web.Application:
+    """The site on these means. Raises ConfigError when there is nothing to sign forms with."""
+    if len(config.secret_key.get_secret_value()) < 16:
+        raise ConfigError(["LIMNER_SECRET_KEY: at least 16 characters are needed to sign forms; `make up` makes one"])
+    app = web.Application(middlewares=MIDDLEWARES, client_max_size=256 * 1024)
+    app[CONFIG], app[DB], app[BUS], app[STORAGE], app[CLIENT] = config, db, bus, storage, client
+    app[VAULT], app[LIVE], app[DRAINING] = Vault.from_config(config), Live(), anyio.Event()
+    pages.set_up(app)
+    app.on_response_prepare.append(middleware.put_headers)
+    app.on_startup.append(_listen)
+    app.router.add_routes(ROUTES)
+    return app
+
+
+async def _listen(app: web.Application) -> None:
+    await app[LIVE].listen(app[BUS])
+
+
+async def run(config: Config) -> int:
+    """Serve until told to stop. Returns the exit code."""
+    async with (
+        open_database(config.dsn, role="web", pool=config.database_pool, patience=120) as db,
+        open_storage(config) as storage,
+        aiohttp.ClientSession() as client,
+    ):
+        await schema.wait_until_ready(db)
+        presence, bus = Presence(db, "web", lease=config.lease), Bus(db)
+        await presence.beat()
+        app = make_app(config, db, bus, storage, client)
+        app[PRESENCE] = presence
+        async with _serving(app, config):
+            supervisor = Supervisor([Child("presence", presence.run), Child("bus", bus.run)])
+            presence.children = supervisor.report
+            log.info("web_ready", address=f"http://{config.http_host}:{config.http_port}")
+            try:
+                await supervise(supervisor)
+            except CrashStorm as storm:
+                log.error("web_gives_up", why=str(storm))
+                return 1
+            finally:
+                app[DRAINING].set()
+                presence.state = "draining"
+        await presence.leave()
+        return 0
+
+
+@contextlib.asynccontextmanager
+async def _serving(app: web.Application, config: Config) -> AsyncIterator[None]:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=config.drain)
+    await runner.setup()
+    try:
+        # reuse_port lets several processes share the port; it would also hide a stranger on it, so preflight looks first.
+        await web.TCPSite(runner, config.http_host, config.http_port, reuse_port=True).start()
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
+            await runner.cleanup()

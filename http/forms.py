@@ -1,0 +1,81 @@
+"""Forms: what a browser sent, read safely, field by field."""
+
+from __future__ import annotations
+
+from typing import cast
+from uuid import UUID
+
+from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
+from multidict import MultiDictProxy
+
+from limner.runtime.errors import Refused
+
+LARGEST_FILE = 12 * 1024 * 1024
+LARGEST_UPLOAD = 50 * 1024 * 1024
+"""Bytes: four reference pictures and a prompt."""
+MOST_FIELDS = 60
+
+Form = MultiDictProxy[str | bytearray | web.FileField | bytes]
+
+
+async def read(request: web.Request) -> Form:
+    """The form of a request. aiohttp raises all sorts of things for a malformed one: here they become a 400."""
+    if request.content_type not in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        raise web.HTTPUnsupportedMediaType(reason="Please send a form.")
+    try:
+        form = await request.post()
+    except (ValueError, AssertionError, BadHttpMessage, LookupError) as error:
+        raise web.HTTPBadRequest(reason="The form could not be read.") from error
+    if len(form) > MOST_FIELDS:
+        raise web.HTTPBadRequest(reason="The form has too many fields.")
+    return cast(Form, form)
+
+
+def text(form: Form, name: str, *, most: int = 4000, needed: bool = False, label: str | None = None) -> str:
+    """A field as text, trimmed, without NULs and lone surrogates. Raises Refused that names the field."""
+    value = form.get(name, "")
+    if not isinstance(value, str):
+        raise Refused(f"{label or name.capitalize()} must be text.", field=name)
+    value = value.strip()
+    if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
+        raise Refused(f"{label or name.capitalize()} has characters that are not text.", field=name)
+    if len(value) > most:
+        raise Refused(f"{label or name.capitalize()} has at most {most} characters, not {len(value)}.", field=name)
+    if needed and not value:
+        raise Refused(f"{label or name.capitalize()} is missing.", field=name)
+    return value
+
+
+def whole(form: Form, name: str, *, least: int, most: int, default: int | None = None) -> int:
+    """A field as a whole number within bounds. Raises Refused that names the field and the value."""
+    value = text(form, name, most=20)
+    if not value and default is not None:
+        return default
+    if not value.lstrip("-").isascii() or not value.lstrip("-").isdigit() or not least <= int(value) <= most:
+        raise Refused(f"{name.capitalize()} must be a whole number from {least} to {most}, not {value!r}.", field=name)
+    return int(value)
+
+
+def ids(form: Form, name: str, *, most: int = 8) -> tuple[UUID, ...]:
+    """A repeatable field of ids, empty ones left out. Raises Refused."""
+    found = [value for value in form.getall(name, []) if value]
+    if len(found) > most:
+        raise Refused(f"At most {most} of {name}.", field=name)
+    try:
+        return tuple(UUID(str(value)) for value in found)
+    except ValueError:
+        raise Refused(f"{name.capitalize()} is not an id.", field=name) from None
+
+
+def files(form: Form, name: str) -> list[bytes]:
+    """The files of a field that have bytes in them. Raises Refused for one that is too large."""
+    found = []
+    for field in form.getall(name, []):
+        if isinstance(field, web.FileField):
+            data = field.file.read(LARGEST_FILE + 1)
+            if len(data) > LARGEST_FILE:
+                raise Refused(f"A file has at most {LARGEST_FILE // 1024 // 1024} MB.", field=name)
+            if data:
+                found.append(data)
+    return found

@@ -1,0 +1,140 @@
+"""The gallery, one picture's page, and the bytes of pictures: for their owner alone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from aiohttp import web
+
+from limner.http import pages
+from limner.http.state import DB, STORAGE, path_id, signed_in
+from limner.sql import jobs, studio, uploads
+from limner.sql.studio import Hung, Whole
+
+PAGE = 40
+
+
+def hung(picture: Hung) -> dict[str, Any]:
+    """A picture as the gallery shows it."""
+    return {
+        "id": picture.id,
+        "url": f"/pictures/{picture.id}",
+        "thumb_url": f"/pictures/{picture.id}/thumbnail",
+        "width": picture.width,
+        "height": picture.height,
+        "ratio": picture.ratio,
+        "prompt": picture.prompt,
+        "created_at": picture.created_at,
+    }
+
+
+async def show(request: web.Request) -> web.Response:
+    viewer = signed_in(request)
+    before = keyset(request.query.get("before", ""))
+    found = await studio.gallery(request.app[DB], viewer.id, before=before, count=PAGE + 1)
+    older = None
+    if len(found) > PAGE:
+        older = "/gallery?" + urlencode({"before": as_keyset(found[PAGE - 1].created_at, found[PAGE - 1].id)})
+    return pages.render(
+        request,
+        "gallery.html",
+        pictures=[hung(picture) for picture in found[:PAGE]],
+        older_url=older,
+        newer_url="/gallery" if before else None,
+    )
+
+
+def keyset(text: str) -> tuple[datetime, UUID] | None:
+    """Where a page begins, from its address; None for the newest, and for what is no keyset."""
+    moment, _, last = text.rpartition("~")
+    try:
+        return datetime.fromisoformat(moment), UUID(last)
+    except ValueError:
+        return None
+
+
+def as_keyset(moment: datetime, last: UUID) -> str:
+    return f"{moment.isoformat()}~{last}"
+
+
+async def show_picture(request: web.Request) -> web.Response:
+    viewer = signed_in(request)
+    picture = await studio.picture(request.app[DB], path_id(request), viewer.id)
+    return pages.render(request, "picture.html", picture=_whole(picture))
+
+
+def _whole(picture: Whole) -> dict[str, Any]:
+    address = f"/pictures/{picture.id}"
+    again = urlencode(
+        {"prompt": picture.prompt, "model": picture.model_id, "size": f"{picture.asked_width}x{picture.asked_height}"}
+    )
+    return {
+        "id": picture.id,
+        "url": f"{address}/file",
+        "thumb_url": f"{address}/thumbnail",
+        "width": picture.width,
+        "height": picture.height,
+        "ratio": picture.ratio,
+        "mime": picture.mime,
+        "bytes": picture.bytes,
+        "prompt": picture.prompt,
+        "model_name": picture.model_name,
+        "created_at": picture.created_at,
+        "asked": f"{picture.asked_width}x{picture.asked_height}",
+        "got": f"{picture.width}x{picture.height}",
+        "seed": picture.seed,
+        "receipt": picture.receipt,
+        "credits": picture.credits,
+        "thread_url": f"/studio/{picture.thread_id}",
+        "download_url": f"{address}/file?download=1",
+        "vary_url": f"/studio/{picture.thread_id}?{again}",
+        "reference_url": f"/studio/{picture.thread_id}?reference={picture.id}",
+    }
+
+
+async def send_file(request: web.Request) -> web.StreamResponse:
+    picture = await studio.picture(request.app[DB], path_id(request), signed_in(request).id)
+    name = f"limner-{str(picture.id)[:8]}.{picture.mime.rpartition('/')[2]}" if "download" in request.query else None
+    return await _send(request, picture.storage_key, picture.mime, f'"{picture.sha256[:32]}"', name)
+
+
+async def send_thumbnail(request: web.Request) -> web.StreamResponse:
+    picture = await studio.picture(request.app[DB], path_id(request), signed_in(request).id)
+    return await _send(request, picture.thumb_key, "image/webp", f'"t{picture.sha256[:32]}"')
+
+
+async def send_upload(request: web.Request) -> web.StreamResponse:
+    upload = await uploads.get(request.app[DB], path_id(request), signed_in(request).id)
+    return await _send(request, upload.storage_key, upload.mime, f'"u{upload.id.hex}"')
+
+
+async def send_preview(request: web.Request) -> web.StreamResponse:
+    found = await jobs.preview(request.app[DB], path_id(request), signed_in(request).id)
+    if found is None:
+        raise web.HTTPNotFound
+    return web.Response(body=found[1], content_type=found[0], headers={"Cache-Control": "private, max-age=60"})
+
+
+async def _send(
+    request: web.Request, key: str, mime: str, etag: str, download_as: str | None = None
+) -> web.StreamResponse:
+    """Bytes of a picture: never to be sniffed, never to act as a page, kept by this browser alone."""
+    headers = {
+        "ETag": etag,
+        "Cache-Control": "private, max-age=86400",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+    }
+    if request.headers.get("If-None-Match") == etag:
+        return web.Response(status=304, headers=headers)
+    if download_as:
+        headers["Content-Disposition"] = f'attachment; filename="{download_as}"'
+    data = await request.app[STORAGE].get(key)
+    return web.Response(body=data, content_type=mime, headers=headers)
+
+
+async def delete(request: web.Request) -> web.StreamResponse:
+    await studio.delete_picture(request.app[DB], path_id(request), signed_in(request).id)
+    return pages.see_other("/gallery", "deleted")

@@ -1,0 +1,216 @@
+"""What stands before every handler: headers, errors, sessions, and the guard of unsafe methods."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote, urlsplit
+
+import structlog
+from aiohttp import web
+
+from limner.http import forms, pages
+from limner.http.state import CONFIG, DB, SignInNeeded, csrf_token, session_of
+from limner.runtime.database import TROUBLE
+from limner.runtime.errors import Busy, LimnerError, Refused, TooMany
+from limner.runtime.log import logger
+from limner.sql import sessions
+
+log = logger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+        "font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(self), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Server": "limner",
+}
+SAFE = ("GET", "HEAD", "OPTIONS")
+UNGUARDED = ("/hooks/", "/sandbox/api/")
+"""Called by machines, which prove themselves by a signature or a bearer token."""
+
+TITLES = {
+    400: "That did not work",
+    402: "A plan is needed",
+    403: "Not from here",
+    404: "Nothing hangs here",
+    405: "Not like that",
+    409: "That has changed meanwhile",
+    413: "That is too large",
+    422: "That does not fit",
+    429: "A little slower",
+    503: "One moment",
+}
+
+
+async def put_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """On every answer, errors and redirects included."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["Server"] = "limner"
+    response.headers.setdefault("X-Request-Id", request.get("request_id", "-"))
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.add("Vary", "HX-Request")
+    if request.app[CONFIG].is_https:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+    if request.get("notice_shown") and not response.prepared:
+        response.del_cookie("notice", path="/")
+
+
+@web.middleware
+async def name_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """An id for the log and the error page, and the address it came from."""
+    request["request_id"] = secrets.token_hex(8)
+    request["address"] = _address(request)
+    began = time.monotonic()
+    with structlog.contextvars.bound_contextvars(request=request["request_id"]):
+        response = await handler(request)
+        milliseconds = round((time.monotonic() - began) * 1000)
+        log.debug("answered", method=request.method, path=request.path, status=response.status, ms=milliseconds)
+        return response
+
+
+def _address(request: web.Request) -> str:
+    peer = request.remote or ""
+    try:
+        trusted = any(ipaddress.ip_address(peer) in network for network in request.app[CONFIG].trusted_proxies)
+    except ValueError:
+        return peer
+    if not trusted:
+        return peer
+    last = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    try:
+        return str(ipaddress.ip_address(last))
+    except ValueError:
+        return peer
+
+
+@web.middleware
+async def show_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error as a page in plain words, without internals. The one broad except beside the supervisor's."""
+    try:
+        return await handler(request)
+    except SignInNeeded:
+        if request.method in SAFE and "HX-Request" not in request.headers:
+            return pages.see_other(f"/login?next={quote(request.path_qs, safe='')}")
+        return _error(request, 401, "Please log in first.")
+    except TooMany as error:
+        response = _error(request, 429, str(error))
+        response.headers["Retry-After"] = str(max(1, round(error.after)))
+        return response
+    except Refused as error:
+        return _error(request, error.status, str(error))
+    except web.HTTPException as error:
+        return _error(request, error.status, _words(error), allow=error.headers.get("Allow"))
+    except (Busy, *TROUBLE) as error:
+        log.warning("not_answered", path=request.path, error=str(error) or type(error).__name__)
+        response = _error(
+            request, 503, "Something behind this page does not answer just now. Nothing was lost or charged."
+        )
+        response.headers["Retry-After"] = "2"
+        return response
+    except (ConnectionResetError, LimnerError) as error:
+        log.error("request_failed", path=request.path, error=str(error))
+        return _error(request, 500, "This did not work because of us. Nothing was charged.")
+    except Exception:
+        log.exception("request_crashed", method=request.method, path=request.path)
+        return _error(request, 500, "This did not work because of us. Nothing was charged.")
+
+
+def _words(error: web.HTTPException) -> str:
+    match error.status:
+        case 404:
+            return "There is nothing here, or it is not yours."
+        case 405:
+            return "This address does not take that method."
+        case 413:
+            return "What you sent is larger than this place takes."
+        case _:
+            return error.reason or "The request could not be understood."
+
+
+def _error(request: web.Request, status: int, words: str, *, allow: str | None = None) -> web.StreamResponse:
+    title = TITLES.get(status, "Something broke" if status >= 500 else "That did not work")
+    if _wants_json(request):
+        body = {"error": {"message": words, "status": status, "request_id": request.get("request_id")}}
+        response: web.StreamResponse = web.json_response(body, status=status)
+    else:
+        response = pages.render_error(request, status, title, words)
+    if allow:
+        response.headers["Allow"] = allow
+    return response
+
+
+def _wants_json(request: web.Request) -> bool:
+    return request.path.startswith(("/hooks/", "/sandbox/api/", "/health/")) or (
+        "application/json" in request.headers.get("Accept", "") and "text/html" not in request.headers.get("Accept", "")
+    )
+
+
+def cookie_name(request: web.Request) -> str:
+    return "__Host-session" if request.app[CONFIG].is_https else "session"
+
+
+def visitor_cookie_name(request: web.Request) -> str:
+    return "__Host-visitor" if request.app[CONFIG].is_https else "visitor"
+
+
+@web.middleware
+async def find_session(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Who is looking. A cookie that does not fit is nobody, never an error."""
+    if request.path.startswith(("/static/", "/health/", *UNGUARDED)):
+        return await handler(request)
+    token = request.cookies.get(cookie_name(request), "")
+    if token and len(token) <= 100:
+        session = await sessions.find(request.app[DB], token)
+        if session is not None:
+            request["session"], request["anchor"] = session, token
+            return await handler(request)
+    visitor = request.cookies.get(visitor_cookie_name(request), "")
+    is_new = not (20 <= len(visitor) <= 100)
+    request["anchor"] = visitor = secrets.token_urlsafe(24) if is_new else visitor
+    response = await handler(request)
+    if is_new and not response.prepared:
+        response.set_cookie(
+            visitor_cookie_name(request),
+            visitor,
+            httponly=True,
+            samesite="Lax",
+            secure=request.app[CONFIG].is_https,
+            path="/",
+        )
+    return response
+
+
+@web.middleware
+async def guard_unsafe(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """No change without our own form's token, from our own pages."""
+    if request.method in SAFE or request.path.startswith(UNGUARDED):
+        return await handler(request)
+    if not _from_here(request):
+        raise web.HTTPForbidden(reason="This form was sent from another site.")
+    if session_of(request) is not None:
+        request = request.clone(client_max_size=forms.LARGEST_UPLOAD)
+    sent = request.headers.get("X-CSRF-Token") or forms.text(await forms.read(request), "csrf", most=200)
+    if not secrets.compare_digest(sent.encode(), csrf_token(request).encode()):
+        raise web.HTTPForbidden(reason="This form is out of date. Please go back, reload the page and send it again.")
+    return await handler(request)
+
+
+def _from_here(request: web.Request) -> bool:
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        return False
+    origin = request.headers.get("Origin")
+    if origin is None or origin == request.app[CONFIG].public_url:
+        return True
+    return request.app[CONFIG].env == "development" and urlsplit(origin).netloc == request.host

@@ -1,0 +1,132 @@
+"""What every page has: its templates, its globals, and how a handler answers with one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import web
+from markupsafe import Markup
+
+from limner.http.state import CONFIG, csrf_token, notice_of, viewer_of
+from limner.sql.accounts import Account
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+
+
+class Fields(dict[str, Any]):
+    """The fields of a form, or what is wrong with them: one that is not there is empty. All else must be there."""
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
+class Site:
+    """What pages say of the place itself."""
+
+    name = "Limner"
+
+    def __init__(self, public_url: str) -> None:
+        self.public_url = public_url
+
+
+def set_up(app: web.Application) -> None:
+    """Give the application its templates."""
+    environment = aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=app[CONFIG].env == "development",
+    )
+    environment.globals |= {"asset": asset, "site": Site(app[CONFIG].public_url)}
+    environment.filters |= {"ago": ago, "money": money, "size": size, "count": count}
+
+
+def render(request: web.Request, template: str, status: int = 200, **context: Any) -> web.Response:
+    """The page, in the light of who is looking."""
+    context |= {name: Fields(context[name]) for name in ("form", "errors") if name in context}
+    response = aiohttp_jinja2.render_template(template, request, _about(request) | context, status=status)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def render_error(request: web.Request, status: int, title: str, words: str) -> web.Response:
+    """The error page. It needs nothing that could be broken itself."""
+    context = {"status": status, "title": title, "words": words, "request_id": request.get("request_id")}
+    response = aiohttp_jinja2.render_template("error.html", request, _about(request) | context)
+    response.set_status(status)
+    return response
+
+
+def fragment(app: web.Application, template: str, viewer: Account, csrf: str, here: str, **context: Any) -> str:
+    """A part of a page for somebody's event stream, rendered as the page renders it."""
+    about = {"viewer": viewer, "csrf": csrf, "here": here, "notice": None, "now": datetime.now(UTC)}
+    return aiohttp_jinja2.get_env(app).get_template(template).render(about | context)
+
+
+def _about(request: web.Request) -> dict[str, Any]:
+    return {
+        "viewer": viewer_of(request),
+        "csrf": csrf_token(request),
+        "here": request.path,
+        "notice": notice_of(request),
+        "now": datetime.now(UTC),
+    }
+
+
+@lru_cache
+def asset(path: str) -> str:
+    """The address of a static file, which changes with its content."""
+    file = STATIC / path
+    if not file.is_file():
+        raise LookupError(f"a page names a static file that is not there: {path}")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    return f"/static/{digest}/{path}"
+
+
+def ago(moment: datetime) -> str:
+    seconds = int((datetime.now(UTC) - moment).total_seconds())
+    if seconds < 60:
+        return "just now"
+    for limit, unit, size_ in ((3600, "min", 60), (86400, "h", 3600), (14 * 86400, "days", 86400)):
+        if seconds < limit:
+            number = seconds // size_
+            return f"{number} {'day' if unit == 'days' and number == 1 else unit} ago"
+    return moment.strftime("%-d %b %Y")
+
+
+def money(cents: int, currency: str) -> str:
+    """999 USD cents as "9.99 USD"."""
+    return f"{cents // 100:,}.{cents % 100:02d} {currency}"
+
+
+def size(bytes_: int) -> str:
+    amount = float(bytes_)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit != "MB" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+def count(number: int) -> Markup:
+    """12345 as 12 345, with thin spaces."""
+    return Markup(f"{number:,}".replace(",", "&#8239;"))  # noqa: S704 - digits only
+
+
+def see_other(location: str, notice: str | None = None) -> web.Response:
+    """After a form: go and look. ``notice`` names one of the sentences in state.NOTICES, shown once."""
+    response = web.Response(status=303, headers={"Location": location, "Cache-Control": "no-store"})
+    if notice:
+        response.set_cookie("notice", notice, max_age=60, httponly=True, samesite="Lax", path="/")
+    return response

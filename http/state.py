@@ -1,0 +1,113 @@
+"""What handlers find in the application and in a request."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+from aiohttp import web
+
+from limner.runtime.bus import Bus
+from limner.runtime.config import Config
+from limner.runtime.database import Database
+from limner.runtime.errors import NotFound
+from limner.runtime.presence import Presence
+from limner.runtime.storage import Storage
+from limner.runtime.vault import Vault
+from limner.sql.accounts import Account
+from limner.sql.sessions import Session
+
+CONFIG = web.AppKey("config", Config)
+DB = web.AppKey("db", Database)
+BUS = web.AppKey("bus", Bus)
+STORAGE = web.AppKey("storage", Storage)
+VAULT = web.AppKey("vault", Vault)
+CLIENT = web.AppKey("client", aiohttp.ClientSession)
+PRESENCE = web.AppKey("presence", Presence)
+
+NOTICES = {
+    "welcome": "Welcome. Choose a plan, and you can begin at once.",
+    "password": "Your password is changed.",
+    "sessions": "You are signed out everywhere else.",
+    "deleted": "The picture is deleted.",
+    "canceled": "Canceled. What had not begun was not charged.",
+    "stopping": "It is being stopped. A picture that still arrives is delivered and charged.",
+    "too_late": "There was nothing left to cancel.",
+    "saved": "Done.",
+}
+
+
+class SignInNeeded(Exception):
+    """This page is for people who are signed in."""
+
+
+def viewer_of(request: web.Request) -> Account | None:
+    session = session_of(request)
+    return session.account if session else None
+
+
+def session_of(request: web.Request) -> Session | None:
+    return request.get("session")
+
+
+def signed_in(request: web.Request) -> Account:
+    """Who is looking. Raises SignInNeeded, which leads to the sign-in page and back."""
+    viewer = viewer_of(request)
+    if viewer is None:
+        raise SignInNeeded
+    return viewer
+
+
+def admin(request: web.Request) -> Account:
+    """The admin who is looking. Raises NotFound for anybody else: the place does not exist for them."""
+    viewer = viewer_of(request)
+    if viewer is None:
+        raise SignInNeeded
+    if not viewer.is_admin:
+        raise NotFound
+    return viewer
+
+
+def csrf_token(request: web.Request) -> str:
+    """Bound to the session, or to the visitor's cookie before there is one."""
+    return _bind(request.app[CONFIG], request.get("anchor", ""))
+
+
+def csrf_for(config: Config, session_token: str) -> str:
+    return _bind(config, session_token)
+
+
+def _bind(config: Config, anchor: str) -> str:
+    secret = config.secret_key.get_secret_value().encode()
+    return hmac.new(secret, b"csrf " + anchor.encode(errors="replace"), hashlib.sha256).hexdigest()
+
+
+def notice_of(request: web.Request) -> str | None:
+    """The sentence that a form left behind, once."""
+    code = request.cookies.get("notice")
+    if code in NOTICES:
+        request["notice_shown"] = True
+        return NOTICES[code]
+    return None
+
+
+def address_of(request: web.Request) -> str:
+    """The browser's address: the peer's, or the last X-Forwarded-For entry of a trusted proxy, and no other header."""
+    return str(request.get("address", ""))
+
+
+def path_id(request: web.Request, name: str = "id") -> UUID:
+    """An id from the path. Raises NotFound when it is none."""
+    try:
+        return UUID(request.match_info[name])
+    except ValueError:
+        raise NotFound from None
+
+
+def about(request: web.Request) -> dict[str, Any]:
+    """Who did it from where, for the audit."""
+    viewer = viewer_of(request)
+    return {"actor": viewer.email if viewer else "nobody", "ip": address_of(request)}

@@ -1,0 +1,30 @@
+"""Static files: addresses carry the content's hash, so browsers may keep them for ever."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from limner.http.pages import STATIC, asset
+
+TYPES = {
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+    ".webp": "image/webp",
+    ".png": "image/png",
+    ".webmanifest": "application/manifest+json",
+    ".txt": "text/plain",
+}
+
+
+async def send(request: web.Request) -> web.StreamResponse:
+    """``/static/<hash>/<path>``. An old hash gets the new file too, but nobody keeps it."""
+    path = (STATIC / request.match_info["path"]).resolve()
+    if not path.is_relative_to(STATIC) or not path.is_file() or path.suffix not in TYPES:
+        raise web.HTTPNotFound
+    response = web.FileResponse(path)
+    response.content_type = TYPES[path.suffix]
+    is_current = asset(request.match_info["path"]) == request.path
+    response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if is_current else "public, max-age=60"
+    return response

@@ -1,0 +1,222 @@
+"""The studio: threads, the composer, and the order."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID, uuid4
+
+from aiohttp import web
+
+from limner.http import forms, pages
+from limner.http.state import CONFIG, DB, STORAGE, path_id, signed_in
+from limner.runtime import raster
+from limner.runtime.errors import NotFound, Refused
+from limner.sql import generations, ledger, models, studio, subscriptions, throttles, uploads
+from limner.sql.accounts import Account
+from limner.sql.generations import MOST_PICTURES, MOST_REFERENCES, Order
+from limner.sql.models import Model, Size
+from limner.sql.studio import ShownGeneration
+
+
+async def show_new(request: web.Request) -> web.Response:
+    return await _page(request, None, _prefilled(request))
+
+
+async def show_thread(request: web.Request) -> web.Response:
+    thread_id = path_id(request)
+    await generations.must_own_thread(request.app[DB], thread_id, signed_in(request).id)
+    return await _page(request, thread_id, _prefilled(request))
+
+
+async def order(request: web.Request) -> web.StreamResponse:
+    """Take the order and show its thread; a refusal shows the same page with the reason and loses nothing."""
+    viewer, form = signed_in(request), await forms.read(request)
+    thread_id = None
+    try:
+        thread_id = next(iter(forms.ids(form, "thread", most=1)), None)
+        await throttles.take(request.app[DB], throttles.ORDER_BY_ACCOUNT, f"order {viewer.id}")
+        asked = await _read_order(request, form, viewer, thread_id)
+        generation_id = await generations.order(request.app[DB], asked, deadline=request.app[CONFIG].job_deadline)
+    except Refused as why:
+        if isinstance(why, NotFound):
+            raise
+        return await _page(
+            request, thread_id, {name: form.get(name, "") for name in ("prompt", "model", "size", "count")}, why
+        )
+    return pages.see_other(f"/studio/{thread_id or generation_id}#generation-{generation_id}")
+
+
+async def _read_order(request: web.Request, form: forms.Form, viewer: Account, thread_id: UUID | None) -> Order:
+    prompt = forms.text(form, "prompt", most=generations.LONGEST_PROMPT, needed=True, label="The description")
+    pictures = forms.ids(form, "picture", most=MOST_REFERENCES)
+    asked = Order(
+        account_id=viewer.id,
+        prompt=prompt,
+        model_id=forms.text(form, "model", most=80, needed=True),
+        size=Size.parse(forms.text(form, "size", most=20, needed=True)),
+        count=forms.whole(form, "count", least=1, most=MOST_PICTURES, default=1),
+        thread_id=thread_id,
+        pictures=pictures,
+        idempotency_key=forms.text(form, "idempotency_key", most=64) or None,
+    )
+    asked.check()
+    await subscriptions.open_one(request.app[DB], viewer.id)  # before any upload is decoded or kept
+    files = forms.files(form, "reference")
+    if len(files) + len(pictures) > MOST_REFERENCES:
+        raise Refused(f"At most {MOST_REFERENCES} reference pictures.", field="reference")
+    kept = [await _keep(request, viewer, data) for data in files]
+    return Order(**{**vars(asked), "uploads": tuple(kept)})
+
+
+async def _keep(request: web.Request, viewer: Account, data: bytes) -> UUID:
+    """Clean an upload and store it: what comes out has no metadata and is nothing but a picture. Raises Refused."""
+    try:
+        cleaned, shape = await raster.clean(data)
+    except raster.BadImage as why:
+        raise Refused(str(why), field="reference") from why
+    upload_id = uuid4()
+    stored = await request.app[STORAGE].put(f"uploads/{upload_id}.{shape.mime.rpartition('/')[2]}", cleaned, shape.mime)
+    await uploads.keep(
+        request.app[DB],
+        upload_id,
+        viewer.id,
+        stored.key,
+        stored.sha256,
+        shape.mime,
+        shape.width,
+        shape.height,
+        stored.size,
+    )
+    return upload_id
+
+
+async def cancel(request: web.Request) -> web.StreamResponse:
+    generation_id = path_id(request)
+    canceled, asked = await generations.cancel(request.app[DB], generation_id, signed_in(request).id)
+    shown = await studio.generation(request.app[DB], generation_id)
+    notice = "stopping" if asked else "canceled" if canceled else "too_late"
+    return pages.see_other(f"/studio/{shown.thread_id}#generation-{generation_id}", notice)
+
+
+def _prefilled(request: web.Request) -> dict[str, Any]:
+    return {name: request.query[name][:4000] for name in ("prompt", "model", "size", "count") if name in request.query}
+
+
+async def _page(
+    request: web.Request, thread_id: UUID | None, form: dict[str, Any], why: Refused | None = None
+) -> web.Response:
+    db, viewer = request.app[DB], signed_in(request)
+    shown = await studio.thread(db, thread_id) if thread_id else []
+    offered = await models.on_offer(db)
+    refusal = await _refusal(request, viewer, offered)
+    return pages.render(
+        request,
+        "studio.html",
+        200 if why is None else why.status,
+        threads=[
+            {
+                "id": each.id,
+                "title": each.title,
+                "updated_at": each.updated_at,
+                "cover": f"/pictures/{each.image_id}/thumbnail" if each.image_id else None,
+            }
+            for each in await studio.threads(db, viewer.id)
+        ],
+        thread={"id": thread_id, "title": shown[0].prompt} if thread_id and shown else None,
+        generations=[card(each) for each in shown],
+        models=offered,
+        form=_defaults(form, shown),
+        errors={} if why is None else {why.field or "form": str(why)},
+        can_paint=refusal is None,
+        refusal=refusal,
+        reference=await _reference(request, viewer),
+        since=datetime.now(UTC).isoformat(),
+        idempotency_key=secrets.token_urlsafe(16),
+    )
+
+
+def _defaults(form: dict[str, Any], shown: list[ShownGeneration]) -> dict[str, Any]:
+    """What the composer begins with: what was asked for last in this thread."""
+    last = shown[-1] if shown else None
+    count = str(form.get("count", "1"))
+    return {
+        "prompt": form.get("prompt", ""),
+        "model": form.get("model") or (last.model_id if last else ""),
+        "size": form.get("size") or (f"{last.width}x{last.height}" if last else "1024x1024"),
+        "count": int(count) if count.isascii() and count.isdigit() and 1 <= int(count) <= MOST_PICTURES else 1,
+    }
+
+
+async def _refusal(request: web.Request, viewer: Account, offered: list[Model]) -> str | None:
+    """Why this person cannot paint right now, or None."""
+    try:
+        await subscriptions.open_one(request.app[DB], viewer.id)
+    except subscriptions.NoSubscription as why:
+        return str(why)
+    if not offered:
+        return "No painter is at work just now. Please come back a little later."
+    if (await ledger.balance(request.app[DB], viewer.id)).available <= 0:
+        return "All pictures of this period are painted. Renew your plan to go on."
+    return None
+
+
+async def _reference(request: web.Request, viewer: Account) -> dict[str, Any] | None:
+    """The earlier picture that was chosen as a reference, if it is theirs."""
+    try:
+        picture = await studio.picture(request.app[DB], UUID(request.query["reference"]), viewer.id)
+    except (KeyError, ValueError, NotFound):
+        return None
+    return {"id": picture.id, "url": f"/pictures/{picture.id}/thumbnail"}
+
+
+def card(shown: ShownGeneration) -> dict[str, Any]:
+    """A generation as the partial shows it, on the page and in the stream alike."""
+    again = urlencode(
+        {"prompt": shown.prompt, "model": shown.model_id, "size": f"{shown.width}x{shown.height}", "count": shown.count}
+    )
+    return {
+        "id": shown.id,
+        "prompt": shown.prompt,
+        "model_name": shown.model_name,
+        "width": shown.width,
+        "height": shown.height,
+        "ratio": shown.ratio,
+        "count": shown.count,
+        "state": shown.state,
+        "reason": shown.reason,
+        "created_at": shown.created_at,
+        "credits": shown.credits,
+        "is_done": shown.is_done,
+        "thread_url": f"/studio/{shown.thread_id}",
+        "again_url": f"/studio/{shown.thread_id}?{again}",
+        "references": [
+            f"/uploads/{each.id}" if each.kind == "uploads" else f"/pictures/{each.id}/thumbnail"
+            for each in shown.references
+        ],
+        "jobs": [
+            {
+                "id": job.id,
+                "position": job.position,
+                "state": job.state,
+                "line": job.line or job.reason,
+                "reason": job.reason,
+                "percent": job.percent,
+                "receipt": job.receipt,
+                "preview_url": f"/jobs/{job.id}/preview?step={job.preview_step}" if job.preview_step else None,
+                "picture": job.picture
+                and {
+                    "id": job.picture.id,
+                    "width": job.picture.width,
+                    "height": job.picture.height,
+                    "url": f"/pictures/{job.picture.id}/file",
+                    "thumb_url": f"/pictures/{job.picture.id}/thumbnail",
+                    "download_url": f"/pictures/{job.picture.id}/file?download=1",
+                    "vary_url": f"/studio/{shown.thread_id}?{again}",
+                },
+            }
+            for job in shown.jobs
+        ],
+    }

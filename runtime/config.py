@@ -1,0 +1,294 @@
+"""One frozen Config from the environment; every mistake is reported at once."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+PREFIX = "LIMNER_"
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class ConfigError(Exception):
+    """The settings are wrong; ``mistakes`` has one line for each."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class Config(BaseSettings):
+    """All settings. Each is read from ``LIMNER_<NAME>``; a secret also from the file that ``LIMNER_<NAME>_FILE`` names."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", validate_default=True)
+
+    env: Literal["development", "production"] = Field(
+        "development", description="production insists on https, on secrets and on a database of its own"
+    )
+    data_dir: Path = Field(
+        Path("var"), description="where the all-in-one mode keeps its database, pictures, secrets and logs"
+    )
+    database_url: SecretStr | None = Field(
+        None, description="postgresql://user:password@host/database; empty: the embedded Postgres"
+    )
+    database_pool: int = Field(10, ge=2, le=200, description="connections per process at the most")
+    pg_bin: Path | None = Field(
+        None, description="folder with postgres and initdb; empty: the packaged ones, then the system's"
+    )
+
+    public_url: str = Field(
+        "http://127.0.0.1:8080", description="the address people type; links are built from it alone"
+    )
+    http_host: str = Field("127.0.0.1", description="the address that web listens on")
+    http_port: int = Field(8080, ge=1, le=65535, description="the port that web listens on")
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="addresses or networks, comma-separated, whose last X-Forwarded-For entry is believed"
+    )
+
+    secret_key: SecretStr = Field(
+        SecretStr(""), description="signs forms and short-lived links; at least 32 characters"
+    )
+    vault_keys: SecretStr = Field(
+        SecretStr(""), description="id:base64 of 32 bytes, comma-separated; the first one encrypts, all of them decrypt"
+    )
+
+    storage: Literal["folder", "s3"] = Field("folder", description="where pictures are kept")
+    storage_folder: Path | None = Field(
+        None, description="the folder for storage=folder; empty: pictures in the data folder"
+    )
+    s3_endpoint: str | None = Field(None, description="an S3 address, when it is not Amazon's")
+    s3_bucket: str = Field("limner", description="the bucket for storage=s3")
+    s3_region: str = Field("us-east-1", description="the region for storage=s3")
+    s3_access_key: SecretStr | None = Field(None, description="the access key for storage=s3")
+    s3_secret_key: SecretStr | None = Field(None, description="the secret key for storage=s3")
+
+    sandbox_payments: bool | None = Field(
+        None, description="offer the sandbox processor, which takes no money; empty: only in development"
+    )
+    sandbox_secret: SecretStr = Field(SecretStr(""), description="signs the sandbox processor's webhooks")
+    sandbox_url: str | None = Field(None, description="where the sandbox processor lives; empty: this very site")
+
+    demo_painter: bool | None = Field(
+        None, description="seed the demo painter with a pool of demo keys; empty: only in development"
+    )
+    openai_url: str = Field("https://api.openai.com/v1", description="the base of OpenAI's API, or of a compatible one")
+
+    bot_token: SecretStr | None = Field(None, description="the Telegram bot's token; empty: the bot waits quietly")
+    telegram_url: str = Field("https://api.telegram.org", description="the base of the Telegram Bot API")
+    telegram_proxy: SecretStr | None = Field(None, description="http:// or socks5:// proxy for Telegram alone")
+
+    drain: int = Field(
+        8, ge=0, le=3600, description="seconds that running work may take to finish when a process is told to stop"
+    )
+    worker_slots: int = Field(8, ge=1, le=500, description="pictures that one worker paints at a time")
+    job_deadline: int = Field(
+        900, ge=5, le=86400, description="seconds after which an unfinished picture fails, uncharged"
+    )
+    lease: int = Field(15, ge=3, le=600, description="seconds without a heartbeat after which a process counts as dead")
+
+    log_format: Literal["text", "json"] = Field("text", description="json: one object a line")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least important level that is written"
+    )
+
+    @field_validator(
+        "database_url",
+        "bot_token",
+        "telegram_proxy",
+        "s3_access_key",
+        "s3_secret_key",
+        "pg_bin",
+        "storage_folder",
+        "s3_endpoint",
+        "sandbox_url",
+        "sandbox_payments",
+        "demo_painter",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
+            raise ValueError("must begin with postgresql://")
+        return value
+
+    @field_validator("public_url", "openai_url", "telegram_url", "s3_endpoint", "sandbox_url")
+    @classmethod
+    def _is_web_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an address that begins with http:// or https://")
+        if parts.query or parts.fragment:
+            raise ValueError("must not have a query or a fragment")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Config:
+        mistakes = []
+        if self.storage == "s3" and not (self.s3_access_key and self.s3_secret_key):
+            mistakes.append("LIMNER_S3_ACCESS_KEY and LIMNER_S3_SECRET_KEY are needed when LIMNER_STORAGE is s3")
+        if self.env == "production":
+            if self.database_url is None:
+                mistakes.append("LIMNER_DATABASE_URL is needed in production")
+            if not self.public_url.startswith("https://"):
+                mistakes.append(f"LIMNER_PUBLIC_URL must begin with https:// in production, not {self.public_url!r}")
+            if not self.vault_keys.get_secret_value():
+                mistakes.append("LIMNER_VAULT_KEYS is needed in production")
+            if len(self.secret_key.get_secret_value()) < 32:
+                mistakes.append("LIMNER_SECRET_KEY needs at least 32 characters in production")
+        if (
+            self.takes_sandbox_payments
+            and self.env == "production"
+            and len(self.sandbox_secret.get_secret_value()) < 16
+        ):
+            mistakes.append("LIMNER_SANDBOX_SECRET needs at least 16 characters when LIMNER_SANDBOX_PAYMENTS is on")
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
+        return self
+
+    @property
+    def takes_sandbox_payments(self) -> bool:
+        return self.sandbox_payments if self.sandbox_payments is not None else self.env == "development"
+
+    @property
+    def has_demo_painter(self) -> bool:
+        return self.demo_painter if self.demo_painter is not None else self.env == "development"
+
+    @property
+    def is_https(self) -> bool:
+        return self.public_url.startswith("https://")
+
+    @property
+    def is_embedded(self) -> bool:
+        """True when the database is the embedded one of the all-in-one mode."""
+        return self.database_url is None
+
+    @property
+    def dsn(self) -> str:
+        """Where the database is: the one that was set, else the embedded one of the data folder."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        from limner.runtime import embedded
+
+        return f"postgresql://limner@/limner?host={quote(str(embedded.socket_folder(self.data_dir)), safe='')}"
+
+    @property
+    def pictures_folder(self) -> Path:
+        return self.storage_folder or self.data_dir / "pictures"
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Config:
+        """Read the environment. Raises ConfigError with every mistake in it."""
+        mistakes = _unknown_settings(cls)
+        config = None
+        try:
+            config = cls(**overrides)
+        except ValidationError as error:
+            mistakes += [line for problem in error.errors() for line in _explain(problem)]
+        except ConfigError as error:
+            mistakes += error.mistakes
+        if mistakes or config is None:
+            raise ConfigError(mistakes)
+        return config
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _SecretFiles(settings_cls)
+
+    def redacted(self) -> dict[str, str]:
+        """Every setting under its environment name, with secrets masked."""
+        shown = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                value = "********" if value.get_secret_value() else ""
+            elif isinstance(value, tuple):
+                value = ",".join(str(part) for part in value)
+            shown[setting_name(name)] = "" if value is None else str(value)
+        return shown
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Secrets from ``LIMNER_<NAME>_FILE``, else from ``secrets/<name>`` in the data folder of the all-in-one mode."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError  # pragma: no cover - the base class asks for it; __call__ does the work
+
+    def __call__(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        mistakes = []
+        kept = Path(os.environ.get(PREFIX + "DATA_DIR") or "var") / "secrets"
+        for name in secret_fields(self.settings_cls):
+            variable = setting_name(name) + "_FILE"
+            if path := os.environ.get(variable):
+                if os.environ.get(setting_name(name)):
+                    mistakes.append(f"{setting_name(name)} and {variable} are both set: keep one")
+                try:
+                    found[name] = Path(path).read_text(encoding="utf-8").strip()
+                except (OSError, UnicodeDecodeError) as error:
+                    mistakes.append(f"{variable}: cannot read {path!r}: {getattr(error, 'strerror', None) or error}")
+            elif os.environ.get(PREFIX + "ENV") != "production" and os.access(kept / name, os.R_OK):
+                found[name] = (kept / name).read_text(encoding="utf-8").strip()
+        if mistakes:
+            raise ConfigError(mistakes)
+        return found
+
+
+def setting_name(field: str) -> str:
+    return PREFIX + field.upper()
+
+
+def secret_fields(config: type[BaseSettings] = Config) -> list[str]:
+    return [name for name, field in config.model_fields.items() if "SecretStr" in str(field.annotation)]
+
+
+def _unknown_settings(config: type[Config]) -> list[str]:
+    known = [setting_name(name) for name in config.model_fields]
+    known += [setting_name(name) + "_FILE" for name in secret_fields(config)]
+    mistakes = []
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            mistakes.append(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return mistakes
+
+
+def _explain(problem: Any) -> list[str]:
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message.split("\n")
+    field = str(problem["loc"][0])
+    shown = "" if field in secret_fields() else f", not {problem.get('input')!r}"
+    return [f"{setting_name(field)}: {message[0].lower()}{message[1:]}{shown}"]

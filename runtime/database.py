@@ -1,0 +1,206 @@
+"""The connection pool, transactions that tell after their commit, and time-outs that really fire."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
+
+import anyio
+import asyncpg
+import orjson
+
+from limner.runtime.log import logger
+
+log = logger(__name__)
+
+COMMAND_TIMEOUT = 10.0
+"""Seconds. Alone it does not free the caller of a black-holed connection; OUTER_TIMEOUT does (asyncpg cancels over the wire)."""
+OUTER_TIMEOUT = 15.0
+
+TELL = "select pg_notify(channel, payload) from unnest($1::text[], $2::text[]) as t(channel, payload)"
+
+TROUBLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+"""What a database outage looks like from here: a state to wait out, not a bug."""
+
+
+class Db(Protocol):
+    """What statements need: the pool (each call on its own) or a transaction (all or nothing)."""
+
+    async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]: ...
+    async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None: ...
+    async def fetchval(self, sql: str, *args: Any) -> Any: ...
+    async def execute(self, sql: str, *args: Any) -> str: ...
+    def transaction(self) -> contextlib.AbstractAsyncContextManager[Transaction]: ...
+    def tell(self, channel: str, payload: str = "") -> None: ...
+
+
+class Transaction:
+    """A connection inside a transaction. What it tells goes out after the commit, or never."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.told: list[tuple[str, str]] = []
+
+    async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
+        return await self._connection.fetch(sql, *args)  # type: ignore[no-any-return]
+
+    async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
+        return await self._connection.fetchrow(sql, *args)  # type: ignore[no-any-return]
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        return await self._connection.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        return await self._connection.execute(sql, *args)  # type: ignore[no-any-return]
+
+    def tell(self, channel: str, payload: str = "") -> None:
+        self.told.append((channel, payload))
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A savepoint: what was told inside is forgotten when it rolls back."""
+        before = len(self.told)
+        try:
+            async with self._connection.transaction():
+                yield self
+        except BaseException:
+            del self.told[before:]
+            raise
+
+
+class Database:
+    """A pool of connections to one Postgres, and the one notifier that tells the others what has been committed."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], dsn: str) -> None:
+        self.pool = pool
+        self.dsn = dsn
+        self._told: dict[tuple[str, str], None] = {}
+        self._wake = anyio.Event()
+
+    async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
+        with anyio.fail_after(OUTER_TIMEOUT):
+            return await self.pool.fetch(sql, *args)
+
+    async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
+        with anyio.fail_after(OUTER_TIMEOUT):
+            return await self.pool.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        with anyio.fail_after(OUTER_TIMEOUT):
+            return await self.pool.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        with anyio.fail_after(OUTER_TIMEOUT):
+            return await self.pool.execute(sql, *args)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, limit: float = OUTER_TIMEOUT) -> AsyncIterator[Transaction]:
+        """One transaction of at most ``limit`` seconds; notifications go out after its commit."""
+        with anyio.fail_after(limit):
+            async with self.pool.acquire() as connection:
+                async with connection.transaction():
+                    tx = Transaction(connection)
+                    yield tx
+        for channel, payload in tx.told:
+            self.tell(channel, payload)
+
+    def tell(self, channel: str, payload: str = "") -> None:
+        """Tell, then forget: equal notifications that wait together go out as one."""
+        self._told[channel, payload] = None
+        self._wake.set()
+
+    async def notify_forever(self) -> None:
+        """Send what was told, outside any write transaction: NOTIFY inside one serialises commits."""
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            await self.flush()
+
+    async def flush(self) -> None:
+        told, self._told = list(self._told), {}
+        if not told:
+            return
+        try:
+            await self.execute(TELL, [channel for channel, _ in told], [payload for _, payload in told])
+        except TROUBLE as error:
+            log.warning("notify_lost", count=len(told), error=str(error))  # ticks and sweeps find the rows
+
+
+@contextlib.asynccontextmanager
+async def open_database(dsn: str, *, role: str, pool: int = 10, patience: float = 0) -> AsyncIterator[Database]:
+    """A Database whose notifier runs until the block ends.
+
+    Raises one of TROUBLE when Postgres cannot be reached within ``patience`` seconds.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        opened = await _open_pool(dsn, role, pool, patience)
+        stack.push_async_callback(_close, opened)
+        database = Database(opened, dsn)
+        group = await stack.enter_async_context(anyio.create_task_group())
+        group.start_soon(database.notify_forever)
+        try:
+            yield database
+        finally:
+            group.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True), anyio.move_on_after(2, shield=True):
+                await database.flush()
+
+
+async def _open_pool(dsn: str, role: str, size: int, patience: float) -> asyncpg.Pool[asyncpg.Record]:
+    options = {
+        "application_name": f"limner-{role}",
+        "statement_timeout": "30s",
+        "idle_in_transaction_session_timeout": "60s",
+    }
+    give_up = anyio.current_time() + patience
+    while True:
+        try:
+            with anyio.fail_after(OUTER_TIMEOUT):
+                return await asyncpg.create_pool(
+                    dsn,
+                    min_size=1,
+                    max_size=size,
+                    command_timeout=COMMAND_TIMEOUT,
+                    timeout=10,
+                    server_settings=options,
+                    init=_speak_json,
+                )
+        except (*TROUBLE, asyncpg.InvalidCatalogNameError) as error:
+            if anyio.current_time() >= give_up:
+                raise
+            log.info("waiting_for_database", error=str(error) or type(error).__name__)
+        await anyio.sleep(0.2)
+
+
+async def _close(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    with anyio.move_on_after(5, shield=True) as scope:
+        await pool.close()
+    if scope.cancelled_caught:
+        pool.terminate()
+
+
+async def _speak_json(connection: Any) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
+        )
+
+
+def affected(tag: str) -> int:
+    """The row count in a command tag, such as 3 in "UPDATE 3"."""
+    return int(tag.rsplit(" ", 1)[-1])
+
+
+def placeholders(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Rows turned into columns, as unnest() wants them."""
+    return [list(column) for column in zip(*rows, strict=True)]

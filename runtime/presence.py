@@ -1,0 +1,95 @@
+"""Who is alive: one row per process, one heartbeat for all that it owns."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import anyio
+
+from limner.runtime import mailbox
+from limner.runtime.database import TROUBLE, Database
+from limner.runtime.log import logger
+
+log = logger(__name__)
+
+REGISTER = "insert into worker (id, role, host, pid) values ($1, $2, $3, $4)"
+BEAT = "update worker set seen_at = now(), state = $2, children = $3 where id = $1"
+FORGET = """
+delete from worker where seen_at < now() - interval '1 hour'
+    and not exists (select from message where message.owner = worker.id)
+"""
+
+
+class Presence:
+    """This process among the workers. Its id is new at every start: never a host name, never a pid."""
+
+    def __init__(self, db: Database, role: str, *, lease: float) -> None:
+        self.db = db
+        self.role = role
+        self.lease = lease
+        self.id: UUID = uuid4()
+        self.state = "running"
+        self.children: Callable[[], list[dict[str, Any]]] = list
+        self._registered = False
+        self._fresh_at = time.monotonic()
+        self._guards: set[anyio.CancelScope] = set()
+
+    @property
+    def is_sure(self) -> bool:
+        """False when the heartbeat is so old that others may soon take over what we own."""
+        return self._registered and time.monotonic() - self._fresh_at < self.lease * 2 / 3
+
+    @property
+    def seconds_since_beat(self) -> float:
+        return time.monotonic() - self._fresh_at
+
+    async def run(self) -> None:
+        """Beat every fifth of a lease; without a fresh beat for two thirds of it, cancel what we own."""
+        while True:
+            try:
+                await self.beat()
+                await mailbox.rescue(self.db, self.lease)
+            except TROUBLE as error:
+                log.warning("heartbeat_failed", error=str(error) or type(error).__name__)
+            if not self.is_sure:
+                self._let_go()
+            await anyio.sleep(self.lease / 5)
+
+    async def beat(self) -> None:
+        began = time.monotonic()
+        with anyio.fail_after(self.lease / 3):
+            if not self._registered:
+                await self.db.execute(REGISTER, self.id, self.role, socket.gethostname(), os.getpid())
+                self._registered = True
+            await self.db.execute(BEAT, self.id, self.state, self.children())
+        self._fresh_at = began
+
+    async def leave(self) -> None:
+        """Say goodbye, so that nobody waits for our lease to run out."""
+        self.state = "stopped"
+        try:
+            await self.beat()
+            await self.db.execute(FORGET)
+        except TROUBLE as error:
+            log.warning("goodbye_failed", error=str(error) or type(error).__name__)
+
+    @contextmanager
+    def guard(self) -> Any:
+        """A scope for work on something we own: cancelled when we cannot be sure to own it any longer."""
+        with anyio.CancelScope() as scope:
+            self._guards.add(scope)
+            try:
+                yield scope
+            finally:
+                self._guards.discard(scope)
+
+    def _let_go(self) -> None:
+        for scope in self._guards:
+            log.error("lease_unsure", role=self.role, handlers=len(self._guards))
+            scope.cancel()

@@ -1,0 +1,1 @@
+"""The truth: nouns, their statements, and the rules that guard them."""

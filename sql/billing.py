@@ -1,0 +1,57 @@
+"""Billing's messages: what the pages and webhooks ask the cashier to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from limner.runtime import mailbox
+from limner.runtime.database import Db
+from limner.runtime.mailbox import Message
+from limner.sql import invoices
+from limner.sql.invoices import Invoice
+from limner.sql.plans import Plan
+
+
+@dataclass(frozen=True)
+class OpenInvoice(Message):
+    """Make an invoice known to its processor, so that it can be paid."""
+
+    mailbox = "billing"
+    invoice_id: UUID
+
+
+@dataclass(frozen=True)
+class CheckInvoice(Message):
+    """Ask the processor what became of an invoice."""
+
+    mailbox = "billing"
+    invoice_id: UUID
+
+
+@dataclass(frozen=True)
+class CheckOpenInvoices(Message):
+    """Ask about every invoice that nobody asked about lately."""
+
+    mailbox = "billing"
+
+
+async def buy(db: Db, account_id: UUID, plan: Plan, processor: str) -> Invoice:
+    """An invoice for one cycle of the plan, and the order to make it payable: in one transaction."""
+    async with db.transaction() as tx:
+        invoice = await invoices.create(tx, account_id, plan, processor)
+        if invoice.processor_ref is None:
+            await mailbox.send(tx, OpenInvoice(invoice.id), key=f"open {invoice.id}", max_attempts=20)
+        return invoice
+
+
+async def hint(db: Db, invoice: Invoice, event_ref: str, kind: str) -> None:
+    """A believed webhook: recorded, and the cashier goes to see. Its word alone grants nothing."""
+    async with db.transaction() as tx:
+        await invoices.note_event(tx, invoice.processor, event_ref, invoice.id, kind)
+        await ask(tx, invoice.id)
+
+
+async def ask(db: Db, invoice_id: UUID) -> None:
+    """Have the processor asked at once: after a webhook, or when the payer says "I have paid"."""
+    await mailbox.send(db, CheckInvoice(invoice_id), max_attempts=20)

@@ -1,0 +1,16 @@
+"""Every NOTIFY channel and its payload, on one screen. A notification is a hint; the row is the truth."""
+
+MESSAGE_SENT = "message_sent"
+"""A mailbox has a new message. Payload: the mailbox."""
+
+GENERATION_CHANGED = "generation_changed"
+"""A generation or one of its jobs changed. Payload: "<thread id> <generation id>"."""
+
+INVOICE_CHANGED = "invoice_changed"
+"""An invoice changed its state. Payload: the invoice's id."""
+
+KEY_CHANGED = "key_changed"
+"""A provider key changed its state. Payload: the key's id."""
+
+NOTICE_QUEUED = "notice_queued"
+"""There is something to deliver. No payload."""

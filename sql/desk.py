@@ -1,0 +1,66 @@
+"""The operator's desk: what the command line does to a running studio."""
+
+from __future__ import annotations
+
+from limner.runtime.config import Config
+from limner.runtime.database import open_database
+from limner.runtime.errors import NotFound
+from limner.runtime.vault import Vault
+from limner.sql import accounts, keys, telegram
+
+ME = "cli"
+
+
+async def add_key(config: Config, provider: str, label: str, secret: str, **options: object) -> str:
+    async with open_database(config.dsn, role="cli", pool=2) as db:
+        key_id = await keys.add(db, Vault.from_config(config), provider, label, secret, actor=ME, **options)  # type: ignore[arg-type]
+        return f"key {key_id} is in the pool of {provider}"
+
+
+async def list_keys(config: Config) -> list[str]:
+    async with open_database(config.dsn, role="cli", pool=2) as db:
+        return [
+            f"{key['id']:>4}  {key['provider']:<12} {key['last4']:<6} {key['state']:<14} {key['label']}"
+            + (f"  ({key['why']})" if key["why"] else "")
+            for key in await keys.listing(db)
+        ]
+
+
+async def promote(config: Config, email: str, role: str) -> str:
+    async with open_database(config.dsn, role="cli", pool=2) as db:
+        account = await accounts.find(db, email)
+        if account is None:
+            raise NotFound(f"There is no account {email!r}.")
+        await accounts.set_role(db, account, role, actor=ME)
+        return f"{account.email} is {role} now"
+
+
+async def who_has_code(config: Config, code: str) -> str:
+    async with open_database(config.dsn, role="cli", pool=2) as db:
+        pending = await telegram.pending_by_code(db, code)
+        return f"{telegram.printable(pending.name)} (Telegram id {pending.telegram_id})"
+
+
+async def pair(config: Config, code: str) -> str:
+    async with open_database(config.dsn, role="cli", pool=2) as db:
+        admin = await telegram.confirm(db, code, actor=ME)
+        return f"{telegram.printable(admin.name)} may steer this studio now"
+
+
+async def list_paired(config: Config) -> list[str]:
+    async with open_database(config.dsn, role="cli", pool=2) as db:
+        return [
+            f"{each.telegram_id:>14}  {each.role:<9} {telegram.printable(each.name)}"
+            for each in await telegram.admins(db)
+        ]
+
+
+async def unpair(config: Config, telegram_id: int) -> str:
+    async with open_database(config.dsn, role="cli", pool=2) as db:
+        admin = await telegram.revoke(db, telegram_id, ME)
+        return f"{telegram.printable(admin.name)} is shut out"
+
+
+async def forget_codes(config: Config) -> str:
+    async with open_database(config.dsn, role="cli", pool=2) as db:
+        return f"{await telegram.cleanup(db)} forgotten"

@@ -1,0 +1,271 @@
+"""Generations: what was asked for. One transaction takes the order, and each job of it ends exactly once."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from limner.runtime import mailbox
+from limner.runtime.database import Db, Transaction
+from limner.runtime.errors import NotFound, Refused
+from limner.runtime.mailbox import Message
+from limner.sql import ledger, models, subscriptions
+from limner.sql.channels import GENERATION_CHANGED
+from limner.sql.models import Model, Size
+
+MOST_REFERENCES = 4
+MOST_PICTURES = 8
+LONGEST_PROMPT = 4000
+
+
+@dataclass(frozen=True)
+class PaintPicture(Message):
+    """See one picture to its end."""
+
+    mailbox = "painting"
+    job_id: UUID
+
+
+@dataclass(frozen=True)
+class Order:
+    """What somebody asks for. ``uploads`` and ``pictures`` are references, in that order."""
+
+    account_id: UUID
+    prompt: str
+    model_id: str
+    size: Size
+    count: int = 1
+    thread_id: UUID | None = None
+    uploads: tuple[UUID, ...] = ()
+    pictures: tuple[UUID, ...] = ()
+    idempotency_key: str | None = field(default=None, compare=False)
+
+    def check(self) -> None:
+        """Raises Refused for what is wrong whoever asks."""
+        if not self.prompt.strip():
+            raise Refused("Please say what to paint.", field="prompt")
+        if len(self.prompt) > LONGEST_PROMPT:
+            raise Refused(f"A prompt has at most {LONGEST_PROMPT} characters, not {len(self.prompt)}.", field="prompt")
+        if "\x00" in self.prompt or any("\ud800" <= char <= "\udfff" for char in self.prompt):
+            raise Refused("The prompt has characters that are not text.", field="prompt")
+        if not 1 <= self.count <= MOST_PICTURES:
+            raise Refused(f"From 1 to {MOST_PICTURES} pictures at a time, not {self.count}.", field="count")
+        if len(self.uploads) + len(self.pictures) > MOST_REFERENCES:
+            raise Refused(f"At most {MOST_REFERENCES} reference pictures.", field="reference")
+
+    @property
+    def fingerprint(self) -> bytes:
+        asked = (
+            self.prompt,
+            self.model_id,
+            str(self.size),
+            self.count,
+            self.thread_id,
+            self.pictures,
+            len(self.uploads),
+        )
+        return hashlib.sha256(repr(asked).encode()).digest()
+
+
+class KeyReused(Refused):
+    """The same idempotency key came with another order."""
+
+    status = 422
+
+
+async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
+    """Reserve, write the jobs, send one message for each: in one transaction. Returns the generation's id.
+
+    ``deadline``: seconds until an unfinished job fails. Raises Refused (NoSubscription, QuotaExhausted, NotFound …).
+    The same idempotency key gives the same generation, charged once.
+    """
+    asked.check()
+    async with db.transaction() as tx:
+        if asked.idempotency_key and (known := await _known(tx, asked)):
+            return known
+        subscription = await subscriptions.open_one(tx, asked.account_id)
+        model = await models.offered(tx, asked.model_id)
+        if not subscription.plan.allows(model.id):
+            raise Refused(f"Your plan does not include {model.name}.", field="model")
+        model.check(asked.size, len(asked.uploads) + len(asked.pictures))
+        generation_id = await _insert(tx, asked, model)
+        if generation_id is None:  # somebody else was faster with the same key
+            return await _known(tx, asked) or generation_id_missing(asked)
+        jobs = await _insert_jobs(tx, asked, generation_id, model, min(deadline, 86400))
+        await ledger.reserve(tx, asked.account_id, jobs, model.credits, _title(asked.prompt))
+        for job_id in jobs:
+            await mailbox.send(
+                tx,
+                PaintPicture(job_id),
+                key=f"job {job_id}",
+                partition=str(asked.account_id),
+                partition_limit=subscription.plan.concurrency,
+                priority=subscription.plan.priority,
+                deadline=deadline,
+            )
+        tx.tell(GENERATION_CHANGED, f"{asked.thread_id or generation_id} {generation_id}")
+        return generation_id
+
+
+KNOWN = "select id, request_hash from generation where account_id = $1 and idempotency_key = $2"
+
+
+async def _known(tx: Db, asked: Order) -> UUID | None:
+    row = await tx.fetchrow(KNOWN, asked.account_id, asked.idempotency_key)
+    if row is None:
+        return None
+    if row["request_hash"] != asked.fingerprint:
+        raise KeyReused("This idempotency key was used for another order.", field="idempotency_key")
+    return row["id"]  # type: ignore[no-any-return]
+
+
+def generation_id_missing(asked: Order) -> UUID:
+    raise AssertionError(f"idempotency key {asked.idempotency_key!r} conflicts, yet is not there")
+
+
+INSERT = """
+insert into generation (id, account_id, thread_id, model_id, prompt, width, height, count, credits, idempotency_key, request_hash)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+on conflict (account_id, idempotency_key) where idempotency_key is not null do nothing
+returning id
+"""
+
+
+async def _insert(tx: Transaction, asked: Order, model: Model) -> UUID | None:
+    generation_id = uuid4()
+    thread_id = asked.thread_id or generation_id
+    if asked.thread_id:
+        await must_own_thread(tx, asked.thread_id, asked.account_id)
+    inserted = await tx.fetchval(
+        INSERT,
+        generation_id,
+        asked.account_id,
+        thread_id,
+        model.id,
+        asked.prompt.strip(),
+        asked.size.width,
+        asked.size.height,
+        asked.count,
+        model.credits,
+        asked.idempotency_key,
+        asked.fingerprint,
+    )
+    if inserted:
+        await _insert_references(tx, asked, generation_id)
+    return inserted  # type: ignore[no-any-return]
+
+
+REFERENCES = """
+insert into generation_reference (generation_id, position, upload_id, image_id)
+select $1, place, u.id, i.id
+from unnest($3::uuid[], $4::uuid[]) with ordinality as asked (upload_id, image_id, place)
+left join upload as u on u.id = asked.upload_id and u.account_id = $2
+left join image as i on i.id = asked.image_id and i.account_id = $2 and i.deleted_at is null
+where u.id is not null or i.id is not null
+returning position
+"""
+
+
+async def _insert_references(tx: Transaction, asked: Order, generation_id: UUID) -> None:
+    uploads: list[UUID | None] = [*asked.uploads, *[None] * len(asked.pictures)]
+    pictures: list[UUID | None] = [*[None] * len(asked.uploads), *asked.pictures]
+    if uploads and len(await tx.fetch(REFERENCES, generation_id, asked.account_id, uploads, pictures)) != len(uploads):
+        raise NotFound("A reference picture is not there any more, or is not yours.")
+
+
+JOBS = """
+insert into job (generation_id, account_id, position, credits, seed, deadline)
+select $1, $2, place, $3, seed, now() + make_interval(secs => $4)
+from unnest($5::bigint[]) with ordinality as t (seed, place)
+returning id
+"""
+
+
+async def _insert_jobs(tx: Transaction, asked: Order, generation_id: UUID, model: Model, deadline: int) -> list[UUID]:
+    seeds = [secrets.randbelow(2**31) for _ in range(asked.count)]
+    rows = await tx.fetch(JOBS, generation_id, asked.account_id, model.credits, float(deadline), seeds)
+    return [row["id"] for row in rows]
+
+
+OWNER = "select account_id from generation where id = $1"
+
+
+async def must_own_thread(db: Db, thread_id: UUID, account_id: UUID) -> None:
+    """Raises NotFound for a stranger's thread as for none."""
+    if await db.fetchval(OWNER, thread_id) != account_id:
+        raise NotFound
+
+
+CANCEL_WAITING = """
+update job set state = 'canceled', finished_at = now(), line = '', reason = 'canceled before it began'
+where generation_id = $1 and state = 'queued' returning id
+"""
+ASK_RUNNING = """
+update job set cancel_asked = true, line = 'asked to stop' where generation_id = $1 and state = 'running' returning id
+"""
+
+
+async def cancel(db: Db, generation_id: UUID, account_id: UUID) -> tuple[int, int]:
+    """Before the start it is free; while it runs it is asked to stop. Returns (canceled, asked). Raises NotFound."""
+    async with db.transaction() as tx:
+        await lock(tx, generation_id, account_id)
+        canceled = [row["id"] for row in await tx.fetch(CANCEL_WAITING, generation_id)]
+        asked = await tx.fetch(ASK_RUNNING, generation_id)
+        await release_all(tx, canceled, "canceled")
+        await settle_state(tx, generation_id)
+        return len(canceled), len(asked)
+
+
+DROP_MESSAGES = "delete from message where mailbox = 'painting' and key = any($1::text[])"
+
+
+async def release_all(tx: Transaction, jobs: Sequence[UUID], why: str) -> None:
+    """Give back what these ended jobs held, and take their messages out of the mailbox, whoever works on them."""
+    for job_id in jobs:
+        await ledger.release(tx, job_id, why)
+    await tx.execute(DROP_MESSAGES, [f"job {job_id}" for job_id in jobs])
+
+
+LOCK = "select account_id, thread_id from generation where id = $1 for update"
+
+
+async def lock(tx: Transaction, generation_id: UUID, account_id: UUID | None = None) -> None:
+    """Jobs of one generation end one after another: else two that end together would each see the other running."""
+    row = await tx.fetchrow(LOCK, generation_id)
+    if row is None or (account_id is not None and row["account_id"] != account_id):
+        raise NotFound
+
+
+SETTLE_STATE = """
+update generation as g set changed_at = now(), state = case
+        when c.delivered + c.failed + c.canceled < c.all_of_them then case when c.running > 0 or c.delivered > 0
+            then 'running' else 'queued' end
+        when c.delivered > 0 then 'delivered' when c.failed > 0 then 'failed' else 'canceled' end,
+    reason = case
+        when c.delivered + c.failed + c.canceled < c.all_of_them then ''
+        when c.delivered = c.all_of_them then ''
+        when c.delivered > 0 then c.delivered || ' of ' || c.all_of_them || ' arrived; only those were charged'
+        else coalesce(c.why, '') end
+from (
+    select count(*) as all_of_them, count(*) filter (where state = 'delivered') as delivered,
+        count(*) filter (where state = 'failed') as failed, count(*) filter (where state = 'canceled') as canceled,
+        count(*) filter (where state = 'running') as running, min(reason) filter (where reason <> '') as why
+    from job where generation_id = $1
+) as c
+where g.id = $1
+returning g.thread_id
+"""
+
+
+async def settle_state(tx: Transaction, generation_id: UUID) -> None:
+    """The generation's state follows from its jobs; whoever watches is told after the commit."""
+    thread_id = await tx.fetchval(SETTLE_STATE, generation_id)
+    tx.tell(GENERATION_CHANGED, f"{thread_id} {generation_id}")
+
+
+def _title(prompt: str) -> str:
+    words = " ".join(prompt.split())
+    return words if len(words) <= 60 else words[:59] + "…"

@@ -1,0 +1,188 @@
+"""Invoices: what somebody was asked to pay. A paid one grants its credits exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from limner.runtime.database import Db
+from limner.runtime.errors import NotFound, Refused
+from limner.sql import audit, ledger, plans, subscriptions
+from limner.sql.channels import INVOICE_CHANGED
+from limner.sql.plans import Plan
+
+
+class WrongState(Refused):
+    """The invoice cannot go there from where it is."""
+
+    status = 409
+
+
+@dataclass(frozen=True)
+class Invoice:
+    id: UUID
+    account_id: UUID
+    plan: Plan
+    processor: str
+    processor_ref: str | None
+    checkout_url: str | None
+    amount_cents: int
+    currency: str
+    credits: int
+    state: str
+    created_at: datetime
+    expires_at: datetime
+    paid_at: datetime | None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in ("pending", "processing")
+
+
+COLUMNS = (
+    "id, account_id, plan_id, processor, processor_ref, checkout_url, amount_cents, currency, credits, state, "
+    "created_at, expires_at, paid_at"
+)
+
+# An open invoice for the same plan and processor is used again: nobody collects five of them by clicking.
+REUSE = f"""
+select {COLUMNS} from invoice
+where account_id = $1 and plan_id = $2 and processor = $3 and state in ('pending', 'processing')
+    and expires_at > now() + interval '2 minutes' and amount_cents = $4 and currency = $5
+order by created_at desc limit 1
+"""
+
+CREATE = f"""
+insert into invoice (account_id, plan_id, processor, amount_cents, currency, credits, expires_at)
+values ($1, $2, $3, $4, $5, $6, now() + make_interval(mins => 30))
+returning {COLUMNS}
+"""
+
+
+async def create(db: Db, account_id: UUID, plan: Plan, processor: str) -> Invoice:
+    """An invoice for one cycle of the plan at today's terms; an open one with the same terms is found again."""
+    async with db.transaction() as tx:
+        await tx.execute("select 1 from account where id = $1 for update", account_id)
+        terms = (account_id, plan.id, processor, plan.price_cents, plan.price_currency)
+        row = await tx.fetchrow(REUSE, *terms)
+        if row is None:
+            await subscriptions.prepare(tx, account_id, plan.id)
+            row = await tx.fetchrow(CREATE, *terms, plan.credits_per_cycle)
+        return await _invoice(tx, row)
+
+
+ATTACH = """
+update invoice set processor_ref = $2, checkout_url = $3 where id = $1 and processor_ref is null returning id
+"""
+
+
+async def attach(db: Db, invoice_id: UUID, processor_ref: str, checkout_url: str) -> None:
+    """Remember under which name the processor knows it, and where it is paid."""
+    await db.fetchval(ATTACH, invoice_id, processor_ref, checkout_url)
+
+
+async def get(db: Db, invoice_id: UUID, account_id: UUID | None = None) -> Invoice:
+    """Raises NotFound, also when it belongs to another account than ``account_id``."""
+    row = await db.fetchrow(f"select {COLUMNS} from invoice where id = $1", invoice_id)
+    if row is None or (account_id is not None and row["account_id"] != account_id):
+        raise NotFound("There is no such invoice, or it is not yours.")
+    return await _invoice(db, row)
+
+
+BY_REF = f"select {COLUMNS} from invoice where processor = $1 and processor_ref = $2"
+
+
+async def by_ref(db: Db, processor: str, processor_ref: str) -> Invoice | None:
+    row = await db.fetchrow(BY_REF, processor, processor_ref)
+    return None if row is None else await _invoice(db, row)
+
+
+LIST = f"select {COLUMNS} from invoice where account_id = $1 order by created_at desc limit $2"
+
+
+async def of_account(db: Db, account_id: UUID, count: int = 50) -> list[Invoice]:
+    return [await _invoice(db, row) for row in await db.fetch(LIST, account_id, count)]
+
+
+PENDING = f"""
+select {COLUMNS} from invoice where account_id = $1 and state in ('pending', 'processing') and expires_at > now()
+order by created_at desc limit 1
+"""
+
+
+async def pending(db: Db, account_id: UUID) -> Invoice | None:
+    row = await db.fetchrow(PENDING, account_id)
+    return None if row is None else await _invoice(db, row)
+
+
+TO_CHECK = f"""
+update invoice set checked_at = now() where id in (
+    select id from invoice
+    where state in ('pending', 'processing') and processor_ref is not null
+        and coalesce(checked_at, created_at) < now() - interval '30 seconds'
+    order by checked_at nulls first limit $1 for update skip locked
+) returning {COLUMNS}
+"""
+
+
+async def to_check(db: Db, count: int = 20) -> Sequence[Invoice]:
+    """Open invoices whose processor was not asked lately: the net under every lost webhook."""
+    return [await _invoice(db, row) for row in await db.fetch(TO_CHECK, count)]
+
+
+EVENT = """
+insert into payment_event (processor, event_ref, invoice_id, kind) values ($1, $2, $3, $4)
+on conflict (processor, event_ref) do nothing
+"""
+
+
+async def note_event(db: Db, processor: str, event_ref: str, invoice_id: UUID, kind: str) -> None:
+    """Record a webhook that was believed; a redelivery of it changes nothing."""
+    await db.execute(EVENT, processor, event_ref, invoice_id, kind)
+
+
+SETTLE = "update invoice set state = 'paid', paid_at = now() where id = $1 and state <> 'paid' returning account_id"
+
+
+async def settle(db: Db, invoice_id: UUID, *, actor: str) -> bool:
+    """The processor says it is paid, finally: that beats our own expiry. Credits once; False when it was paid before."""
+    async with db.transaction() as tx:
+        if await tx.fetchval(SETTLE, invoice_id) is None:
+            return False
+        invoice = await get(tx, invoice_id)
+        subscription_id = await subscriptions.prepare(tx, invoice.account_id, invoice.plan.id)
+        was_open, until = await subscriptions.renew(tx, subscription_id, invoice.plan.id, invoice.credits)
+        if not was_open:
+            await ledger.reset(tx, invoice.account_id, "what was left of the last period")
+        await ledger.grant(tx, invoice.account_id, invoice.credits, f"Plan {invoice.plan.name}", invoice_id=invoice_id)
+        await tx.execute("update invoice set subscription_id = $2 where id = $1", invoice_id, subscription_id)
+        after = {"state": "paid", "credits": invoice.credits, "until": until.isoformat()}
+        await audit.record(tx, actor, "invoice.paid", str(invoice_id), None, after)
+        tx.tell(INVOICE_CHANGED, str(invoice_id))
+        return True
+
+
+CLOSE = """
+update invoice set state = $2 where id = $1 and (
+    state = 'pending' or state = 'processing' and $2 in ('invalid', 'expired') or state = 'processing' and $2 = 'processing'
+) and state <> $2 returning id
+"""
+
+
+async def move(db: Db, invoice_id: UUID, state: str) -> bool:
+    """To processing, expired, canceled or invalid. False when it is there already. Raises WrongState when it is paid."""
+    async with db.transaction() as tx:
+        if await tx.fetchval(CLOSE, invoice_id, state) is not None:
+            tx.tell(INVOICE_CHANGED, str(invoice_id))
+            return True
+        now = (await get(tx, invoice_id)).state
+        if now != state:
+            raise WrongState(f"The invoice is {now}; it cannot become {state}.", field="state")
+        return False
+
+
+async def _invoice(db: Db, row: object) -> Invoice:
+    fields = dict(row)  # type: ignore[call-overload]
+    return Invoice(plan=await plans.get(db, fields.pop("plan_id")), **fields)

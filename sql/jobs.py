@@ -1,0 +1,206 @@
+"""Jobs: one picture each, from its claim to its single end. Whoever writes an end proves it with the fence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from limner.runtime import mailbox
+from limner.runtime.database import Db, affected
+from limner.runtime.errors import FenceLost
+from limner.runtime.mailbox import Fence
+from limner.sql import generations, keys, ledger
+from limner.sql.channels import GENERATION_CHANGED
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job at work. ``references`` are storage keys."""
+
+    id: UUID
+    fence: Fence
+    generation_id: UUID
+    thread_id: UUID
+    account_id: UUID
+    prompt: str
+    model_id: str
+    upstream_id: str
+    provider_id: int
+    cost_micros: int
+    width: int
+    height: int
+    seed: int
+    deadline: datetime
+    seconds_left: float
+    references: list[str]
+
+
+# Only the owner of the message may start its job, and only one that has not ended.
+START = """
+update job as j set state = 'running', started_at = coalesce(j.started_at, now()), line = 'painting', waits_until = null
+from generation as g, model as m
+where j.id = $1 and j.state in ('queued', 'running') and g.id = j.generation_id and m.id = g.model_id
+    and exists (select from message where id = $2 and owner = $3 and attempts = $4)
+returning j.id, j.generation_id, g.thread_id, j.account_id, g.prompt, m.id as model_id, m.upstream_id, m.provider_id,
+    m.cost_micros, g.width, g.height, j.seed, j.deadline,
+    extract(epoch from j.deadline - clock_timestamp())::float as seconds_left,
+    array(
+        select coalesce(u.storage_key, i.storage_key) from generation_reference as r
+        left join upload as u on u.id = r.upload_id left join image as i on i.id = r.image_id
+        where r.generation_id = g.id order by r.position
+    ) as "references"
+"""
+
+
+async def start(db: Db, job_id: UUID, fence: Fence) -> Job | None:
+    """Begin, or begin again after a crash. None when the job has ended meanwhile."""
+    row = await db.fetchrow(START, job_id, fence.id, fence.owner, fence.attempt)
+    if row is None:
+        return None
+    await keys.close_left_open(db, job_id)
+    await db.execute(MARK_RUNNING, row["generation_id"])
+    job = Job(fence=fence, **row)
+    _tell(db, job)
+    return job
+
+
+MARK_RUNNING = "update generation set state = 'running', changed_at = now() where id = $1 and state = 'queued'"
+
+
+SHOW = """
+update job set line = case when cancel_asked then line else $2 end, percent = $3 where id = $1 and state = 'running'
+"""
+SHOW_PREVIEW = """
+insert into preview (job_id, step, mime, data) values ($1, 1, $2, $3)
+on conflict (job_id) do update set step = preview.step + 1, mime = excluded.mime, data = excluded.data, created_at = now()
+"""
+
+
+async def show(db: Db, job: Job, line: str, percent: int | None = None, preview: tuple[str, bytes] | None = None) -> None:
+    """Say how it goes; ``preview`` is a mime type and at most 64 KiB."""
+    if preview is not None and len(preview[1]) <= 65536:
+        await db.execute(SHOW_PREVIEW, job.id, *preview)
+    await db.execute(SHOW, job.id, line, percent)
+    _tell(db, job)
+
+
+async def asked_to_stop(db: Db, job_id: UUID) -> bool:
+    return bool(await db.fetchval("select cancel_asked from job where id = $1", job_id))
+
+
+PREVIEW = """
+select p.mime, p.data from preview as p join job as j on j.id = p.job_id where p.job_id = $1 and j.account_id = $2
+"""
+
+
+async def preview(db: Db, job_id: UUID, account_id: UUID) -> tuple[str, bytes] | None:
+    row = await db.fetchrow(PREVIEW, job_id, account_id)
+    return None if row is None else (row["mime"], row["data"])
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A picture whose bytes are durable in the storage already."""
+
+    storage_key: str
+    thumb_key: str
+    sha256: str
+    mime: str
+    width: int
+    height: int
+    bytes: int
+
+
+END = """
+update job set state = $2, reason = $3, line = '', percent = null, waits_until = null, finished_at = now()
+where id = $1 and state = 'running' returning id
+"""
+KEEP_IMAGE = """
+insert into image (job_id, account_id, generation_id, storage_key, thumb_key, sha256, mime, width, height, bytes)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+
+
+async def deliver(db: Db, job: Job, picture: Painted) -> None:
+    """Image row, charge, end of the job and of its message: one transaction, behind the fence. Raises FenceLost."""
+    async with db.transaction() as tx:
+        await generations.lock(tx, job.generation_id)
+        await mailbox.ack(tx, job.fence)
+        await _end(tx, job, "delivered", "")
+        await tx.execute(
+            KEEP_IMAGE, job.id, job.account_id, job.generation_id, picture.storage_key, picture.thumb_key,
+            picture.sha256, picture.mime, picture.width, picture.height, picture.bytes,
+        )
+        await ledger.settle(tx, job.id, "picture delivered")
+        await generations.settle_state(tx, job.generation_id)
+
+
+async def fail(db: Db, job: Job, reason: str, *, state: str = "failed") -> None:
+    """It will not come, for ``reason`` in plain words: nothing is charged. Raises FenceLost."""
+    async with db.transaction() as tx:
+        await generations.lock(tx, job.generation_id)
+        await mailbox.ack(tx, job.fence)
+        await _end(tx, job, state, reason)
+        await ledger.release(tx, job.id, reason)
+        await generations.settle_state(tx, job.generation_id)
+
+
+POSTPONE = """
+update job set state = 'queued', line = $2, percent = null, waits_until = now() + make_interval(secs => $3)
+where id = $1 and state = 'running'
+"""
+
+
+async def postpone(db: Db, job: Job, after: float, line: str) -> None:
+    """Back into the line for ``after`` seconds, without blame. Raises FenceLost."""
+    async with db.transaction() as tx:
+        await generations.lock(tx, job.generation_id)
+        await mailbox.retry(tx, job.fence, after=after, error=line, blame=False)
+        await tx.execute(POSTPONE, job.id, line, float(after))
+        await generations.settle_state(tx, job.generation_id)
+
+
+# Overdue, or without a message (it died as a dead letter): such a job would never end by itself.
+LOST = """
+select j.id, j.generation_id, j.deadline <= now() as overdue from job as j
+where j.state in ('queued', 'running') and (
+    j.deadline <= now()
+    or not exists (select from message as m where m.mailbox = 'painting' and m.key = 'job ' || j.id)
+)
+order by j.deadline limit $1
+"""
+END_LOST = """
+update job set state = 'failed', reason = $2, line = '', percent = null, waits_until = null, finished_at = now()
+where id = $1 and state in ('queued', 'running') returning id
+"""
+
+
+async def end_lost(db: Db, count: int = 100) -> int:
+    """Fail what cannot end by itself any more, and release it. Its worker, should it live, finds its fence lost."""
+    ended = 0
+    for row in await db.fetch(LOST, count):
+        reason = "it took too long" if row["overdue"] else "it could not be painted after several tries"
+        async with db.transaction() as tx:
+            await generations.lock(tx, row["generation_id"])
+            if await tx.fetchval(END_LOST, row["id"], reason):
+                await generations.release_all(tx, [row["id"]], reason)
+                await keys.close_left_open(tx, row["id"])
+                await generations.settle_state(tx, row["generation_id"])
+                ended += 1
+    return ended
+
+
+async def forget_previews(db: Db) -> int:
+    gone = "delete from preview where not exists (select from job where job.id = preview.job_id and state = 'running')"
+    return affected(await db.execute(gone))
+
+
+async def _end(tx: Db, job: Job, state: str, reason: str) -> None:
+    if await tx.fetchval(END, job.id, state, reason) is None:
+        raise FenceLost(f"job {job.id} is not running any more")
+    await tx.execute("delete from preview where job_id = $1", job.id)
+
+
+def _tell(db: Db, job: Job) -> None:
+    db.tell(GENERATION_CHANGED, f"{job.thread_id} {job.generation_id}")

@@ -1,0 +1,167 @@
+"""Ledger: credits, as entries that are only ever added. The schema has the last word on every rule here."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from limner.runtime.database import Db
+from limner.runtime.errors import Refused
+
+
+class QuotaExhausted(Refused):
+    """There are not enough credits left in this period."""
+
+    status = 402
+
+    def __init__(self) -> None:
+        super().__init__("There are not enough credits left in this period for that.", code="quota_exhausted")
+
+
+@dataclass(frozen=True)
+class Balance:
+    available: int
+    held: int
+    spent: int
+
+
+BALANCE = "select available, held, spent from balance where account_id = $1"
+
+
+async def balance(db: Db, account_id: UUID) -> Balance:
+    row = await db.fetchrow(BALANCE, account_id)
+    return Balance(0, 0, 0) if row is None else Balance(**row)
+
+
+RESERVE = "insert into ledger_entry (account_id, job_id, kind, credits, why) select $1, id, 'reserve', $3, $4 from unnest($2::uuid[]) as id"
+
+
+async def reserve(db: Db, account_id: UUID, jobs: Sequence[UUID], credits: int, why: str) -> None:
+    """Hold ``credits`` for each job. Raises QuotaExhausted, and then holds nothing (roll back)."""
+    with _covered():
+        await db.execute(RESERVE, account_id, list(jobs), credits, why)
+
+
+FROM_RESERVE = """
+insert into ledger_entry (account_id, job_id, kind, credits, why)
+select account_id, job_id, $2, credits, $3 from ledger_entry where job_id = $1 and kind = 'reserve'
+returning id
+"""
+
+
+async def settle(db: Db, job_id: UUID, why: str) -> None:
+    """The picture was delivered: what was held is spent. Raises asyncpg's integrity errors when it was ended before."""
+    await _end_reserve(db, job_id, "settle", why)
+
+
+async def release(db: Db, job_id: UUID, why: str) -> None:
+    """The picture will not come: what was held is available again."""
+    await _end_reserve(db, job_id, "release", why)
+
+
+GRANT = "insert into ledger_entry (account_id, invoice_id, kind, credits, why) values ($1, $2, 'grant', $3, $4)"
+
+
+async def grant(db: Db, account_id: UUID, credits: int, why: str, *, invoice_id: UUID | None = None) -> None:
+    """Give credits; for an invoice at most once, by constraint."""
+    await db.execute(GRANT, account_id, invoice_id, credits, why)
+
+
+ADJUST = "insert into ledger_entry (account_id, kind, credits, why) values ($1, 'adjust', $2, $3)"
+
+
+async def adjust(db: Db, account_id: UUID, credits: int, why: str) -> None:
+    """Correct by hand, up or down. Raises QuotaExhausted when less than that is there."""
+    with _covered():
+        await db.execute(ADJUST, account_id, credits, why)
+
+
+RESET = """
+insert into ledger_entry (account_id, kind, credits, why)
+select account_id, 'cycle_reset', available, $2 from balance where account_id = $1 and available > 0
+"""
+
+
+async def reset(db: Db, account_id: UUID, why: str) -> None:
+    """What is left of an old period ends."""
+    await db.execute(RESET, account_id, why)
+
+
+@dataclass(frozen=True)
+class Entry:
+    id: int
+    kind: str
+    credits: int
+    why: str
+    job_id: UUID | None
+    created_at: datetime
+
+    @property
+    def line(self) -> str:
+        """One plain line for the statement."""
+        word = {
+            "grant": "received",
+            "reserve": "reserved",
+            "settle": "charged",
+            "release": "released, nothing charged",
+            "refund": "refunded",
+            "cycle_reset": "expired with the period",
+            "adjust": "corrected",
+        }[self.kind]
+        return f"{self.why} – {word}" if self.why else word
+
+    @property
+    def change(self) -> int:
+        """What it did to the available credits."""
+        return {"settle": 0, "reserve": -self.credits, "cycle_reset": -self.credits}.get(self.kind, self.credits)
+
+
+ENTRIES = "select id, kind, credits, why, job_id, created_at from ledger_entry where account_id = $1 order by id desc limit $2"
+
+
+async def entries(db: Db, account_id: UUID, count: int = 20) -> list[Entry]:
+    """Newest first."""
+    return [Entry(**row) for row in await db.fetch(ENTRIES, account_id, count)]
+
+
+RECEIPT = "select kind, credits from ledger_entry where job_id = $1 order by id"
+
+
+def receipt(entries: Sequence[tuple[str, int]]) -> str:
+    """What a picture cost, as its owner reads it: "reserved 1, delivered, charged 1"."""
+    says = {
+        "reserve": "reserved {}",
+        "settle": "delivered, charged {}",
+        "release": "not delivered, nothing charged",
+        "refund": "refunded {}",
+    }
+    return ", ".join(says[kind].format(credits) for kind, credits in entries)
+
+
+def bucket(available: int, cycle_credits: int) -> int:
+    """What pages show of the quota: per cent left, rounded up to 100/80/60/40/20, and 0 only at zero."""
+    if available <= 0:
+        return 0
+    if cycle_credits <= 0:
+        return 100
+    return min(100, -(-(available * 100) // (cycle_credits * 20)) * 20)
+
+
+async def _end_reserve(db: Db, job_id: UUID, kind: str, why: str) -> None:
+    if await db.fetchval(FROM_RESERVE, job_id, kind, why) is None:
+        raise AssertionError(f"job {job_id} has no reserve to {kind}")
+
+
+@contextmanager
+def _covered() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.CheckViolationError as error:
+        if error.constraint_name != "balance_covers_it":
+            raise
+        raise QuotaExhausted from error

@@ -1,0 +1,52 @@
+"""Notices: the outbox of messages to people, each delivered once by the courier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from limner.runtime.database import Db
+from limner.sql.channels import NOTICE_QUEUED
+
+
+@dataclass(frozen=True)
+class Notice:
+    id: int
+    channel: str
+    recipient: str
+    subject: str
+    body: str
+
+
+QUEUE = """
+insert into notice (channel, recipient, subject, body, dedupe_key) values ($1, $2, $3, $4, $5)
+on conflict (channel, recipient, dedupe_key) where dedupe_key is not null do nothing
+"""
+
+
+async def queue(
+    db: Db, channel: str, recipient: str, body: str, *, subject: str = "", dedupe_key: str | None = None
+) -> None:
+    """Write it into the outbox, in the transaction of what it tells about. Channels: "telegram", "mail"."""
+    await db.execute(QUEUE, channel, recipient, subject, body, dedupe_key)
+    db.tell(NOTICE_QUEUED)
+
+
+TAKE = """
+select id, channel, recipient, subject, body from notice
+where sent_at is null and failed_at is null and channel = any($1::text[])
+order by id limit $2 for update skip locked
+"""
+
+
+async def take(db: Db, channels: list[str], count: int = 10) -> list[Notice]:
+    """The next ones to deliver, locked until the transaction ends."""
+    return [Notice(**row) for row in await db.fetch(TAKE, channels, count)]
+
+
+async def sent(db: Db, notice_id: int) -> None:
+    await db.execute("update notice set sent_at = now() where id = $1", notice_id)
+
+
+async def failed(db: Db, notice_id: int, error: str) -> None:
+    """It can never be delivered; ``error`` says why."""
+    await db.execute("update notice set failed_at = now(), error = $2 where id = $1", notice_id, error[:300])

@@ -1,0 +1,142 @@
+"""Which migrations this code carries, which ones the database has, and the one place that applies them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+import anyio
+import asyncpg
+
+from limner.runtime.database import TROUBLE, Db
+from limner.runtime.errors import LimnerError
+from limner.runtime.log import logger
+
+log = logger(__name__)
+
+FOLDER = Path(__file__).parent
+LOCK = 4_710_018_530
+"""The advisory lock of all migrators: any number that nobody else uses."""
+
+
+class SchemaError(LimnerError):
+    """The migrations could not be applied; the message is pgmigrate's own last lines."""
+
+
+@lru_cache
+def head() -> int:
+    """The newest migration in this code."""
+    return max(version(path) for path in (FOLDER / "migrations").glob("V*.sql"))
+
+
+def version(path: Path) -> int:
+    found = re.match(r"V(\d+)__", path.name)
+    if not found:
+        raise SchemaError(f"{path.name} is not named like V0001__what_it_does.sql")
+    return int(found[1])
+
+
+CURRENT = "select coalesce(max(version), 0) from public.schema_version"
+
+
+async def current(db: Db) -> int:
+    """The newest migration in the database; 0 when it has none."""
+    try:
+        return int(await db.fetchval(CURRENT))
+    except asyncpg.UndefinedTableError:
+        return 0
+
+
+async def wait_until_ready(db: Db, patience: float = 120.0) -> None:
+    """Wait for the migrations that this code needs. Raises SchemaError after ``patience`` seconds."""
+    with anyio.move_on_after(patience):
+        while True:
+            try:
+                if await current(db) >= head():
+                    return
+            except TROUBLE as error:
+                log.info("waiting_for_database", error=str(error) or type(error).__name__)
+            await anyio.sleep(0.1)
+    raise SchemaError(f"the database has not reached schema {head()} within {patience:.0f} s; run `limner migrate`")
+
+
+async def migrate(dsn: str, *, patience: float = 60.0) -> tuple[int, int]:
+    """Apply what is pending; safe beside any number of other migrators. Returns the versions before and after.
+
+    Raises SchemaError; then nothing was applied, as all pending migrations share one transaction.
+    """
+    async with _alone(dsn, patience) as connection:
+        before = await current(connection)
+        if before < head():
+            await _run_pgmigrate(dsn)
+        return before, await current(connection)
+
+
+@asynccontextmanager
+async def _alone(dsn: str, patience: float) -> AsyncIterator[Db]:
+    # Polled, never blocked in pg_advisory_lock: a waiter's snapshot would hold up CREATE INDEX CONCURRENTLY.
+    connection = await _connect(dsn, patience)
+    try:
+        with anyio.move_on_after(600):
+            while not await connection.fetchval("select pg_try_advisory_lock($1)", LOCK):
+                await anyio.sleep(0.2)
+        yield connection
+    finally:
+        with anyio.move_on_after(5, shield=True):
+            await connection.close()
+
+
+async def _connect(dsn: str, patience: float) -> asyncpg.Connection[asyncpg.Record]:
+    error: BaseException | None = None
+    with anyio.move_on_after(patience):
+        while True:
+            try:
+                return await asyncpg.connect(dsn, timeout=5, server_settings={"application_name": "limner-migrate"})
+            except (*TROUBLE, asyncpg.InvalidCatalogNameError) as now:
+                error = now
+            await anyio.sleep(0.1)
+    raise SchemaError(f"the database cannot be reached: {error}")
+
+
+async def _run_pgmigrate(dsn: str) -> None:
+    # A subprocess, as pgmigrate's in-process use trips over sqlparse's token limit; --force_mixed as its booleans
+    # in migrations.yml are ignored.
+    address, environment = _without_password(dsn)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "pgmigrate",
+        "migrate",
+        "-t",
+        "latest",
+        "--force_mixed",
+        "-c",
+        address,
+        "-d",
+        str(FOLDER),
+        env=os.environ | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    if process.returncode != 0:
+        lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
+        raise SchemaError("migrations were not applied: " + " / ".join(lines[-4:]))
+
+
+def _without_password(dsn: str) -> tuple[str, dict[str, str]]:
+    """The address without its password, which must not stand in the list of processes, and the environment with it."""
+    parts = urlsplit(dsn)
+    if not parts.password:
+        return dsn, {}
+    user = quote(parts.username or "", safe="%")
+    host = parts.netloc.rpartition("@")[2]
+    query = urlencode(parse_qsl(parts.query))
+    return urlunsplit(parts._replace(netloc=f"{user}@{host}", query=query)), {"PGPASSWORD": parts.password}

@@ -1,0 +1,97 @@
+"""Sessions: the browsers somebody is signed in with, kept on the server."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from limner.runtime.database import Db, affected
+from limner.sql.accounts import Account
+
+ABSOLUTE = "30 days"
+IDLE = "14 days"
+
+
+@dataclass(frozen=True)
+class Session:
+    id: UUID
+    account: Account
+    token_hash: bytes
+
+
+START = f"""
+insert into session (token_hash, account_id, ip, agent, expires_at)
+values ($1, $2, $3, $4, now() + interval '{ABSOLUTE}')
+"""
+
+
+async def start(db: Db, account_id: UUID, *, ip: str, agent: str) -> str:
+    """A new session; returns the token for the cookie (43 characters, 256 bits), of which only the hash is kept."""
+    token = secrets.token_urlsafe(32)
+    await db.execute(START, hashed(token), account_id, ip[:64], agent[:200])
+    return token
+
+
+FIND = f"""
+select s.id as session_id, s.token_hash, s.seen_at < now() - interval '1 minute' as is_stale,
+    a.id, a.email, a.role, a.locale, a.verified_at, a.banned_at, a.ban_reason, a.created_at
+from session as s
+join account as a on a.id = s.account_id
+where s.token_hash = $1 and s.expires_at > now() and s.seen_at > now() - interval '{IDLE}' and a.banned_at is null
+"""
+
+
+async def find(db: Db, token: str) -> Session | None:
+    """The live session of a token; None when it ended, idled out, or its account was banned."""
+    row = await db.fetchrow(FIND, hashed(token))
+    if row is None:
+        return None
+    if row["is_stale"]:
+        await db.execute("update session set seen_at = now() where token_hash = $1", row["token_hash"])
+    account = {name: row[name] for name in Account.__dataclass_fields__}
+    return Session(row["session_id"], Account(**account), row["token_hash"])
+
+
+async def end(db: Db, token_hash: bytes) -> None:
+    await db.execute("delete from session where token_hash = $1", token_hash)
+
+
+async def end_others(db: Db, account_id: UUID, keep: bytes) -> int:
+    """Log out everywhere else; returns how many sessions ended."""
+    return affected(
+        await db.execute("delete from session where account_id = $1 and token_hash <> $2", account_id, keep)
+    )
+
+
+@dataclass(frozen=True)
+class Seen:
+    id: UUID
+    ip: str
+    agent: str
+    created_at: datetime
+    seen_at: datetime
+    current: bool
+
+
+LIST = """
+select id, ip, agent, created_at, seen_at, token_hash = $2 as current from session
+where account_id = $1 and expires_at > now() order by seen_at desc limit 50
+"""
+
+
+async def of_account(db: Db, account_id: UUID, current: bytes) -> list[Seen]:
+    return [Seen(**row) for row in await db.fetch(LIST, account_id, current)]
+
+
+FORGET = f"delete from session where expires_at < now() or seen_at < now() - interval '{IDLE}'"
+
+
+async def forget_ended(db: Db) -> int:
+    return affected(await db.execute(FORGET))
+
+
+def hashed(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

@@ -1,0 +1,47 @@
+"""Uploads: reference pictures, cleaned and re-encoded before they came here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from limner.runtime.database import Db
+from limner.runtime.errors import NotFound
+
+
+@dataclass(frozen=True)
+class Upload:
+    id: UUID
+    storage_key: str
+    mime: str
+
+
+KEEP = """
+insert into upload (id, account_id, storage_key, sha256, mime, width, height, bytes) values ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+
+
+async def keep(
+    db: Db,
+    upload_id: UUID,
+    account_id: UUID,
+    storage_key: str,
+    sha256: str,
+    mime: str,
+    width: int,
+    height: int,
+    size: int,
+) -> None:
+    """Remember an upload whose bytes (``size`` of them) are in the storage already."""
+    await db.execute(KEEP, upload_id, account_id, storage_key, sha256, mime, width, height, size)
+
+
+GET = "select id, storage_key, mime from upload where id = $1 and account_id = $2"
+
+
+async def get(db: Db, upload_id: UUID, account_id: UUID) -> Upload:
+    """Raises NotFound, for a stranger's as for none."""
+    row = await db.fetchrow(GET, upload_id, account_id)
+    if row is None:
+        raise NotFound
+    return Upload(**row)

@@ -1,0 +1,172 @@
+"""The poller: one at a time by a lease, nothing confirmed before it is kept, and no error retried that cannot heal."""
+
+from __future__ import annotations
+
+import time
+from uuid import uuid4
+
+import aiohttp
+import anyio
+
+from limner.actors.bot.telegram import TOKEN_REFUSED
+from limner.runtime import lease
+from tests.bot.conftest import CAROL, STRANGER, running
+
+
+async def test_an_update_is_kept_before_it_is_confirmed(fake, config, db):
+    await db.execute("create table before_confirmed (update_id bigint)")
+    async with running(db, config):
+        number = await fake.say(CAROL, "hello")
+        confirming = await anyio_first_offset(fake)
+        assert confirming == number + 1
+        assert await db.fetchval("select count(*) from telegram_update where update_id = $1", number) == 1
+
+
+async def anyio_first_offset(fake) -> int:
+    """The offset of the first poll that confirms something, as it begins."""
+    while True:
+        call = await fake.next("poll")
+        if "offset" in call.args:
+            return int(call.args["offset"])
+
+
+async def test_what_is_confirmed_is_asked_for_no_more(fake, config, db):
+    async with running(db, config):
+        await fake.say(CAROL, "hello")
+        await anyio_first_offset(fake)
+        assert fake.updates == []
+        number = await fake.push("message", fake.message(fake.person(CAROL), CAROL, "private", "again"))
+        assert await anyio_first_offset(fake) == number + 1
+
+
+async def test_numbering_may_begin_anew_after_an_idle_week(fake, config, db):
+    await db.execute("insert into telegram_update (update_id, payload, handled_at) values (999999999, '{}', now())")
+    async with running(db, config):
+        await fake.say(STRANGER, "hello")
+        await fake.next("sendMessage")
+
+
+async def test_what_comes_twice_is_handled_once(fake, config, db):
+    async with running(db, config):
+        number = await fake.say(STRANGER, "hello")
+        await fake.next("sendMessage")
+        await anyio_first_offset(fake)
+        fake.updates.append({"update_id": number, "message": fake.message(fake.person(STRANGER), STRANGER, "private", "x")})
+        await fake.say(STRANGER, "and this")
+        await fake.next("sendMessage")
+        assert await anyio_first_offset(fake) == number + 2 or fake.updates == []
+    assert len(fake.of("sendMessage")) == 2
+
+
+async def test_of_two_one_polls_and_the_other_takes_over_at_once_when_it_leaves(fake, config, db):
+    async with running(db, config) as second:
+        await fake.next("poll")
+        async with running(db, config) as third:
+            assert (second.poller.state, third.poller.state) == ("polling", "waiting")
+            second.group.cancel_scope.cancel()
+            began = time.monotonic()
+            await fake.next("poll")
+            assert time.monotonic() - began < 2
+            assert third.poller.state == "polling"
+            await fake.say(STRANGER, "hello")
+            await fake.next("sendMessage")
+    assert fake.conflicts == 0
+
+
+async def test_after_a_death_the_next_one_polls_within_the_lease(fake, config, db):
+    await lease.take(db, "telegram", uuid4(), config.lease)
+    began = time.monotonic()
+    async with running(db, config) as bot:
+        await fake.next("poll")
+        assert time.monotonic() - began <= config.lease + 1
+        assert bot.poller.state == "polling"
+
+
+async def test_a_lost_lease_ends_the_poll_at_once(fake, config, db):
+    async with running(db, config) as bot:
+        await fake.next("poll")
+        await db.execute("update lease set owner = $1, expires_at = now() + interval '1 hour'", uuid4())
+        await fake.next("getUpdates")  # the line was dropped: nobody had anything to say
+        await fake.say(STRANGER, "hello")
+        assert bot.poller.state == "waiting"
+        assert await lease_owner(db) != bot.presence.id
+    assert fake.polls == 1 and len(fake.updates) == 1
+
+
+async def lease_owner(db):
+    return await db.fetchval("select owner from lease where name = 'telegram'")
+
+
+async def test_a_stop_gives_the_lease_back(fake, config, db):
+    async with running(db, config):
+        await fake.next("poll")
+        assert await lease_owner(db) is not None
+    assert await lease_owner(db) is None
+
+
+async def test_a_refused_token_ends_the_process(fake, config, db):
+    fake.token = "another"
+    async with running(db, config) as bot:
+        with anyio.fail_after(5):
+            await bot.stopped.wait()
+        assert bot.poller.exit_code == TOKEN_REFUSED
+
+
+async def test_somebody_else_with_the_token_is_a_conflict_until_they_stop(fake, config, db):
+    async with running(db, config) as bot, aiohttp.ClientSession() as foreigner:
+        await fake.next("poll")
+        async with foreigner.post(f"{fake.url}/bot{fake.token}/getUpdates", json={"timeout": 0}) as answer:
+            assert answer.status == 200
+        assert await children_state(bot, "conflict")
+        await fake.say(STRANGER, "hello")  # the next poll succeeds, with this
+        await fake.next("sendMessage")
+        assert bot.poller.report()["state"] == "polling"
+        assert time.time() - bot.poller.report()["last_ok"] < 5
+
+
+async def children_state(bot, state: str) -> bool:
+    with anyio.fail_after(5):
+        while bot.poller.report()["state"] != state:
+            await anyio.sleep(0.01)
+    return True
+
+
+async def test_a_conflict_lasts_until_a_while_without_one(fake, config, db):
+    fake.refuse("getUpdates", 409, "Conflict: terminated by other getUpdates request")
+    async with running(db, config, calm=3600) as bot:
+        await fake.say(STRANGER, "hello")
+        await fake.next("sendMessage")
+        assert bot.poller.report()["state"] == "conflict"
+
+
+async def test_a_forgotten_webhook_is_ended(fake, config, db):
+    fake.webhook = "https://example.com/old"
+    async with running(db, config):
+        await fake.say(STRANGER, "hello")
+        await fake.next("sendMessage")
+
+
+async def test_a_pause_that_telegram_asks_for_is_kept(fake, config, db):
+    fake.refuse("getUpdates", 429, retry_after=2)
+    async with running(db, config):
+        await fake.next("getUpdates")
+        refused_at = time.monotonic()
+        await fake.next("poll")
+        assert 1.9 <= time.monotonic() - refused_at < 4
+
+
+async def test_errors_of_the_other_side_are_waited_out(fake, config, db):
+    for status in (500, 502):
+        fake.refuse("getUpdates", status)
+    async with running(db, config):
+        await fake.say(STRANGER, "hello")
+        await fake.next("sendMessage")
+
+
+async def test_an_update_that_the_database_refuses_does_not_hold_up_the_next(fake, config, db):
+    async with running(db, config):
+        await fake.say(STRANGER, "zero \0 byte")
+        await fake.say(STRANGER, "half a \ud800 sign")
+        await fake.say(STRANGER, "hello")
+        await fake.next("sendMessage")
+    assert await db.fetchval("select count(*) from telegram_update") == 1

@@ -1,0 +1,76 @@
+"""The inbox: in order, with effect once, and no update that holds up the others."""
+
+from __future__ import annotations
+
+from limner.sql import telegram as books
+from tests.bot.conftest import CAROL, STRANGER, running
+
+POISON = {"update_id": 1, "message": {"message_id": "not a number"}}
+
+
+def letter(fake, number: int, sender: int = STRANGER) -> dict:
+    return {"update_id": number, "message": fake.message(fake.person(sender), sender, "private", f"letter {number}")}
+
+
+async def waiting(db) -> list[int]:
+    return [row[0] for row in await db.fetch("select update_id from telegram_update where handled_at is null order by 1")]
+
+
+async def test_a_poisoned_update_is_put_aside_and_the_others_are_answered(fake, config, db):
+    assert await books.keep(db, 1, POISON)
+    for number in (2, 3):
+        await books.keep(db, number, letter(fake, number))
+    async with running(db, config) as bot:
+        for _ in (2, 3):
+            await fake.next("sendMessage")
+        with_no_more_to_do = bot.reader
+        while await waiting(db):
+            await with_no_more_to_do.read_all()
+    assert await waiting(db) == []
+    assert len(fake.of("sendMessage")) == 2
+
+
+async def test_many_readers_handle_each_update_once(fake, config, db):
+    for number in range(1, 31):
+        await books.keep(db, number, letter(fake, number, sender=100 + number))
+    async with running(db, config), running(db, config), running(db, config):
+        for _ in range(30):
+            await fake.next("sendMessage")
+    assert await waiting(db) == []
+    assert sorted(int(call.args["chat_id"]) for call in fake.of("sendMessage")) == list(range(101, 131))
+
+
+async def test_updates_are_handled_in_their_order(fake, config, db):
+    for number in (3, 1, 2):
+        await books.keep(db, number, letter(fake, number, sender=100 + number))
+    async with running(db, config):
+        assert [int((await fake.next("sendMessage")).args["chat_id"]) for _ in range(3)] == [101, 102, 103]
+
+
+async def test_an_answer_survives_a_pause_that_telegram_asks_for(fake, config, db):
+    fake.refuse("sendMessage", 429, retry_after=1)
+    async with running(db, config):
+        await fake.say(STRANGER, "hello")
+        await fake.next("sendMessage")
+        answer = await fake.next("sendMessage")
+    assert "limner pair" in answer.text
+    assert await db.fetchval("select count(*) from telegram_pairing") == 1
+
+
+async def test_an_answer_that_nobody_can_get_does_not_hold_up_the_next(fake, config, db, carol):
+    fake.refuse("sendMessage", 403, "Forbidden: bot was blocked by the user")
+    async with running(db, config):
+        await fake.say(STRANGER, "hello")
+        await fake.say(CAROL, "hello")
+        await fake.next("sendMessage")
+        assert "Limner" in (await fake.next("sendMessage")).text
+    assert await waiting(db) == []
+
+
+async def test_handled_updates_are_forgotten_when_they_cannot_come_again(db):
+    await books.keep(db, 1, {})
+    await books.keep(db, 2, {})
+    await books.handled(db, 1)
+    await db.execute("update telegram_update set handled_at = handled_at - interval '4 days', received_at = now() - interval '4 days'")
+    assert await books.cleanup(db) == 1
+    assert await waiting(db) == [2]

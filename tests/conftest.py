@@ -1,0 +1,136 @@
+"""The stage of all tests: a Postgres of their own, a fresh database for each test, and the known cast."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+import asyncpg
+import pytest
+
+from limner.runtime import embedded
+from limner.runtime.config import Config
+from limner.runtime.database import Database, open_database
+from limner.runtime.vault import Vault
+from limner.sql import accounts, schema, seeds
+from limner.sql.accounts import Account
+
+VAULT_KEYS = "k1:" + base64.b64encode(b"limner-test-key-0123456789abcdef").decode()
+T = TypeVar("T")
+COUNTER = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A throw-away Postgres for this test process; yields the address of its first database."""
+    with embedded.throwaway(tmp_path_factory.mktemp("pg")) as dsn:
+        yield dsn
+
+
+def settings(dsn: str, folder: Path, **overrides: object) -> Config:
+    """The settings of a small studio in development."""
+    chosen = {
+        "database_url": dsn,
+        "data_dir": folder,
+        "vault_keys": VAULT_KEYS,
+        "secret_key": "s" * 40,
+        "sandbox_secret": "sandbox-secret-for-tests",
+        "lease": 3,
+        "drain": 2,
+        "log_level": "warning",
+    }
+    return Config.load(**(chosen | overrides))
+
+
+@pytest.fixture(scope="session")
+def template(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A migrated and sown database that others are cloned from; its name."""
+
+    async def make() -> str:
+        connection = await asyncpg.connect(postgres)
+        await connection.execute("create database stage")
+        await connection.close()
+        dsn = address(postgres, "stage")
+        await schema.migrate(dsn)
+        async with open_database(dsn, role="test", pool=2) as db:
+            await seeds.sow(db, settings(dsn, tmp_path_factory.mktemp("seeds")))
+        return "stage"
+
+    return asyncio.run(make())
+
+
+def address(dsn: str, database: str) -> str:
+    before, _, query = dsn.partition("?")
+    return f"{before.rsplit('/', 1)[0]}/{quote(database)}?{query}"
+
+
+@pytest.fixture
+async def dsn(postgres: str, template: str) -> AsyncIterator[str]:
+    """The address of a fresh clone of the template, gone after the test."""
+    name = f"t{next(COUNTER)}"
+    boss = await asyncpg.connect(postgres)
+    await boss.execute(f'create database "{name}" template "{template}"')
+    yield address(postgres, name)
+    await boss.execute(f'drop database "{name}" with (force)')
+    await boss.close()
+
+
+@pytest.fixture
+def config(dsn: str, tmp_path: Path) -> Config:
+    return settings(dsn, tmp_path)
+
+
+@contextlib.asynccontextmanager
+async def held(context: contextlib.AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+    """Keep a context open in one task of its own: pytest may run a fixture's two halves in different ones."""
+    entered: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    leave = asyncio.Event()
+
+    async def hold() -> None:
+        async with context as value:
+            entered.set_result(value)
+            await leave.wait()
+
+    task = asyncio.create_task(hold())
+    await asyncio.wait({task, entered}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        await task
+    try:
+        yield entered.result()
+    finally:
+        leave.set()
+        await task
+
+
+@pytest.fixture
+async def db(dsn: str) -> AsyncIterator[Database]:
+    async with held(open_database(dsn, role="test", pool=10)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def vault(config: Config) -> Vault:
+    return Vault.from_config(config)
+
+
+@dataclass
+class Cast:
+    """Alice has a plan, Bob has none, Carol runs the place."""
+
+    alice: Account
+    bob: Account
+    carol: Account
+
+
+@pytest.fixture
+async def cast(db: Database) -> Cast:
+    found = [await accounts.find(db, f"{name}@example.com") for name in ("alice", "bob", "carol")]
+    assert all(found)
+    return Cast(*found)  # type: ignore[arg-type]

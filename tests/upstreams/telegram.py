@@ -1,0 +1,227 @@
+"""A Bot API on loopback: long polls, confirmed offsets, conflicts, and errors on request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+TOKEN = "987654321:AACanary-never_to_be_seen_in_logs-0123"
+Json = dict[str, Any]
+
+
+@dataclass
+class Call:
+    """One request, as it came in."""
+
+    method: str
+    args: Json
+
+    @property
+    def text(self) -> str:
+        return str(self.args["text"])
+
+    @property
+    def buttons(self) -> dict[str, str]:
+        """What the buttons carry, by what they say."""
+        rows = self.args.get("reply_markup", {}).get("inline_keyboard", [])
+        return {button["text"]: button["callback_data"] for row in rows for button in row}
+
+
+class Refusal(Exception):
+    """An answer that is not ok."""
+
+    def __init__(self, status: int, description: str = "", retry_after: int | None = None) -> None:
+        super().__init__(description)
+        self.status = status
+        self.description = description or {401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}.get(
+            status, ""
+        )
+        self.retry_after = retry_after
+
+    def answer(self) -> web.Response:
+        body: Json = {"ok": False, "error_code": self.status, "description": self.description}
+        if self.retry_after is not None:
+            body["parameters"] = {"retry_after": self.retry_after}
+        return web.json_response(body, status=self.status)
+
+
+@dataclass
+class FakeTelegram:
+    """One bot's side of Telegram. ``conflicts`` counts polls that another poll threw out."""
+
+    token: str = TOKEN
+    url: str = ""
+    updates: list[Json] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    conflicts: int = 0
+    polls: int = 0
+    webhook: str = ""
+    _refusals: defaultdict[str, deque[Refusal]] = field(default_factory=lambda: defaultdict(deque))
+    _always: dict[str, Refusal] = field(default_factory=dict)
+    _heard: defaultdict[str, asyncio.Queue[Call]] = field(default_factory=lambda: defaultdict(asyncio.Queue))
+    _messages: dict[int, Json] = field(default_factory=dict)
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1001))
+    _poll: asyncio.Future[None] | None = None
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def say(
+        self, user_id: int, text: str, chat_type: str = "private", *, name: str = "Carol", username: str | None = None
+    ) -> int:
+        """Somebody writes; returns the update's id."""
+        chat_id = user_id if chat_type == "private" else -100
+        return await self.push("message", self.message(self.person(user_id, name, username), chat_id, chat_type, text))
+
+    async def press(self, user_id: int, data: str, message: Json, *, chat_type: str = "private") -> int:
+        """Somebody presses a button under ``message``, an answer of sendMessage; returns the update's id."""
+        chat = {"id": message["chat"]["id"], "type": chat_type}
+        body = {"id": f"q{next(self._numbers)}", "from": self.person(user_id), "chat_instance": "1", "data": data}
+        return await self.push("callback_query", body | {"message": message | {"chat": chat}})
+
+    async def push(self, kind: str, body: Json) -> int:
+        """Any type of update; returns its id."""
+        update_id = next(self._numbers)
+        self.updates.append({"update_id": update_id, kind: body})
+        self._news.set()
+        return update_id
+
+    def refuse(self, method: str, status: int, description: str = "", *, retry_after: int | None = None) -> None:
+        """Refuse the next call of this method; several refusals come one after the other."""
+        self._refusals[method].append(Refusal(status, description, retry_after))
+
+    def refuse_always(self, method: str, status: int, description: str = "") -> None:
+        self._always[method] = Refusal(status, description)
+
+    def relent(self) -> None:
+        self._always.clear()
+
+    async def next(self, method: str, within: float = 15) -> Call:
+        """The next call of this method that nobody has waited for yet; "poll": a getUpdates that begins to wait."""
+        async with asyncio.timeout(within):
+            return await self._heard[method].get()
+
+    def shown(self, call: Call) -> Json:
+        """The message that a sendMessage made."""
+        return self._messages[call.args["made"]]
+
+    def of(self, method: str) -> list[Call]:
+        return [call for call in self.calls if call.method == method]
+
+    @staticmethod
+    def person(user_id: int, name: str = "Carol", username: str | None = None) -> Json:
+        return {"id": user_id, "is_bot": False, "first_name": name} | ({"username": username} if username else {})
+
+    def message(self, sender: Json, chat_id: int, chat_type: str, text: str) -> Json:
+        chat = {"id": chat_id, "type": chat_type}
+        return {"message_id": next(self._numbers), "date": 1_790_000_000, "chat": chat, "from": sender, "text": text}
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if request.match_info["token"] != self.token:
+            return Refusal(401).answer()
+        call = Call(request.match_info["method"], await _arguments(request))
+        if call.method != "getUpdates":
+            self.calls.append(call)
+        try:
+            self._maybe_refuse(call.method)
+            result = await getattr(self, f"_{call.method}")(call)
+        except Refusal as refusal:
+            return refusal.answer()
+        finally:
+            self._heard[call.method].put_nowait(call)
+        return web.json_response({"ok": True, "result": result})
+
+    def _maybe_refuse(self, method: str) -> None:
+        if self._refusals[method]:
+            raise self._refusals[method].popleft()
+        if method in self._always:
+            raise self._always[method]
+
+    async def _getMe(self, call: Call) -> Json:
+        return {"id": 987654321, "is_bot": True, "first_name": "Limner", "username": "limner_test_bot"}
+
+    async def _deleteWebhook(self, call: Call) -> bool:
+        self.webhook = ""
+        return True
+
+    async def _getUpdates(self, call: Call) -> list[Json]:
+        """A later poll ends the earlier one with 409; asking from an offset forgets all before it."""
+        self.polls += 1
+        if self.webhook:
+            raise Refusal(409, "Conflict: can't use getUpdates method while webhook is active")
+        offset = int(call.args.get("offset") or 0)
+        self.updates = [update for update in self.updates if update["update_id"] >= offset]
+        if self._poll is not None and not self._poll.done():
+            self.conflicts += 1
+            self._poll.set_result(None)
+        thrown_out = self._poll = asyncio.get_running_loop().create_future()
+        self._heard["poll"].put_nowait(call)
+        try:
+            await self._until_news(thrown_out, float(call.args.get("timeout") or 0))
+        finally:
+            if self._poll is thrown_out:
+                self._poll = None
+        if thrown_out.done():
+            raise Refusal(409, "Conflict: terminated by other getUpdates request")
+        return self.updates[: int(call.args.get("limit") or 100)]
+
+    async def _until_news(self, thrown_out: asyncio.Future[None], timeout: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not self.updates and not thrown_out.done():
+                    self._news.clear()
+                    news = asyncio.ensure_future(self._news.wait())
+                    try:
+                        await asyncio.wait({news, thrown_out}, return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        news.cancel()
+
+    async def _sendMessage(self, call: Call) -> Json:
+        chat_id = int(call.args["chat_id"])
+        made = self.message({"id": 987654321, "is_bot": True, "first_name": "Limner"}, chat_id, "private", call.text)
+        call.args["made"] = made["message_id"]
+        self._messages[made["message_id"]] = made
+        return made
+
+    async def _editMessageText(self, call: Call) -> Json:
+        message = self._messages.get(int(call.args["message_id"]))
+        if message is None:
+            raise Refusal(400, "Bad Request: message to edit not found")
+        if message["text"] == call.text:
+            raise Refusal(400, "Bad Request: message is not modified")
+        message["text"] = call.text
+        return message
+
+    async def _answerCallbackQuery(self, call: Call) -> bool:
+        return True
+
+
+async def _arguments(request: web.Request) -> Json:
+    """aiogram sends forms, with JSON inside; others may send JSON."""
+    if request.content_type == "application/json":
+        return dict(await request.json())
+    form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    return {name: json.loads(value) if value[:1] in "[{" else value for name, value in form.items()}
+
+
+@contextlib.asynccontextmanager
+async def telegram(token: str = TOKEN) -> AsyncIterator[FakeTelegram]:
+    """Serve one bot's API on a free port until the block ends."""
+    fake = FakeTelegram(token)
+    app = web.Application()
+    app.router.add_route("*", "/bot{token}/{method}", fake.answer)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield fake
+    finally:
+        await runner.cleanup()
