@@ -12,7 +12,7 @@ from limner.actors import failover
 from limner.actors.failover import Blame
 from limner.actors.providers import base
 from limner.actors.providers.base import Access, Fault, Picture, Step, UpstreamError, provider
-from limner.runtime import raster
+from limner.runtime import faults, raster
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
@@ -52,6 +52,7 @@ class Generator(Actor):
         self.concurrency = config.worker_slots
 
     async def receive(self, message: PaintPicture) -> None:
+        faults.point("after-claim", message.job_id)
         job = await jobs.start(self.db, message.job_id, message.fence)
         if job is None:
             return
@@ -123,7 +124,9 @@ class Generator(Actor):
             preview = (raster.sniff(step.preview) or "image/jpeg", step.preview) if step.preview else None
             await jobs.show(self.db, job, "painting", round(step.done * 100), preview)
 
+        faults.point("before-provider", job.id)
         picture = await provider(lease.kind).paint(order, self._access(lease, job), on_step)
+        faults.point("after-provider", job.id)
         painted = await self._keep(job, lease, picture)
         await keys.close_attempt(
             self.db,
@@ -143,8 +146,10 @@ class Generator(Actor):
         except raster.BadImage as error:
             raise UpstreamError(Fault.NO_IMAGE, f"not a whole picture: {error}") from error
         name = f"pictures/{job.id}/{lease.attempt_id}"
+        faults.point("before-put", job.id)
         stored = await self.storage.put(f"{name}.{shape.mime.rpartition('/')[2]}", picture.data, shape.mime)
         thumbnail = await self.storage.put(f"{name}.thumb.webp", thumb, "image/webp")
+        faults.point("after-put", job.id)
         return Painted(stored.key, thumbnail.key, stored.sha256, shape.mime, shape.width, shape.height, stored.size)
 
     async def _deliver(self, job: Job, painted: Painted) -> None:

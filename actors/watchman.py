@@ -71,7 +71,7 @@ def cause(key: LostKey) -> str:
 
 def words(key: LostKey) -> str:
     why = redact(key.why)[:300] or "nobody knows why"
-    return f"Key {key.label} …{key.last_four} ({key.provider}) {STATES[key.state]}: {why}."
+    return f"Key {key.label} {key.last_four} ({key.provider}) {STATES[key.state]}: {why}."
 
 
 def recovery(alert: Alert, put_aside: Iterable[str] = ()) -> str:

@@ -9,6 +9,7 @@ from limner.http.auth import _new_password, _secret
 from limner.http.gallery import hung
 from limner.http.state import DB, session_of, signed_in
 from limner.runtime import passwords
+from limner.runtime.database import Db
 from limner.runtime.errors import Refused
 from limner.sql import accounts, audit, invoices, ledger, plans, sessions, studio, subscriptions, throttles
 
@@ -61,7 +62,7 @@ async def end_other_sessions(request: web.Request) -> web.StreamResponse:
     return pages.see_other("/account", "sessions")
 
 
-async def _end_others(request: web.Request, db: sessions.Db) -> None:
+async def _end_others(request: web.Request, db: Db) -> None:
     session = session_of(request)
     if session is not None:
         await sessions.end_others(db, session.account.id, session.token_hash)

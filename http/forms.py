@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
 from uuid import UUID
 
 from aiohttp import web
@@ -29,7 +28,7 @@ async def read(request: web.Request) -> Form:
         raise web.HTTPBadRequest(reason="The form could not be read.") from error
     if len(form) > MOST_FIELDS:
         raise web.HTTPBadRequest(reason="The form has too many fields.")
-    return cast(Form, form)
+    return form
 
 
 def text(form: Form, name: str, *, most: int = 4000, needed: bool = False, label: str | None = None) -> str:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from limner.http import forms, pages
 from limner.http.state import CONFIG, DB, STORAGE, path_id, signed_in
-from limner.runtime import raster
+from limner.runtime import faults, raster
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import generations, ledger, models, studio, subscriptions, throttles, uploads
 from limner.sql.accounts import Account
@@ -40,6 +40,7 @@ async def order(request: web.Request) -> web.StreamResponse:
         await throttles.take(request.app[DB], throttles.ORDER_BY_ACCOUNT, f"order {viewer.id}")
         asked = await _read_order(request, form, viewer, thread_id)
         generation_id = await generations.order(request.app[DB], asked, deadline=request.app[CONFIG].job_deadline)
+        faults.point("after-order-commit")
     except Refused as why:
         if isinstance(why, NotFound):
             raise

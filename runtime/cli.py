@@ -163,10 +163,7 @@ def key() -> None:
 @click.option("--switch", default="", help="For the simulator and the demo painter: how to behave.")
 def key_add(provider: str, label: str, secret_file: Any, **options: Any) -> None:
     """Put a key into the pool. It is read from standard input, so that no shell history keeps it."""
-    if secret_file.isatty():
-        secret = click.prompt("Key", hide_input=True)
-    else:
-        secret = secret_file.read().strip()
+    secret = click.prompt("Key", hide_input=True) if secret_file.isatty() else secret_file.read().strip()
     shown = _run(_call("limner.sql.desk", "add_key", _settings(), provider, label, secret, **options))
     click.echo(shown)
 

@@ -31,7 +31,7 @@ async def contained(work: Callable[[], Awaitable[None]]) -> Exception | None:
     """Run ``work``; a crash is returned, not raised, so that it cannot take its siblings along."""
     try:
         await work()
-    except Exception as crash:
+    except Exception as crash:  # noqa: BLE001 - this is the supervisor
         return crash
     return None
 

@@ -108,7 +108,7 @@ class LostKey:
 LOST_KEYS = """
 select k.id, p.code as provider, k.label, k.last_four, k.state, k.why, exists (
     select from audit as a
-    where a.subject = 'key ' || k.id || ' …' || k.last_four and a.action = 'key.state' and a.created_at = e.created_at
+    where a.subject = 'key ' || k.id || ' ' || k.last_four and a.action = 'key.state' and a.created_at = e.created_at
 ) as by_hand
 from provider_key as k
 join provider as p on p.id = k.provider_id

@@ -83,9 +83,12 @@ async def attach(db: Db, invoice_id: UUID, processor_ref: str, checkout_url: str
     await db.fetchval(ATTACH, invoice_id, processor_ref, checkout_url)
 
 
+GET = f"select {COLUMNS} from invoice where id = $1"
+
+
 async def get(db: Db, invoice_id: UUID, account_id: UUID | None = None) -> Invoice:
     """Raises NotFound, also when it belongs to another account than ``account_id``."""
-    row = await db.fetchrow(f"select {COLUMNS} from invoice where id = $1", invoice_id)
+    row = await db.fetchrow(GET, invoice_id)
     if row is None or (account_id is not None and row["account_id"] != account_id):
         raise NotFound("There is no such invoice, or it is not yours.")
     return await _invoice(db, row)
@@ -164,17 +167,17 @@ async def settle(db: Db, invoice_id: UUID, *, actor: str) -> bool:
         return True
 
 
-CLOSE = """
-update invoice set state = $2 where id = $1 and (
-    state = 'pending' or state = 'processing' and $2 in ('invalid', 'expired') or state = 'processing' and $2 = 'processing'
-) and state <> $2 returning id
+MOVE = """
+update invoice set state = $2
+where id = $1 and state <> $2 and (state = 'pending' or state = 'processing' and $2 in ('invalid', 'expired'))
+returning id
 """
 
 
 async def move(db: Db, invoice_id: UUID, state: str) -> bool:
     """To processing, expired, canceled or invalid. False when it is there already. Raises WrongState when it is paid."""
     async with db.transaction() as tx:
-        if await tx.fetchval(CLOSE, invoice_id, state) is not None:
+        if await tx.fetchval(MOVE, invoice_id, state) is not None:
             tx.tell(INVOICE_CHANGED, str(invoice_id))
             return True
         now = (await get(tx, invoice_id)).state

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from limner.runtime import mailbox
+from limner.runtime import faults, mailbox
 from limner.runtime.database import Db, affected
 from limner.runtime.errors import FenceLost
 from limner.runtime.mailbox import Fence
@@ -77,7 +77,9 @@ on conflict (job_id) do update set step = preview.step + 1, mime = excluded.mime
 """
 
 
-async def show(db: Db, job: Job, line: str, percent: int | None = None, preview: tuple[str, bytes] | None = None) -> None:
+async def show(
+    db: Db, job: Job, line: str, percent: int | None = None, preview: tuple[str, bytes] | None = None
+) -> None:
     """Say how it goes; ``preview`` is a mime type and at most 64 KiB."""
     if preview is not None and len(preview[1]) <= 65536:
         await db.execute(SHOW_PREVIEW, job.id, *preview)
@@ -129,11 +131,22 @@ async def deliver(db: Db, job: Job, picture: Painted) -> None:
         await mailbox.ack(tx, job.fence)
         await _end(tx, job, "delivered", "")
         await tx.execute(
-            KEEP_IMAGE, job.id, job.account_id, job.generation_id, picture.storage_key, picture.thumb_key,
-            picture.sha256, picture.mime, picture.width, picture.height, picture.bytes,
+            KEEP_IMAGE,
+            job.id,
+            job.account_id,
+            job.generation_id,
+            picture.storage_key,
+            picture.thumb_key,
+            picture.sha256,
+            picture.mime,
+            picture.width,
+            picture.height,
+            picture.bytes,
         )
         await ledger.settle(tx, job.id, "picture delivered")
         await generations.settle_state(tx, job.generation_id)
+        faults.point("before-deliver-commit", job.id)
+    faults.point("after-deliver-commit", job.id)
 
 
 async def fail(db: Db, job: Job, reason: str, *, state: str = "failed") -> None:

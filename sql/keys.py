@@ -208,7 +208,8 @@ async def run_dry(db: Db, key_id: int, cause: str) -> None:
 
 
 REST_PROXY = """
-update proxy set state = 'cooldown', failures = failures + 1, rests_until = now() + make_interval(secs => least(30 * 2 ^ failures, 600))
+update proxy set state = 'cooldown', failures = failures + 1,
+    rests_until = now() + make_interval(secs => least(30 * 2 ^ failures, 600))
 where id = $1 and state in ('active', 'cooldown')
 """
 
@@ -304,7 +305,8 @@ async def set_state(db: Db, key_id: int, state: str, reason: str, *, actor: str,
 LIST = """
 select k.id, p.code as provider, k.label, k.last_four as last4, k.state, k.why, k.concurrency, k.weight, k.last_used_at,
     greatest(k.rests_until, (select max(r.until) from key_rest as r where r.key_id = k.id and r.until > now())) as rests_until,
-    (select string_agg(r.model_id || ': ' || r.cause, '; ') from key_rest as r where r.key_id = k.id and r.until > now()) as rests,
+    (select string_agg(r.model_id || ': ' || r.cause, '; ') from key_rest as r
+        where r.key_id = k.id and r.until > now()) as rests,
     (select count(*) from attempt as a where a.key_id = k.id and a.finished_at is null and a.expires_at > now()) as in_use
 from provider_key as k join provider as p on p.id = k.provider_id
 order by p.code, k.id

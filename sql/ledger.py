@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -38,7 +38,10 @@ async def balance(db: Db, account_id: UUID) -> Balance:
     return Balance(0, 0, 0) if row is None else Balance(**row)
 
 
-RESERVE = "insert into ledger_entry (account_id, job_id, kind, credits, why) select $1, id, 'reserve', $3, $4 from unnest($2::uuid[]) as id"
+RESERVE = """
+insert into ledger_entry (account_id, job_id, kind, credits, why)
+select $1, id, 'reserve', $3, $4 from unnest($2::uuid[]) as id
+"""
 
 
 async def reserve(db: Db, account_id: UUID, jobs: Sequence[UUID], credits: int, why: str) -> None:

@@ -57,14 +57,20 @@ async def on_sale(db: Db) -> list[Plan]:
     return [Plan(**row) for row in await db.fetch(ON_SALE)]
 
 
+GET = f"select {COLUMNS} from plan where id = $1"
+
+
 async def get(db: Db, plan_id: int) -> Plan:
     """Raises NotFound."""
-    return _found(await db.fetchrow(f"select {COLUMNS} from plan where id = $1", plan_id))
+    return _found(await db.fetchrow(GET, plan_id))
+
+
+BY_CODE = f"select {COLUMNS} from plan where code = $1 and active"
 
 
 async def by_code(db: Db, code: str) -> Plan:
     """A plan that is on sale. Raises NotFound."""
-    return _found(await db.fetchrow(f"select {COLUMNS} from plan where code = $1 and active", code))
+    return _found(await db.fetchrow(BY_CODE, code))
 
 
 def _found(row: object) -> Plan:

@@ -44,9 +44,12 @@ async def open_payment(
     return Payment(**row)
 
 
+GET = f"select {COLUMNS} from sandbox_payment where id = $1"
+
+
 async def get(db: Db, payment_id: UUID) -> Payment:
     """Raises NotFound."""
-    row = await db.fetchrow(f"select {COLUMNS} from sandbox_payment where id = $1", payment_id)
+    row = await db.fetchrow(GET, payment_id)
     if row is None:
         raise NotFound("There is no such payment.")
     return Payment(**row)

@@ -46,7 +46,7 @@ def version(path: Path) -> int:
 CURRENT = "select coalesce(max(version), 0) from public.schema_version"
 
 
-async def current(db: Db) -> int:
+async def current(db: Db | asyncpg.Connection[asyncpg.Record]) -> int:
     """The newest migration in the database; 0 when it has none."""
     try:
         return int(await db.fetchval(CURRENT))
@@ -80,7 +80,7 @@ async def migrate(dsn: str, *, patience: float = 60.0) -> tuple[int, int]:
 
 
 @asynccontextmanager
-async def _alone(dsn: str, patience: float) -> AsyncIterator[Db]:
+async def _alone(dsn: str, patience: float) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     # Polled, never blocked in pg_advisory_lock: a waiter's snapshot would hold up CREATE INDEX CONCURRENTLY.
     connection = await _connect(dsn, patience)
     try:

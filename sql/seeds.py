@@ -14,7 +14,7 @@ CAST = Path(__file__).with_name("seeds.sql")
 
 async def sow(db: Db, config: Config) -> None:
     """The default plan, the catalogue, and in development the cast. Twenty at once make one of each."""
-    async with db.transaction(limit=60) as tx:
+    async with db.transaction() as tx:
         await tx.execute("select pg_advisory_xact_lock(hashtextextended('seeds', 0))")
         await plans.ensure_default(tx)
         await providers.ensure_catalogue(tx, config, Vault.from_config(config))

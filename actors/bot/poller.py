@@ -82,7 +82,7 @@ class Poller:
             await self._poll()
 
     async def _renew(self, polling: anyio.CancelScope) -> None:
-        while await self._hold():  # noqa: ASYNC110 - another process ends the wait, no event can
+        while await self._hold():
             await anyio.sleep(self.presence.lease / 5)
         log.warning("lease_lost")
         polling.cancel()

@@ -86,7 +86,7 @@ def _processes(workers: Sequence[Worker]) -> list[str]:
 
 def key_line(key: Key) -> str:
     """One line on a button: plain text, which Telegram does not parse."""
-    return f"{key.light} {key.label[:24]} …{key.last_four} · {STATES[key.state]}"
+    return f"{key.light} {key.label[:24]} {key.last_four} · {STATES[key.state]}"
 
 
 def keys(pool: Sequence[Key], page: int, pages: int) -> str:
@@ -96,7 +96,7 @@ def keys(pool: Sequence[Key], page: int, pages: int) -> str:
 
 def key(key: Key) -> str:
     lines = [
-        f"{key.light} <b>{escape(key.label)}</b> …{escape(key.last_four)} · {escape(key.provider)}",
+        f"{key.light} <b>{escape(key.label)}</b> {escape(key.last_four)} · {escape(key.provider)}",
         f"{STATES[key.state].capitalize()}, {key.in_use} in use",
     ]
     lines += [f"Why: {escape(key.why[:500])}"] if key.why else []
@@ -106,7 +106,7 @@ def key(key: Key) -> str:
 
 
 def sure(key: Key, act: str) -> str:
-    name = f"<b>{escape(key.label)}</b> …{escape(key.last_four)} ({escape(key.provider)})"
+    name = f"<b>{escape(key.label)}</b> {escape(key.last_four)} ({escape(key.provider)})"
     return f"{act} {name}?\n\nAt present: {STATES[key.state]}."
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
 
-from limner.actors.providers.palettes import RGB, Mood, Palette
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
+
+from limner.actors.providers.palettes import RGB, Mood, Palette
 
 Point = tuple[float, float]
 Fill = RGB | tuple[RGB, RGB]

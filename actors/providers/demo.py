@@ -11,12 +11,13 @@ from random import Random
 
 import anyio
 from anyio import to_thread
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+
 from limner.actors.providers import brush, scenes
 from limner.actors.providers.base import PREVIEW_LIMIT, Access, Fault, OnStep, Order, Picture, Step, UpstreamError
 from limner.actors.providers.canvas import Canvas
 from limner.actors.providers.guide import follow
 from limner.actors.providers.skies import falling
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 SIZES = range(256, 2049)
 PIXEL_LIMIT = 40_000_000
@@ -39,7 +40,7 @@ class Demo:
         async with HANDS if not pause else nullcontext():
             stages = _stages(order)
             # Stage by stage in a thread: Pillow lets go of the interpreter for the long parts, and steps need no second
-            # process. Measured with two at work: the loop is late by 12 ms at worst, 70 MB of memory and 30 MB a hand.
+            # process. Measured with two at work: the loop is late by 10 to 40 ms at worst; 70 MB of memory and 30 MB a hand.
             while isinstance(stage := await to_thread.run_sync(next, stages), Step):
                 await on_step(stage)
                 await anyio.sleep(pause)

@@ -13,14 +13,16 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
-from limner.actors.providers.base import Access, Fault, UpstreamError
 from python_socks import ProxyError as SocksError
+
+from limner.actors.providers.base import Access, Fault, UpstreamError
 
 CONNECT = 10.0
 """Seconds until the connection stands; the total is the access's own time-out."""
 BODY_LIMIT = 64 * 2**20
 CHUNK = 2**16
 AGENT = "Limner"
+SOCKS = ("socks5", "socks5h", "socks4")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -35,16 +37,19 @@ class Wire:
 @asynccontextmanager
 async def session(access: Access, wire: Wire, *, guarded: bool = False) -> AsyncIterator[aiohttp.ClientSession]:
     """A session for one call. ``guarded``: connect to public addresses alone (a proxy resolves names by itself)."""
+    scheme = urlsplit(access.proxy).scheme if access.proxy else ""
     connector: aiohttp.BaseConnector
-    if access.proxy and access.proxy.startswith("socks"):
+    if scheme in SOCKS and access.proxy:
         connector = ProxyConnector.from_url(access.proxy.replace("socks5h:", "socks5:", 1), rdns=True)
+    elif access.proxy and scheme not in ("http", "https"):
+        raise UpstreamError(Fault.PROXY_FAILED, "the proxy is neither http nor socks")  # and never silently direct
     else:
         resolver = PublicResolver() if guarded and not access.proxy else None
         connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
     async with aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT, sock_connect=CONNECT),
-        proxy=access.proxy if access.proxy and access.proxy.startswith("http") else None,
+        proxy=access.proxy if scheme in ("http", "https") else None,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_tracing(wire)],
         headers={"User-Agent": AGENT},

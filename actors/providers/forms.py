@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
 from limner.actors.providers.canvas import Canvas, both, curve, oval
 from limner.actors.providers.palettes import RGB, darker, lighter, mix
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 
 def planet(c: Canvas) -> None:

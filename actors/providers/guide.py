@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from PIL import Image, ImageChops, ImageFilter, ImageOps
+
 from limner.actors.providers.canvas import Canvas
 from limner.actors.providers.palettes import RGB, mix
-from PIL import Image, ImageChops, ImageFilter, ImageOps
 
 TONES = 32
 COARSE = 14

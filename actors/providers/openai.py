@@ -10,6 +10,7 @@ import re
 import aiohttp
 import anyio
 import orjson
+
 from limner.actors.providers import egress
 from limner.actors.providers.base import Access, Fault, OnStep, Order, Picture, Step, UpstreamError
 from limner.actors.providers.egress import Wire, body, translated

@@ -25,7 +25,7 @@ def person(c: Canvas, words: frozenset[str]) -> None:
     """A half-length portrait: age, hat, beard, glasses and crown by the prompt's words."""
     size = min(c.h * 0.86, c.w * 1.15)
     pen = Pen(c, c.w * 0.5, c.h * 1.02, size, c.rng.choice([-1, 1]))
-    skin, hair = native(c, c.rng.choice(SKINS)), native(c, c.rng.choice(HAIRS))
+    skin, hair = native(c, c.rng.choice(SKINS)), native(c, c.rng.choice(HAIRS[:-1]))
     if words & {"old", "grandmother", "grandfather", "grandma", "grandpa", "wizard", "elderly"}:
         hair = native(c, HAIRS[-1])
     man = _is_man(c, words)

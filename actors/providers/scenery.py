@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
 from limner.actors.providers.canvas import Canvas, Point, both, curve, fade, threshold
 from limner.actors.providers.palettes import RGB, darker, lighter, mix
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 
 def band(c: Canvas, top: float, bottom: float) -> list[Point]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from PIL import Image, ImageChops
+
 from limner.actors.providers import portrait
 from limner.actors.providers.canvas import Canvas
 from limner.actors.providers.creatures import FIGURES
@@ -13,7 +15,6 @@ from limner.actors.providers.palettes import Mood, mood, palette, tokens
 from limner.actors.providers.skies import fog
 from limner.actors.providers.still import STILL
 from limner.actors.providers.things import THINGS
-from PIL import Image, ImageChops
 
 FAMILIES = {
     "sea": (

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import anyio
 from anyio import to_thread
-from limner.actors.providers.base import Access, Fault, OnStep, Order, Picture, Step, UpstreamError
 from PIL import Image
+
+from limner.actors.providers.base import Access, Fault, OnStep, Order, Picture, Step, UpstreamError
 
 TRICKS = ("ok", "slow", "hang", "truncated", "not_an_image", "wrong_size")
 KEY_FAULTS = frozenset(Fault) - {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from PIL import ImageChops
+
 from limner.actors.providers.canvas import Canvas, both, fade, threshold
 from limner.actors.providers.palettes import lighter, luminance, mix
-from PIL import ImageChops
 
 
 def heavens(c: Canvas, horizon: float, clouds: float = 0.75) -> float:

@@ -24,7 +24,7 @@ def flowers(c: Canvas, x: float, y: float, size: float) -> None:
             mix(c.colours.accent, c.colours.top, 0.5),
         )
     ]
-    heads = [(c.rng.gauss(0, 0.2), -0.78 + c.rng.gauss(0, 0.11)) for _ in range(13)]
+    heads = [(c.rng.triangular(-0.3, 0.3), -0.78 + c.rng.triangular(-0.2, 0.2)) for _ in range(13)]
     for fx, fy in heads:
         pen.stroke([(0.02, -0.42), (fx * 0.5, (fy - 0.42) / 2), (fx, fy)], 0.014, darker(leaf, 0.1))
     for _ in range(14):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import orjson
+
 from limner.actors.providers.base import WORDS, Fault, UpstreamError
 
 QUOTA_DELAY = 120.0

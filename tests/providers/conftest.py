@@ -1,0 +1,43 @@
+"""What the painters' tests share: orders, access, and steps that are kept."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+
+import pytest
+from PIL import Image
+
+from limner.actors.providers.base import Order, Step
+from tests.upstreams.openai import FakeOpenAI
+
+
+class Steps(list[Step]):
+    """An on_step that keeps what it is told."""
+
+    async def __call__(self, step: Step) -> None:
+        self.append(step)
+
+
+@pytest.fixture
+def steps() -> Steps:
+    return Steps()
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[FakeOpenAI]:
+    async with FakeOpenAI().serve() as running:
+        yield running
+
+
+def an_order(
+    prompt: str = "a fox in the snow", width: int = 256, height: int = 256, seed: int = 7, **more: object
+) -> Order:
+    return Order(prompt=prompt, model="demo", width=width, height=height, seed=seed, **more)  # type: ignore[arg-type]
+
+
+def seen(data: bytes) -> Image.Image:
+    """A fully decoded picture."""
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image

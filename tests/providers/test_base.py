@@ -1,0 +1,68 @@
+"""The shared vocabulary keeps its promises: fault names, the registry, and silence about secrets."""
+
+from __future__ import annotations
+
+import pytest
+
+from limner.actors.providers.base import DETAIL_LIMIT, KINDS, WORDS, Access, Fault, UpstreamError, clean, provider
+from limner.runtime.errors import LimnerError, NotFound
+
+SECRET = "sk-very-secret-0123456789"
+
+
+def test_the_faults_are_those_of_the_protocol_page() -> None:
+    assert {str(fault) for fault in Fault} == {
+        "auth_dead",
+        "balance_exhausted",
+        "rate_limited",
+        "daily_quota",
+        "model_unavailable",
+        "region_blocked",
+        "proxy_failed",
+        "moderation_input",
+        "moderation_output",
+        "no_image",
+        "invalid_request",
+        "upstream_5xx",
+        "timeout_unknown",
+        "cancelled",
+    }
+
+
+def test_every_fault_has_words_for_the_user() -> None:
+    assert set(WORDS) == set(Fault)
+    assert UpstreamError(Fault.NO_IMAGE).words == WORDS[Fault.NO_IMAGE]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_painter_is_found_by_its_kind(kind: str) -> None:
+    assert provider(kind).name == kind
+
+
+def test_an_unknown_painter_is_refused() -> None:
+    with pytest.raises(NotFound):
+        provider("os")
+
+
+def test_access_shows_neither_key_nor_proxy() -> None:
+    access = Access(SECRET, "https://api.openai.com/v1", proxy="socks5://user:hunter22@proxy:1080")
+    assert "secret" not in repr(access).replace("secret=", "")
+    assert "hunter22" not in repr(access)
+
+
+def test_an_error_forgets_the_secrets_that_an_upstream_echoes() -> None:
+    error = UpstreamError(
+        Fault.AUTH_DEAD, f"Incorrect API key provided: {SECRET}. Bearer abcdefghijkl", secrets=(SECRET,)
+    )
+    for text in (error.detail, str(error), repr(error), repr(vars(error))):
+        assert SECRET not in text
+        assert "abcdefghijkl" not in text
+    assert isinstance(error, LimnerError)
+
+
+def test_details_are_short_and_on_one_line() -> None:
+    assert clean("a\n b\t" + "x" * 900) == ("a b " + "x" * 900)[:DETAIL_LIMIT]
+
+
+def test_a_secret_that_would_be_cut_in_half_is_gone_before_the_cut() -> None:
+    assert "unusual" not in clean("x" * (DETAIL_LIMIT - 10) + "unusual+secret" * 3, "unusual+secret" * 3)

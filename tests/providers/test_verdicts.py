@@ -1,0 +1,154 @@
+"""Every answer of an OpenAI-style upstream becomes exactly one fault."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from limner.actors.providers.base import WORDS, Fault, UpstreamError
+from limner.actors.providers.verdicts import Answer, delay, judge, verdict
+from tests.upstreams.openai import error
+
+KEY = "sk-live-abcdefghijklmnopqrstuvwx"
+
+
+def told(status: int, body: dict[str, Any] | bytes, **headers: str) -> UpstreamError:
+    raw = body if isinstance(body, bytes) else orjson.dumps(body)
+    return verdict(Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw), (KEY,))
+
+
+def blocked(stage: str, *categories: str) -> dict[str, Any]:
+    details = {"moderation_stage": stage, "categories": list(categories)}
+    text = "Your request was rejected by the safety system. safety_violations=[violence]."
+    return error("moderation_blocked", text, "image_generation_user_error", moderation_details=details)
+
+
+ANSWERS: list[tuple[int, dict[str, Any] | bytes, Fault]] = [
+    (400, blocked("input", "violence"), Fault.MODERATION_INPUT),
+    (400, blocked("unknown"), Fault.MODERATION_INPUT),
+    (400, blocked("output", "sexual"), Fault.MODERATION_OUTPUT),
+    (400, error("content_policy_violation", "Your request was rejected"), Fault.MODERATION_INPUT),
+    (500, error("content_policy_violation", "rejected", "server_error"), Fault.MODERATION_INPUT),
+    (451, b"", Fault.MODERATION_INPUT),
+    (
+        500,
+        error("channel:image_generation_failed", "image generation failed [IMAGE_SAFETY]", "channel_error"),
+        Fault.MODERATION_OUTPUT,
+    ),
+    (400, error("billing_hard_limit_reached", "Billing hard limit has been reached"), Fault.BALANCE_EXHAUSTED),
+    (402, error(None, "Insufficient credits"), Fault.BALANCE_EXHAUSTED),
+    (402, b"Payment Required", Fault.BALANCE_EXHAUSTED),
+    (
+        429,
+        error("insufficient_quota", "You exceeded your current quota", "insufficient_quota"),
+        Fault.BALANCE_EXHAUSTED,
+    ),
+    (429, error("credit_balance_exhausted", "no credits", "insufficient_quota"), Fault.BALANCE_EXHAUSTED),
+    (429, error("organization_spend_limit_exceeded", "limit", "insufficient_quota"), Fault.BALANCE_EXHAUSTED),
+    (429, error("project_spend_limit_exceeded", "limit", "insufficient_quota"), Fault.BALANCE_EXHAUSTED),
+    (429, error("organization_usage_limit_exceeded", "limit", "insufficient_quota"), Fault.BALANCE_EXHAUSTED),
+    (403, error("insufficient_user_quota", "user quota is not enough", "new_api_error"), Fault.BALANCE_EXHAUSTED),
+    (400, error(None, "Invalid value: 'size'", param="size"), Fault.INVALID_REQUEST),
+    (400, error("unknown_parameter", "Unknown parameter: 'style'."), Fault.INVALID_REQUEST),
+    (413, b"<html>Request Entity Too Large</html>", Fault.INVALID_REQUEST),
+    (415, {"error": "Unsupported media type"}, Fault.INVALID_REQUEST),
+    (422, {"detail": "prompt too long"}, Fault.INVALID_REQUEST),
+    (401, error("invalid_api_key", "Incorrect API key provided"), Fault.AUTH_DEAD),
+    (401, error(None, "You must be a member of an organization to use the API"), Fault.AUTH_DEAD),
+    (401, b"", Fault.AUTH_DEAD),
+    (403, error("account_deactivated", "The account has been deactivated"), Fault.AUTH_DEAD),
+    (401, error("ip_not_authorized", "Your IP is not on the allowlist of this key"), Fault.REGION_BLOCKED),
+    (
+        403,
+        error("unsupported_country_region_territory", "Country, region, or territory not supported"),
+        Fault.REGION_BLOCKED,
+    ),
+    (403, error(None, "Your organization must be verified to use the model `gpt-image-2`."), Fault.MODEL_UNAVAILABLE),
+    (403, error("model_not_found", "Project does not have access to model"), Fault.MODEL_UNAVAILABLE),
+    (404, error("model_not_found", "The model 'gpt-image-1' does not exist"), Fault.MODEL_UNAVAILABLE),
+    (400, error(None, "The model `dall-e-3` has been deprecated"), Fault.MODEL_UNAVAILABLE),
+    (
+        503,
+        error("model_not_found", "No available channel for model gpt-image-2", "new_api_error"),
+        Fault.MODEL_UNAVAILABLE,
+    ),
+    (404, b"404 page not found", Fault.MODEL_UNAVAILABLE),
+    (
+        429,
+        error("rate_limit_exceeded", "Rate limit reached for images per minute", "rate_limit_error"),
+        Fault.RATE_LIMITED,
+    ),
+    (429, error("slow_down", "Slow down", "rate_limit_error"), Fault.RATE_LIMITED),
+    (429, b"Too Many Requests", Fault.RATE_LIMITED),
+    (429, error("rate_limit_exceeded", "Rate limit reached on requests per day (RPD)", "requests"), Fault.DAILY_QUOTA),
+    (407, b"", Fault.PROXY_FAILED),
+    (408, b"", Fault.TIMEOUT_UNKNOWN),
+    (504, b"<html>Gateway Timeout</html>", Fault.TIMEOUT_UNKNOWN),
+    (524, b"<html>A timeout occurred</html>", Fault.TIMEOUT_UNKNOWN),
+    (500, error(None, "The server had an error", "server_error"), Fault.UPSTREAM_5XX),
+    (502, b"<html>Bad gateway</html>", Fault.UPSTREAM_5XX),
+    (503, error("server_is_overloaded", "overloaded", "service_unavailable_error"), Fault.UPSTREAM_5XX),
+    (302, b"", Fault.UPSTREAM_5XX),
+    (200, error("insufficient_quota", "quota"), Fault.BALANCE_EXHAUSTED),
+    (200, b"{}", Fault.NO_IMAGE),
+    (200, b"[1]", Fault.NO_IMAGE),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "fault"), ANSWERS)
+def test_an_answer_is_exactly_one_fault(status: int, body: dict[str, Any] | bytes, fault: Fault) -> None:
+    assert told(status, body).fault is fault
+
+
+@pytest.mark.parametrize("status", range(100, 1000, 7))
+def test_every_status_has_a_fault_even_without_words(status: int) -> None:
+    assert judge(status, "") in Fault
+
+
+def stamp(seconds: int) -> str:
+    """An HTTP date, that many seconds from a certain noon."""
+    return format_datetime(datetime(2026, 11, 23, 12, 0, tzinfo=UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize(("headers", "message", "seconds"), [
+    ({"retry-after": "2"}, "", 2.0),
+    ({"retry-after": "1.5"}, "", 1.5),
+    ({"retry-after-ms": "250", "retry-after": "9"}, "", 0.25),
+    ({"retry-after": stamp(40), "date": stamp(0)}, "", 40.0),
+    ({"retry-after": stamp(-86400), "date": stamp(0)}, "", 0.0),
+    ({"retry-after": "soon"}, "", None),
+    ({"retry-after": "nan"}, "", None),
+    ({"retry-after": "-3"}, "", None),
+    ({}, "Please try again in 12s.", 12.0),
+    ({}, "Please try again in 1m3.5s. Visit", 63.5),
+    ({}, "try again in 20ms", 0.02),
+    ({}, "try again in 2h", 7200.0),
+    ({}, "try again later", None),
+    ({}, "", None),
+])  # fmt: skip
+def test_the_delay_is_read_wherever_it_is_said(headers: dict[str, str], message: str, seconds: float | None) -> None:
+    assert delay(headers, message) == seconds
+
+
+@pytest.mark.parametrize(("after", "fault"), [("119", Fault.RATE_LIMITED), ("86400", Fault.DAILY_QUOTA)])
+def test_a_delay_beyond_two_minutes_is_a_daily_quota(after: str, fault: Fault) -> None:
+    caught = told(429, error("rate_limit_exceeded", "Rate limit reached"), retry_after=after)
+    assert (caught.fault, caught.after) == (fault, float(after))
+
+
+def test_the_operator_reads_status_text_and_request_but_never_the_key() -> None:
+    caught = told(401, error("invalid_api_key", f"Incorrect API key provided: {KEY}"), x_request_id="req_77")
+    assert "HTTP 401" in caught.detail
+    assert "req_77" in caught.detail
+    assert KEY not in caught.detail + caught.words + repr(caught)
+
+
+def test_the_user_reads_known_categories_and_nothing_of_the_upstreams_text() -> None:
+    caught = told(400, blocked("input", "violence/graphic", "internal: acct-991"))
+    assert caught.words == "The painter refused this description because of its content rules (violence, graphic)."
+    assert told(400, blocked("input")).words == WORDS[Fault.MODERATION_INPUT]
+    assert told(500, error(None, "cluster eu-7 of Acme Relay fell over")).words == WORDS[Fault.UPSTREAM_5XX]
