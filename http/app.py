@@ -13,6 +13,7 @@ from limner.http import middleware, pages
 from limner.http.health import DRAINING
 from limner.http.live import LIVE, Live
 from limner.http.routes import ROUTES
+from limner.http.server import Runner
 from limner.http.state import BUS, CLIENT, CONFIG, DB, PRESENCE, STORAGE, VAULT
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config, ConfigError
@@ -84,7 +85,7 @@ async def run(config: Config) -> int:
 
 @contextlib.asynccontextmanager
 async def _serving(app: web.Application, config: Config) -> AsyncIterator[None]:
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=config.drain)
+    runner = Runner(app, access_log=None, handle_signals=False, shutdown_timeout=config.drain)
     await runner.setup()
     try:
         # reuse_port lets several processes share the port; it would also hide a stranger on it, so preflight looks first.

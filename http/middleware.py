@@ -53,16 +53,21 @@ TITLES = {
 }
 
 
+def fixed_headers(app: web.Application) -> dict[str, str]:
+    """What every answer has, unless its handler knows better."""
+    headers = HEADERS | {"Cache-Control": "no-store", "X-Request-Id": "-", "Vary": "HX-Request"}
+    if app[CONFIG].is_https:
+        headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+    return headers
+
+
 async def put_headers(request: web.Request, response: web.StreamResponse) -> None:
     """On every answer, errors and redirects included."""
-    for name, value in HEADERS.items():
+    if request_id := request.get("request_id"):
+        response.headers.setdefault("X-Request-Id", request_id)
+    for name, value in fixed_headers(request.app).items():
         response.headers.setdefault(name, value)
     response.headers["Server"] = "limner"
-    response.headers.setdefault("X-Request-Id", request.get("request_id", "-"))
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers.add("Vary", "HX-Request")
-    if request.app[CONFIG].is_https:
-        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
     if request.get("notice_shown") and not response.prepared:
         response.del_cookie("notice", path="/")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -48,11 +48,11 @@ class Config(BaseSettings):
         None, description="folder with postgres and initdb; empty: the packaged ones, then the system's"
     )
 
-    public_url: str = Field(
-        "http://127.0.0.1:8080", description="the address people type; links are built from it alone"
-    )
     http_host: str = Field("127.0.0.1", description="the address that web listens on")
     http_port: int = Field(8080, ge=1, le=65535, description="the port that web listens on")
+    public_url: str = Field(
+        "", description="the address people type, from which links are built; empty: where web listens"
+    )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
         (), description="addresses or networks, comma-separated, whose last X-Forwarded-For entry is believed"
     )
@@ -134,6 +134,14 @@ class Config(BaseSettings):
         if value and urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
             raise ValueError("must begin with postgresql://")
         return value
+
+    @field_validator("public_url", mode="before")
+    @classmethod
+    def _where_web_listens(cls, value: Any, info: ValidationInfo) -> Any:
+        if value or not {"http_host", "http_port"} <= info.data.keys():
+            return value or "http://127.0.0.1"
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(info.data["http_host"], info.data["http_host"])  # noqa: S104
+        return f"http://{host}:{info.data['http_port']}"
 
     @field_validator("public_url", "openai_url", "telegram_url", "s3_endpoint", "sandbox_url")
     @classmethod

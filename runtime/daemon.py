@@ -82,7 +82,8 @@ class Daemon:
     async def check(self) -> None:
         """Raises Hopeless, with the end of a log, when supervisord is gone or a program gave up."""
         if self._has_ended():
-            raise Hopeless(f"supervisord ended unexpectedly:\n{self._tail('supervisord.err')}")
+            how = f"supervisord ended unexpectedly (exit status {self._process.returncode})"
+            raise Hopeless(f"{how}\n{self._tail('supervisord.err')}".strip())
         for program in await self._programs():
             if program["statename"] == "FATAL" or self._migration_failed(program):
                 name = str(program["name"])
@@ -128,7 +129,7 @@ class Daemon:
         with contextlib.suppress(FileNotFoundError):
             text = (self._logs / name).read_text(errors="replace")
             return "\n".join(f"  {line}" for line in text.splitlines()[-TAIL_LINES:])
-        return "  (nothing)"
+        return ""
 
 
 def _call(control: Path, method: str) -> Any:

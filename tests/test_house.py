@@ -15,11 +15,12 @@ from pathlib import Path
 import asyncpg
 import click
 import pytest
+from pydantic import SecretStr
 
 import limner.http.app
 import limner.sql
 from limner.runtime import cli
-from limner.runtime.config import Config, setting_name
+from limner.runtime.config import Config, secret_fields, setting_name
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("runtime", "sql", "actors", "http")
@@ -56,7 +57,9 @@ def test_broad_excepts_live_in_the_supervisor_and_on_the_error_page():
     for _, path, tree in modules():
         for node in ast.walk(tree):
             if isinstance(node, ast.ExceptHandler):
-                names = {each.id for each in ast.walk(node.type) if isinstance(each, ast.Name)} if node.type else {"bare"}
+                names = (
+                    {each.id for each in ast.walk(node.type) if isinstance(each, ast.Name)} if node.type else {"bare"}
+                )
                 broad = names & {"Exception", "BaseException", "bare"}
                 raises = any(isinstance(each, ast.Raise) and each.exc is None for each in ast.walk(node))
                 where = str(path.relative_to(ROOT))
@@ -80,8 +83,15 @@ def test_no_statement_is_put_together_inside_a_function():
     asking = {"fetch", "fetchrow", "fetchval", "execute"}
     for _, path, tree in modules():
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in asking and node.args:
-                assert not isinstance(node.args[0], ast.JoinedStr | ast.BinOp), f"{path.relative_to(ROOT)}:{node.lineno}"
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in asking
+                and node.args
+            ):
+                assert not isinstance(node.args[0], ast.JoinedStr | ast.BinOp), (
+                    f"{path.relative_to(ROOT)}:{node.lineno}"
+                )
 
 
 def statements() -> Iterator[tuple[str, str]]:
@@ -90,7 +100,11 @@ def statements() -> Iterator[tuple[str, str]]:
         for info in pkgutil.iter_modules(package.__path__, f"limner.{room}."):
             module = importlib.import_module(info.name)
             for name, value in vars(module).items():
-                if name.isupper() and isinstance(value, str) and re.match(r"\s*(with|select|insert|update|delete)\s", value):
+                if (
+                    name.isupper()
+                    and isinstance(value, str)
+                    and re.match(r"\s*(with|select|insert|update|delete)\s", value)
+                ):
                     yield f"{info.name}.{name}", value
 
 
@@ -123,14 +137,25 @@ def test_every_package_is_in_the_package_map():
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     found = {"limner.http"}
     for room in ROOMS:
-        found |= {"limner." + ".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / room).rglob("__init__.py")}
+        found |= {
+            "limner." + ".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / room).rglob("__init__.py")
+        }
     assert listed == found
 
 
-def test_every_setting_is_documented():
+def setting_row(name: str) -> str:
+    """The line of docs/reference/settings.md about a setting."""
+    field = Config.model_fields[name]
+    default = "" if field.default is None or isinstance(field.default, SecretStr) else field.default
+    shown = ",".join(default) if isinstance(default, tuple) else str(default)
+    file = " (also `…_FILE`)" if name in secret_fields() else ""
+    return f"| `{setting_name(name)}`{file} | {f'`{shown}`' if shown else ''} | {field.description} |"
+
+
+def test_every_setting_is_documented_as_it_is():
     text = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
-    missing = [setting_name(name) for name in Config.model_fields if f"`{setting_name(name)}`" not in text]
-    assert not missing
+    missing = [row for row in map(setting_row, Config.model_fields) if row not in text]
+    assert not missing, "\n".join(missing)
 
 
 def commands(group: click.Group, before: str = "limner") -> Iterator[str]:

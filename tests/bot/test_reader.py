@@ -41,6 +41,30 @@ async def test_many_readers_handle_each_update_once(fake, config, db):
     assert sorted(int(call.args["chat_id"]) for call in fake.of("sendMessage")) == list(range(101, 131))
 
 
+COUNT_EFFECTS = """
+create table effect (telegram_id bigint);
+create function note_effect() returns trigger language plpgsql as $$
+begin insert into effect values (new.telegram_id); return null; end $$;
+create trigger note_effect after insert or update on telegram_pairing for each row execute function note_effect();
+"""
+
+
+async def test_each_update_has_its_effect_once_however_often_the_bot_dies(fake, config, db):
+    await db.execute(COUNT_EFFECTS)
+    for death in range(25):
+        for person in range(4):
+            await fake.say(1000 + death * 4 + person, "hello")
+        async with running(db, config):
+            await fake.next(["poll", "getUpdates", "sendMessage"][death % 3])  # and dies in the midst of it
+    async with running(db, config) as bot:
+        while fake.updates or await waiting(db):
+            await fake.next("poll")
+            await bot.reader.read_all()
+    effects = [row[0] for row in await db.fetch("select telegram_id from effect order by 1")]
+    assert effects == list(range(1000, 1100))
+    assert fake.conflicts == 0
+
+
 async def test_updates_are_handled_in_their_order(fake, config, db):
     for number in (3, 1, 2):
         await books.keep(db, number, letter(fake, number, sender=100 + number))

@@ -1,0 +1,57 @@
+"""A crew on the test's own database, painters that do what they are told, and orders for them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from limner.runtime.database import Database
+from limner.runtime.vault import Vault
+from limner.sql import generations, keys
+from limner.sql.generations import Order
+from limner.sql.models import Size
+from tests.conftest import Cast
+from tests.faults.crew import Crew, crew_at
+
+SMALL = Size(512, 512)
+JOB = "select id from job where generation_id = $1"
+
+
+@pytest.fixture
+def crew(dsn: str, tmp_path: Path) -> Iterator[Crew]:
+    with crew_at(dsn, tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where the crew keeps its pictures."""
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+async def painter(db: Database, vault: Vault) -> Callable[..., Awaitable[int]]:
+    """Adds a simulator key that does what ``switch`` says; gives its id."""
+
+    async def add(switch: str = "ok", *, concurrency: int = 4, group: str = "") -> int:
+        number = await db.fetchval("select count(*) from provider_key")
+        return await keys.add(
+            db, vault, "simulator", f"brush {number}", f"simulated-{number}", actor="test",
+            switch=switch, concurrency=concurrency, account_group=group,
+        )  # fmt: skip
+
+    return add
+
+
+@pytest.fixture
+def order(db: Database, cast: Cast) -> Callable[..., Awaitable[UUID]]:
+    """Alice orders from the simulator; gives the first job's id."""
+
+    async def place(prompt: str = "a fox in the snow", *, deadline: int = 120) -> UUID:
+        asked = Order(cast.alice.id, prompt, "simulator", SMALL)
+        return await db.fetchval(JOB, await generations.order(db, asked, deadline=deadline))  # type: ignore[no-any-return]
+
+    return place

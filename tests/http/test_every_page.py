@@ -1,0 +1,41 @@
+"""Every page of the site can be looked at by whom it is for."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.http.conftest import hang
+
+
+@pytest.mark.parametrize("path", ["/", "/login", "/register", "/health/live", "/health/ready"])
+async def test_a_stranger_finds_the_open_doors(stranger, path):
+    assert (await stranger.get(path)).status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/dashboard", "/account", "/plans", "/invoices", "/studio", "/gallery"])
+async def test_somebody_with_a_plan_sees_each_page(alice, bob, path):
+    for browser in (alice, bob):
+        page = await browser.get(path)
+        assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+
+
+async def test_a_picture_its_thread_and_an_invoice_have_pages(alice, site, cast):
+    picture = (await hang(site, cast.alice))[0]
+    invoice = (await alice.post("/plans/monthly/invoices")).location
+    ordered = (await alice.order()).location.partition("#")[0]
+    for path in (f"/pictures/{picture}", invoice, f"{invoice}/status", ordered, "/invoices", "/gallery"):
+        assert (await alice.get(path)).status == 200, path
+
+
+@pytest.mark.parametrize("path", ["", "/users", "/generations", "/generations?state=queued", "/keys", "/audit"])
+async def test_carol_sees_each_admin_page(carol, alice, cast, path):
+    await alice.order()
+    await carol.post(f"/admin/users/{cast.bob.id}/grants", {"credits": "3", "reason": "welcome"})
+    assert (await carol.get(f"/admin{path}")).status == 200
+
+
+async def test_carol_sees_a_user_and_a_generation(carol, alice, cast, site):
+    await alice.order()
+    generation = await site.db.fetchval("select id from generation")
+    for path in (f"/admin/users/{cast.alice.id}", f"/admin/generations/{generation}"):
+        assert (await carol.get(path)).status == 200, path

@@ -1,0 +1,81 @@
+"""The bus: hears what is told after a commit, and survives the loss of its connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import anyio
+import pytest
+
+from limner.runtime.bus import Bus
+
+
+@pytest.fixture
+async def heard(db):
+    """A running bus and what it heard on the channel "gossip"; None stands for a sweep."""
+    bus = Bus(db)
+    send, receive = anyio.create_memory_object_stream[str | None](100)
+    await bus.on("gossip", send.send_nowait)
+    task = asyncio.create_task(bus.run())
+    with anyio.fail_after(5):
+        assert await receive.receive() is None  # after LISTEN it sweeps, since anything may have been missed
+    yield bus, receive
+    task.cancel()
+    with contextlib.suppress(BaseException):
+        await task
+    send.close()
+    receive.close()
+
+
+async def test_what_is_told_in_a_transaction_is_heard_after_its_commit(db, heard):
+    _, receive = heard
+    async with db.transaction() as tx:
+        tx.tell("gossip", "committed")
+        with anyio.move_on_after(0.2):
+            assert await receive.receive() == "nothing may be heard yet"
+    with anyio.fail_after(3):
+        assert await receive.receive() == "committed"
+
+
+async def test_what_is_told_in_a_transaction_that_fails_is_never_heard(db, heard):
+    _, receive = heard
+    with pytest.raises(RuntimeError):
+        async with db.transaction() as tx:
+            tx.tell("gossip", "rolled back")
+            raise RuntimeError
+    db.tell("gossip", "afterwards")
+    with anyio.fail_after(3):
+        assert await receive.receive() == "afterwards"
+
+
+async def test_a_savepoint_that_rolls_back_takes_its_words_along(db, heard):
+    _, receive = heard
+    async with db.transaction() as tx:
+        with contextlib.suppress(RuntimeError):
+            async with tx.transaction() as inner:
+                inner.tell("gossip", "inner")
+                raise RuntimeError
+        tx.tell("gossip", "outer")
+    with anyio.fail_after(3):
+        assert await receive.receive() == "outer"
+
+
+async def test_equal_notifications_that_wait_together_are_sent_once(db, heard):
+    _, receive = heard
+    for _ in range(50):
+        db.tell("gossip", "same")
+    db.tell("gossip", "last")
+    with anyio.fail_after(3):
+        assert [await receive.receive(), await receive.receive()] == ["same", "last"]
+
+
+async def test_after_its_connection_is_killed_it_listens_again_and_sweeps(db, heard):
+    bus, receive = heard
+    await db.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'limner-bus'")
+    with anyio.fail_after(15):
+        assert await receive.receive() is None
+    db.tell("gossip", "again")
+    with anyio.fail_after(3):
+        assert await receive.receive() == "again"
+    assert bus.is_connected

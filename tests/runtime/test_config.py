@@ -1,0 +1,94 @@
+"""Settings: every mistake at once, secrets by file, nothing shown that must not be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from limner.runtime.config import Config, ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch, tmp_path):
+    for name in list(os.environ):
+        if name.startswith("LIMNER_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LIMNER_DATA_DIR", str(tmp_path))
+
+
+def mistakes() -> list[str]:
+    with pytest.raises(ConfigError) as error:
+        Config.load()
+    return error.value.mistakes
+
+
+def test_every_mistake_is_reported_at_once(monkeypatch):
+    monkeypatch.setenv("LIMNER_HTTP_PORT", "eighty")
+    monkeypatch.setenv("LIMNER_STORAGE", "tape")
+    monkeypatch.setenv("LIMNER_PUBLIC_URL", "limner.example")
+    monkeypatch.setenv("LIMNER_HTTP_PROT", "80")
+    found = mistakes()
+    assert len(found) == 4
+    assert found[0] == "LIMNER_HTTP_PROT is not a setting; did you mean LIMNER_HTTP_PORT?"
+    for name, value in (
+        ("LIMNER_HTTP_PORT", "eighty"),
+        ("LIMNER_STORAGE", "tape"),
+        ("LIMNER_PUBLIC_URL", "limner.example"),
+    ):
+        assert any(line.startswith(f"{name}: ") and repr(value) in line for line in found)
+
+
+def test_mistakes_that_hang_together_are_reported_together(monkeypatch):
+    monkeypatch.setenv("LIMNER_ENV", "production")
+    monkeypatch.setenv("LIMNER_STORAGE", "s3")
+    found = mistakes()
+    assert {line.split(" ")[0] for line in found} == {
+        "LIMNER_S3_ACCESS_KEY", "LIMNER_DATABASE_URL", "LIMNER_PUBLIC_URL", "LIMNER_VAULT_KEYS", "LIMNER_SECRET_KEY",
+    }  # fmt: skip
+
+
+def test_a_secret_may_stand_in_a_file(monkeypatch, tmp_path):
+    (tmp_path / "token").write_text("123:abc\n")
+    monkeypatch.setenv("LIMNER_BOT_TOKEN_FILE", str(tmp_path / "token"))
+    token = Config.load().bot_token
+    assert token is not None
+    assert token.get_secret_value() == "123:abc"
+
+
+def test_a_secret_file_that_cannot_be_read_is_a_mistake(monkeypatch):
+    monkeypatch.setenv("LIMNER_BOT_TOKEN_FILE", "/nowhere/at/all")
+    assert mistakes() == ["LIMNER_BOT_TOKEN_FILE: cannot read '/nowhere/at/all': No such file or directory"]
+
+
+def test_a_secret_given_twice_is_a_mistake(monkeypatch, tmp_path):
+    (tmp_path / "token").write_text("123:abc")
+    monkeypatch.setenv("LIMNER_BOT_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("LIMNER_BOT_TOKEN", "456:def")
+    assert mistakes() == ["LIMNER_BOT_TOKEN and LIMNER_BOT_TOKEN_FILE are both set: keep one"]
+
+
+def test_no_secret_is_shown_by_repr_redacted_or_a_mistake(monkeypatch):
+    monkeypatch.setenv("LIMNER_DATABASE_URL", "mysql://limner:canary@host/db")
+    assert "canary" not in "\n".join(mistakes())
+    monkeypatch.setenv("LIMNER_DATABASE_URL", "postgresql://limner:canary@host/db")
+    config = Config.load()
+    assert "canary" not in repr(config) + str(config.redacted())
+    assert config.redacted()["LIMNER_DATABASE_URL"] == "********"
+
+
+def test_an_empty_setting_counts_as_not_set(monkeypatch):
+    monkeypatch.setenv("LIMNER_BOT_TOKEN", "")
+    monkeypatch.setenv("LIMNER_DEMO_PAINTER", "")
+    assert Config.load().bot_token is None
+    assert Config.load().has_demo_painter
+
+
+def test_the_command_line_says_every_mistake_in_a_line_and_exits_78():
+    environment = os.environ | {"LIMNER_HTTP_PORT": "eighty", "LIMNER_LEASE": "0"}
+    command = [sys.executable, "-P", "-m", "limner.runtime.cli", "config"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 78
+    assert [line.split(":")[1].strip() for line in done.stderr.splitlines()] == ["LIMNER_HTTP_PORT", "LIMNER_LEASE"]

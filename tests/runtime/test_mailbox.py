@@ -1,0 +1,174 @@
+"""The mailbox: sent with its transaction, owned by one, fair, and never lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import anyio
+import pytest
+
+from limner.runtime import mailbox
+from limner.runtime.errors import FenceLost
+from limner.runtime.mailbox import Message, backoff
+from limner.runtime.presence import Presence
+
+
+@dataclass(frozen=True)
+class Polish(Message):
+    """Polish a thing."""
+
+    mailbox = "polishing"
+    thing: UUID
+    cloth: str = "linen"
+
+
+@pytest.fixture
+async def worker(db):
+    presence = Presence(db, "test", lease=3)
+    await presence.beat()
+    return presence
+
+
+async def test_a_message_comes_back_as_it_was_sent(db, worker):
+    sent = Polish(uuid4(), "silk")
+    await mailbox.send(db, sent)
+    [claimed] = await mailbox.claim(db, "polishing", worker.id, 5)
+    assert Polish.revive(claimed.payload, claimed.fence) == sent
+
+
+async def test_a_message_is_sent_with_its_transaction_or_not_at_all(db, worker):
+    with pytest.raises(RuntimeError):
+        async with db.transaction() as tx:
+            await mailbox.send(tx, Polish(uuid4()))
+            raise RuntimeError("changed my mind")
+    assert await mailbox.claim(db, "polishing", worker.id, 5) == []
+
+
+async def test_a_key_is_unique_while_its_message_is_alive(db, worker):
+    assert await mailbox.send(db, Polish(uuid4()), key="spoon") is not None
+    assert await mailbox.send(db, Polish(uuid4()), key="spoon") is None
+    [claimed] = await mailbox.claim(db, "polishing", worker.id, 5)
+    await mailbox.ack(db, claimed.fence)
+    assert await mailbox.send(db, Polish(uuid4()), key="spoon") is not None
+
+
+async def test_two_workers_never_get_the_same_message(db, worker):
+    other = Presence(db, "test", lease=3)
+    await other.beat()
+    for _ in range(40):
+        await mailbox.send(db, Polish(uuid4()))
+    got: list[int] = []
+
+    async def grab(owner: UUID) -> None:
+        while claimed := await mailbox.claim(db, "polishing", owner, 3):
+            got.extend(item.fence.id for item in claimed)
+
+    async with anyio.create_task_group() as group:
+        for owner in (worker.id, other.id, worker.id, other.id):
+            group.start_soon(grab, owner)
+    assert len(got) == len(set(got)) == 40
+
+
+async def test_partitions_take_turns(db, worker):
+    for number in range(20):
+        await mailbox.send(db, Polish(uuid4(), f"a{number}"), partition="alice")
+    await mailbox.send(db, Polish(uuid4(), "b0"), partition="bob")
+    first = await mailbox.claim(db, "polishing", worker.id, 2)
+    assert sorted(item.payload["cloth"] for item in first) == ["a0", "b0"]
+
+
+async def test_a_partition_never_exceeds_its_limit_whoever_claims(db, worker):
+    for _ in range(10):
+        await mailbox.send(db, Polish(uuid4()), partition="alice", partition_limit=2)
+    claims: list[int] = []
+
+    async def grab() -> None:
+        claims.append(len(await mailbox.claim(db, "polishing", worker.id, 5)))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(6):
+            group.start_soon(grab)
+    assert sum(claims) == 2
+
+
+async def test_a_higher_priority_goes_first(db, worker):
+    await mailbox.send(db, Polish(uuid4(), "later"))
+    await mailbox.send(db, Polish(uuid4(), "first"), priority=5)
+    [claimed] = await mailbox.claim(db, "polishing", worker.id, 1)
+    assert claimed.payload["cloth"] == "first"
+
+
+async def test_a_delayed_message_waits_for_its_time(db, worker):
+    await mailbox.send(db, Polish(uuid4()), delay=60)
+    assert await mailbox.claim(db, "polishing", worker.id, 1) == []
+    assert 55 < (await mailbox.next_ready(db, "polishing") or 0) <= 60
+
+
+async def test_a_retry_without_blame_costs_no_attempt(db, worker):
+    await mailbox.send(db, Polish(uuid4()))
+    for _ in range(3):
+        [claimed] = await mailbox.claim(db, "polishing", worker.id, 1)
+        assert claimed.fence.attempt == 1
+        await mailbox.retry(db, claimed.fence, after=0, error="not yet", blame=False)
+
+
+@pytest.mark.parametrize("act", ["ack", "retry", "bury", "hold"])
+async def test_an_old_fence_changes_nothing(db, worker, act):
+    await mailbox.send(db, Polish(uuid4()))
+    [old] = await mailbox.claim(db, "polishing", worker.id, 1)
+    await mailbox.retry(db, old.fence, after=0, error="again")
+    [new] = await mailbox.claim(db, "polishing", worker.id, 1)
+    assert (old.fence.attempt, new.fence.attempt) == (1, 2)
+    acts = {
+        "ack": lambda: mailbox.ack(db, old.fence), "hold": lambda: mailbox.hold(db, old.fence),
+        "retry": lambda: mailbox.retry(db, old.fence, after=0, error=""), "bury": lambda: mailbox.bury(db, old.fence, ""),
+    }  # fmt: skip
+    with pytest.raises(FenceLost):
+        await acts[act]()
+    await mailbox.ack(db, new.fence)
+
+
+async def test_a_dead_letter_keeps_its_reason_and_can_live_again(db, worker):
+    await mailbox.send(db, Polish(uuid4(), "wool"))
+    [claimed] = await mailbox.claim(db, "polishing", worker.id, 1)
+    await mailbox.bury(db, claimed.fence, "moths")
+    dead = await db.fetchrow("select id, reason from dead_letter")
+    assert dead["reason"] == "moths"
+    assert await mailbox.requeue(db, dead["id"])
+    assert not await mailbox.requeue(db, dead["id"])
+    [again] = await mailbox.claim(db, "polishing", worker.id, 1)
+    assert (again.payload["cloth"], again.fence.attempt) == ("wool", 1)
+
+
+async def test_the_messages_of_a_dead_worker_are_freed_and_the_attempt_counts(db, worker):
+    dead = Presence(db, "test", lease=3)
+    await dead.beat()
+    await mailbox.send(db, Polish(uuid4()))
+    [lost] = await mailbox.claim(db, "polishing", dead.id, 1)
+    await db.execute("update worker set seen_at = now() - interval '4 seconds' where id = $1", dead.id)
+    assert await mailbox.rescue(db, 3) == 1
+    [saved] = await mailbox.claim(db, "polishing", worker.id, 1)
+    assert (saved.fence.id, saved.fence.attempt) == (lost.fence.id, 2)
+    with pytest.raises(FenceLost):
+        await mailbox.ack(db, lost.fence)
+
+
+async def test_the_messages_of_a_living_worker_are_left_alone(db, worker):
+    await mailbox.send(db, Polish(uuid4()))
+    await mailbox.claim(db, "polishing", worker.id, 1)
+    assert await mailbox.rescue(db, 3) == 0
+
+
+async def test_a_worker_that_leaves_frees_its_messages_at_once(db, worker):
+    await mailbox.send(db, Polish(uuid4()))
+    await mailbox.claim(db, "polishing", worker.id, 1)
+    assert await mailbox.give_back(db, "polishing", worker.id, keep=[]) == 1
+    [again] = await mailbox.claim(db, "polishing", worker.id, 1)
+    assert again.fence.attempt == 1
+
+
+def test_backoff_doubles_with_jitter_up_to_its_limit():
+    assert 0.75 <= backoff(1) <= 1.25
+    assert 6 <= backoff(4) <= 10
+    assert backoff(40, most=300) <= 375
