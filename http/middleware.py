@@ -93,7 +93,7 @@ def _address(request: web.Request) -> str:
         return peer
     if not trusted:
         return peer
-    last = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    last = ",".join(request.headers.getall("X-Forwarded-For", [])).rpartition(",")[2].strip()
     try:
         return str(ipaddress.ip_address(last))
     except ValueError:

@@ -160,7 +160,7 @@ async def _open_pool(dsn: str, role: str, size: int, patience: float) -> asyncpg
     options = {
         "application_name": f"limner-{role}",
         "statement_timeout": "30s",
-        "idle_in_transaction_session_timeout": "60s",
+        "idle_in_transaction_session_timeout": "20s",
     }
     give_up = anyio.current_time() + patience
     while True:

@@ -197,18 +197,36 @@ async def give_back(db: Db, mailbox: str, owner: UUID, *, keep: list[int]) -> in
 
 
 RESCUE = """
-update message set owner = null, claimed_at = null, ready_at = now(), last_error = 'its worker died'
-where owner is not null and not exists (
-    select from worker
-    where worker.id = message.owner and worker.state <> 'stopped'
-        and worker.seen_at > now() - make_interval(secs => $1)
+with lost as (
+    select id, attempts >= max_attempts as is_poison from message
+    where owner is not null and not exists (
+        select from worker
+        where worker.id = message.owner and worker.state <> 'stopped'
+            and worker.seen_at > now() - make_interval(secs => $1)
+    )
+    for update skip locked
+),
+freed as (
+    update message as m set owner = null, claimed_at = null, ready_at = now(), last_error = 'its worker died'
+    from lost where m.id = lost.id and not lost.is_poison
+    returning m.mailbox
+),
+dead as (
+    delete from message as m using lost where m.id = lost.id and lost.is_poison returning m.*
+),
+buried as (
+    insert into dead_letter (id, mailbox, kind, partition, key, attempts, reason, payload, created_at)
+    select id, mailbox, kind, partition, key, attempts, 'its worker died every time', payload, created_at from dead
 )
-returning mailbox
+select mailbox from freed union all select mailbox from dead
 """
 
 
 async def rescue(db: Db, lease: float) -> int:
-    """Free the messages of workers without a heartbeat for ``lease`` seconds. The attempt stays counted."""
+    """Free the messages of workers without a heartbeat for ``lease`` seconds; returns how many.
+
+    The attempt stays counted, so a message that kills every worker that touches it becomes a dead letter.
+    """
     rows = await db.fetch(RESCUE, float(lease))
     for mailbox in {row["mailbox"] for row in rows}:
         db.tell(SENT, mailbox)

@@ -52,6 +52,8 @@ class Presence:
     async def run(self) -> None:
         """Beat every fifth of a lease; without a fresh beat for two thirds of it, cancel what we own."""
         while True:
+            if not self.is_sure:  # frozen for longer than a lease: the next beat would hide that others took over
+                self._let_go()
             try:
                 await self.beat()
                 await mailbox.rescue(self.db, self.lease)

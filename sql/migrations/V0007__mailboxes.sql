@@ -54,6 +54,8 @@ create index dead_letter_recent on dead_letter (died_at);
 
 -- A claim takes the mailbox's lock first, so that the limits, counted from rows, hold among all workers.
 -- plpgsql and not one statement: after the lock, the second statement has a fresh snapshot.
+-- A message that was begun twice already is a suspect: a worker owns one of them at a time, so that one which kills its
+-- worker cannot take the attempts of others along.
 create function message_claim(p_mailbox text, p_owner uuid, p_count integer)
 returns setof message language plpgsql as $body$
 begin
@@ -67,7 +69,9 @@ begin
     ),
     waiting as (
         select m.id, m.priority, m.partition, m.partition_limit,
-            row_number() over (partition by m.partition order by m.priority desc, m.ready_at, m.id) as turn
+            row_number() over (partition by m.partition order by m.priority desc, m.ready_at, m.id) as turn,
+            m.attempts >= 2 as is_suspect,
+            row_number() over (partition by m.attempts >= 2 order by m.attempts, m.priority desc, m.ready_at, m.id) as line
         from message as m
         where m.mailbox = p_mailbox and m.owner is null and m.ready_at <= clock_timestamp()
     ),
@@ -75,7 +79,10 @@ begin
         select w.id
         from waiting as w
         left join running as r on r.partition = w.partition
-        where w.partition_limit is null or coalesce(r.n, 0) + w.turn <= w.partition_limit
+        where (w.partition_limit is null or coalesce(r.n, 0) + w.turn <= w.partition_limit)
+            and (not w.is_suspect or w.line = 1 and not exists (
+                select from message as m where m.owner = p_owner and m.mailbox = p_mailbox and m.attempts > 2
+            ))
         order by w.priority desc, coalesce(r.n, 0) + w.turn, w.id
         limit p_count
     )

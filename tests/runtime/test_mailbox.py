@@ -154,6 +154,18 @@ async def test_the_messages_of_a_dead_worker_are_freed_and_the_attempt_counts(db
         await mailbox.ack(db, lost.fence)
 
 
+async def test_a_message_that_kills_every_worker_becomes_a_dead_letter(db):
+    await mailbox.send(db, Polish(uuid4()), max_attempts=2)
+    for _ in range(2):
+        victim = Presence(db, "test", lease=3)
+        await victim.beat()
+        assert len(await mailbox.claim(db, "polishing", victim.id, 1)) == 1
+        await db.execute("update worker set seen_at = now() - interval '4 seconds' where id = $1", victim.id)
+        assert await mailbox.rescue(db, 3) == 1
+    assert await db.fetchval("select count(*) from message") == 0
+    assert await db.fetchval("select reason from dead_letter") == "its worker died every time"
+
+
 async def test_the_messages_of_a_living_worker_are_left_alone(db, worker):
     await mailbox.send(db, Polish(uuid4()))
     await mailbox.claim(db, "polishing", worker.id, 1)
