@@ -83,10 +83,10 @@ lock: ## renew both locks from pyproject.toml
 	mv "$$made/dev.lock" requirements-dev.lock; mv "$$made/run.lock" requirements.lock
 
 faults: $(DEV_STAMP) ## kill and cut everything while orders come in
-	$(PY) -m pytest tests/faults $(ARGS)
+	FAULT_ORDERS=200 $(PY) -m pytest tests/faults $(ARGS)
 
 bench: $(DEV_STAMP) ## how long from click to picture
-	$(PY) benchmarks/click_to_picture.py $(ARGS)
+	$(PY) -m benchmarks.click_to_picture $(ARGS)
 
 containers: ## build the image and bring the Compose file up until every service is healthy, then down
 	@set -e; trap '$(COMPOSE) down -v' EXIT; $(COMPOSE) config -q; $(COMPOSE) build; $(COMPOSE) up -d --wait; $(COMPOSE) ps

@@ -37,7 +37,7 @@ def text(form: Form, name: str, *, most: int = 4000, needed: bool = False, label
     if not isinstance(value, str):
         raise Refused(f"{label or name.capitalize()} must be text.", field=name)
     value = value.strip()
-    if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
+    if clean(value) != value:
         raise Refused(f"{label or name.capitalize()} has characters that are not text.", field=name)
     if len(value) > most:
         raise Refused(f"{label or name.capitalize()} has at most {most} characters, not {len(value)}.", field=name)
@@ -51,9 +51,21 @@ def whole(form: Form, name: str, *, least: int, most: int, default: int | None =
     value = text(form, name, most=20)
     if not value and default is not None:
         return default
-    if not value.lstrip("-").isascii() or not value.lstrip("-").isdigit() or not least <= int(value) <= most:
+    digits = value.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()) or not least <= int(value) <= most:
         raise Refused(f"{name.capitalize()} must be a whole number from {least} to {most}, not {value!r}.", field=name)
     return int(value)
+
+
+def clean(value: str) -> str:
+    """Without NULs and lone surrogates, which neither Postgres nor UTF-8 takes."""
+    return "".join(char for char in value if char != "\x00" and not "\ud800" <= char <= "\udfff")
+
+
+def kept(form: Form, *names: str) -> dict[str, str]:
+    """What was typed into these fields, to be shown again beside what is wrong with it."""
+    typed = {name: form.get(name, "") for name in names}
+    return {name: clean(value) if isinstance(value, str) else "" for name, value in typed.items()}
 
 
 def ids(form: Form, name: str, *, most: int = 8) -> tuple[UUID, ...]:

@@ -13,7 +13,7 @@ from aiohttp import web
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
 from limner.runtime.database import Database
-from limner.runtime.errors import NotFound
+from limner.runtime.errors import NotFound, Refused
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
 from limner.runtime.vault import Vault
@@ -61,13 +61,25 @@ def signed_in(request: web.Request) -> Account:
     return viewer
 
 
-def admin(request: web.Request) -> Account:
-    """The admin who is looking. Raises NotFound for anybody else: the place does not exist for them."""
-    viewer = viewer_of(request)
-    if viewer is None:
-        raise SignInNeeded
-    if not viewer.is_admin:
+class NotAllowed(Refused):
+    """Support looks, and leaves the acts to admins."""
+
+    status = 403
+
+
+def staff(request: web.Request) -> Account:
+    """The admin or supporter who is looking. Raises NotFound for anybody else: the place does not exist for them."""
+    viewer = signed_in(request)
+    if viewer.role not in ("support", "admin"):
         raise NotFound
+    return viewer
+
+
+def admin(request: web.Request) -> Account:
+    """The admin who acts. Raises NotAllowed for a supporter, NotFound for anybody else."""
+    viewer = staff(request)
+    if not viewer.is_admin:
+        raise NotAllowed("This is for admins: you may look, and ask one of them.")
     return viewer
 
 

@@ -203,7 +203,9 @@ class Config(BaseSettings):
             return self.database_url.get_secret_value()
         from limner.runtime import embedded
 
-        return f"postgresql://limner@/limner?host={quote(str(embedded.socket_folder(self.data_dir)), safe='')}"
+        return (
+            f"postgresql://limner@/limner?host={quote(str(embedded.socket_folder(self.data_dir)), safe='')}&port=5432"
+        )
 
     @property
     def pictures_folder(self) -> Path:

@@ -163,6 +163,7 @@ async def _open_pool(dsn: str, role: str, size: int, patience: float) -> asyncpg
         "idle_in_transaction_session_timeout": "20s",
     }
     give_up = anyio.current_time() + patience
+    said = False
     while True:
         try:
             with anyio.fail_after(OUTER_TIMEOUT):
@@ -178,7 +179,9 @@ async def _open_pool(dsn: str, role: str, size: int, patience: float) -> asyncpg
         except (*TROUBLE, asyncpg.InvalidCatalogNameError) as error:
             if anyio.current_time() >= give_up:
                 raise
-            log.info("waiting_for_database", error=str(error) or type(error).__name__)
+            if not said:
+                log.info("waiting_for_database", error=str(error) or type(error).__name__)
+            said = True
         await anyio.sleep(0.2)
 
 

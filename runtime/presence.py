@@ -56,7 +56,8 @@ class Presence:
                 self._let_go()
             try:
                 await self.beat()
-                await mailbox.rescue(self.db, self.lease)
+                with anyio.fail_after(self.lease / 3):
+                    await mailbox.rescue(self.db, self.lease)
             except TROUBLE as error:
                 log.warning("heartbeat_failed", error=str(error) or type(error).__name__)
             if not self.is_sure:

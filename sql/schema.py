@@ -43,15 +43,13 @@ def version(path: Path) -> int:
     return int(found[1])
 
 
+IS_THERE = "select to_regclass('public.schema_version') is not null"
 CURRENT = "select coalesce(max(version), 0) from public.schema_version"
 
 
 async def current(db: Db | asyncpg.Connection[asyncpg.Record]) -> int:
     """The newest migration in the database; 0 when it has none."""
-    try:
-        return int(await db.fetchval(CURRENT))
-    except asyncpg.UndefinedTableError:
-        return 0
+    return int(await db.fetchval(CURRENT)) if await db.fetchval(IS_THERE) else 0
 
 
 async def wait_until_ready(db: Db, patience: float = 120.0) -> None:

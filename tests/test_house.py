@@ -17,8 +17,6 @@ import click
 import pytest
 from pydantic import SecretStr
 
-import limner.http.app
-import limner.sql
 from limner.runtime import cli
 from limner.runtime.config import Config, secret_fields, setting_name
 

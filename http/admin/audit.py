@@ -5,16 +5,16 @@ from __future__ import annotations
 from aiohttp import web
 
 from limner.http import pages
-from limner.http.state import DB, admin
+from limner.http.state import DB, staff
 from limner.sql import audit
 
 PAGE = 50
 
 
 async def show_list(request: web.Request) -> web.Response:
-    admin(request)
+    staff(request)
     before = request.query.get("before", "")
     at = int(before) if before.isascii() and before.isdigit() and len(before) < 18 else None
     found = await audit.listing(request.app[DB], before=at, count=PAGE + 1)
     older = f"/admin/audit?before={found[PAGE - 1].id}" if len(found) > PAGE else None
-    return pages.render(request, "admin/audit.html", entries=found[:PAGE], older_url=older)
+    return pages.render(request, "admin/audit.html", entries=[vars(each) | {"at": each.created_at} for each in found[:PAGE]], older_url=older)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.state import DB, VAULT, about, admin
+from limner.http.state import DB, VAULT, about, admin, staff
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import keys, providers
 
 
 async def show_list(request: web.Request) -> web.Response:
+    staff(request)
     return await _page(request)
 
 
@@ -30,7 +31,7 @@ async def add(request: web.Request) -> web.StreamResponse:
         )
     except Refused as why:
         return await _page(
-            request, why, {name: form.get(name, "") for name in ("provider", "label", "concurrency", "switch")}
+            request, why, forms.kept(form, "provider", "label", "concurrency", "switch")
         )
     return pages.see_other("/admin/keys", "saved")
 
@@ -39,18 +40,16 @@ async def set_state(request: web.Request) -> web.StreamResponse:
     admin(request)
     form = await forms.read(request)
     state, reason = forms.text(form, "state", most=20), forms.text(form, "reason", most=200) or "by hand"
-    try:
-        key_id = int(request.match_info["id"])
-    except ValueError:
-        raise NotFound from None
-    await keys.set_state(request.app[DB], key_id, state, reason, **about(request))
+    key_id = request.match_info["id"]
+    if not (key_id.isascii() and key_id.isdigit() and len(key_id) < 18):
+        raise NotFound
+    await keys.set_state(request.app[DB], int(key_id), state, reason, **about(request))
     return pages.see_other("/admin/keys", "saved")
 
 
 async def _page(
-    request: web.Request, why: Refused | None = None, form: dict[str, object] | None = None
+    request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None
 ) -> web.Response:
-    admin(request)
     return pages.render(
         request,
         "admin/keys.html",

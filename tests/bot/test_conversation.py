@@ -95,14 +95,15 @@ async def test_pressing_yes_twice_changes_the_key_once(fake, config, db, carol):
     assert len(entries) == 1
 
 
-@pytest.mark.parametrize(
-    "data", ["", "do", "do:1:out_of_funds", "key:99999", "key:x", "keys:-1", "keys:9999999999", "?"]
-)
-async def test_a_button_that_makes_no_sense_any_more_does_no_harm(fake, config, db, carol, data):
+BROKEN = ["", "do", "do:1:out_of_funds", "key:99999", "key:x", "keys:-1", "keys:9999999999", "?", "ask:x:active"]
+
+
+async def test_a_button_that_makes_no_sense_any_more_does_no_harm(fake, config, db, carol):
     async with running(db, config):
         shown = await dashboard(fake)
-        await fake.press(CAROL, data, fake.shown(shown))
-        await fake.next("answerCallbackQuery")
+        for data in BROKEN:
+            await fake.press(CAROL, data, fake.shown(shown))
+            await fake.next("answerCallbackQuery")
     assert [row["state"] for row in await db.fetch("select distinct state from provider_key")] == ["active"]
 
 
@@ -160,22 +161,23 @@ async def test_groups_get_silence_even_from_admins(fake, config, db, carol, chat
     assert await books.pending(db) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_other_types_of_updates_get_silence(fake, config, db, carol, kind):
+async def test_other_types_of_updates_get_silence(fake, config, db, carol):
     person = fake.person(STRANGER)
+    address = ["country_code", "state", "city", "street_line1", "street_line2", "post_code"]
     body = fake.message(person, STRANGER, "private", "hello") | {
         "user": person, "id": "1", "query": "q", "offset": "", "result_id": "1", "invoice_payload": "x",
-        "currency": "USD", "total_amount": 1, "poll_id": "1", "option_ids": [], "option_persistent_ids": [], "user_chat_id": STRANGER,
-        "shipping_address": dict.fromkeys(["country_code", "state", "city", "street_line1", "street_line2", "post_code"], ""),
+        "currency": "USD", "total_amount": 1, "poll_id": "1", "option_ids": [], "option_persistent_ids": [],
+        "user_chat_id": STRANGER, "shipping_address": dict.fromkeys(address, ""), "old_reaction": [], "new_reaction": [],
         "old_chat_member": {"status": "left", "user": person}, "new_chat_member": {"status": "left", "user": person},
-        "old_reaction": [], "new_reaction": [],
     }  # fmt: skip
+    for kind in KINDS:
+        await fake.push(kind, body)
     async with running(db, config):
-        number = await fake.push(kind, body)
         await dashboard(fake)
     assert len(fake.of("sendMessage")) == 1
     assert await books.pending(db) == []
-    assert await db.fetchval("select handled_at is not null from telegram_update where update_id = $1", number)
+    handled = "select count(*) filter (where handled_at is not null) from telegram_update"
+    assert await db.fetchval(handled) == len(KINDS) + 1
 
 
 async def test_what_people_typed_stays_text(fake, config, db, carol):

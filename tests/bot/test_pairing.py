@@ -64,7 +64,7 @@ async def test_a_code_ends_after_ten_minutes(db):
 async def test_five_wrong_codes_burn_all_pending_ones(db):
     codes = [await books.ask(db, number, "Eve") for number in (1, 2)]
     for ask in (books.pending_by_code, lambda db, code: books.confirm(db, code, actor="cli")) * 2:
-        with pytest.raises(Refused, match="wrong or has expired.$"):
+        with pytest.raises(Refused, match=r"wrong or has expired\.$"):
             await ask(db, "WRONG234")
     assert len(await books.pending(db)) == 2
     with pytest.raises(Refused, match="all codes are void"):
@@ -81,7 +81,7 @@ async def test_guesses_of_an_hour_ago_are_forgotten(db):
         "insert into telegram_guess (created_at) select now() - interval '61 minutes' from generate_series(1, 9)"
     )
     await books.ask(db, STRANGER, "Eve")
-    with pytest.raises(Refused, match="expired.$"):
+    with pytest.raises(Refused, match=r"expired\.$"):
         await books.pending_by_code(db, "WRONG234")
     assert len(await books.pending(db)) == 1
 

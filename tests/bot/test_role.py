@@ -164,7 +164,7 @@ async def test_no_update_is_lost_or_handled_twice_over_a_deploy(fake, dsn, db, t
             await fake.next("sendMessage", within=30)  # they write as fast as they are answered
 
     writing = asyncio.create_task(crowd())
-    for _ in range(3):
+    for _ in range(2):
         async with bot(dsn, tmp_path, **with_token(fake)) as process:
             await process.says("bot_polls")
             await fake.next("getUpdates", within=10)

@@ -77,10 +77,10 @@ class Door(Actor):
 
 
 @pytest.fixture
-async def door(db) -> AsyncIterator[Door]:
+async def door(db) -> Door:
     bus, presence = Bus(db), Presence(db, "test", lease=3)
     await presence.beat()
-    yield Door(db, bus, presence)
+    return Door(db, bus, presence)
 
 
 @contextlib.asynccontextmanager

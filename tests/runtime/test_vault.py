@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from limner.runtime.config import Config
 from limner.runtime.errors import LimnerError
 from limner.runtime.vault import Vault, VaultError, generate_key, last_four
 
-OLD, NEW = generate_key("k1"), generate_key("k2")
+OLD, NEW = (f"{kid}:{base64.b64encode(kid.encode() * 16).decode()}" for kid in ("k1", "k2"))  # fixed: they name tests
 PLACE = "provider_key/7/secret"
 SECRET = "sk-live-abcdefghijklmnop"
 
