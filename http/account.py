@@ -73,12 +73,11 @@ async def _page(request: web.Request, why: Refused | None = None) -> web.Respons
     return pages.render(
         request,
         "account.html",
-        200 if why is None else why.status,
+        why,
         account=viewer,
         sessions=await sessions.of_account(db, viewer.id, session.token_hash if session else b""),
         statement=[
             {"created_at": entry.created_at, "line": entry.line, "credits": entry.change}
             for entry in await ledger.entries(db, viewer.id)
         ],
-        errors={} if why is None else {why.field or "form": str(why)},
     )

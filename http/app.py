@@ -47,6 +47,7 @@ def make_app(
     pages.set_up(app)
     app.on_response_prepare.append(middleware.put_headers)
     app.on_startup.append(_listen)
+    app.on_shutdown.append(app[LIVE].close)
     app.router.add_routes(ROUTES)
     return app
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from aiohttp import web
 from email_validator import EmailNotValidError, validate_email
 
@@ -94,7 +92,7 @@ async def _enter(request: web.Request, account: accounts.Account, goal: str, not
     """A fresh session, whatever cookie came before."""
     if (old := session_of(request)) is not None:
         await sessions.end(request.app[DB], old.token_hash)
-    agent = request.headers.get("User-Agent", "")
+    agent = forms.clean(request.headers.get("User-Agent", ""))
     token = await sessions.start(request.app[DB], account.id, ip=address_of(request), agent=agent)
     response = pages.see_other(goal, notice)
     response.set_cookie(
@@ -112,10 +110,8 @@ async def _enter(request: web.Request, account: accounts.Account, goal: str, not
 def _page(
     request: web.Request, template: str, goal: str, form: forms.Form | None = None, why: Refused | None = None
 ) -> web.Response:
-    errors = {} if why is None else {why.field or "form": str(why)}
-    email = str(form.get("email", ""))[:254] if form is not None else ""
-    status = 200 if why is None else why.status
-    return pages.render(request, template, status, form={"email": email}, errors=errors, next=goal)
+    typed = forms.kept(form, "email") if form is not None else {}
+    return pages.render(request, template, why, form=typed, next=goal)
 
 
 def _email(form: forms.Form) -> str:
@@ -145,9 +141,8 @@ def _secret(form: forms.Form, field: str) -> str:
 
 def _next(goal: str) -> str:
     """Where to go afterwards: a path of ours and nothing else."""
-    parts = urlsplit(goal)
-    is_ours = goal.startswith("/") and not goal.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    return goal if is_ours and not any(ord(char) < 32 for char in goal) else ""
+    is_ours = goal.startswith("/") and not goal.startswith(("//", "/\\"))
+    return goal if is_ours and goal.isprintable() else ""
 
 
 def _subnet(address: str) -> str:

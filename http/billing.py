@@ -8,7 +8,7 @@ from uuid import UUID
 import anyio
 from aiohttp import web
 
-from limner.http import pages
+from limner.http import forms, pages
 from limner.http.state import BUS, CONFIG, DB, path_id, signed_in
 from limner.runtime.errors import Refused
 from limner.sql import billing, invoices, plans, subscriptions
@@ -26,7 +26,7 @@ async def show_plans(request: web.Request) -> web.Response:
 
 async def buy(request: web.Request) -> web.StreamResponse:
     viewer = signed_in(request)
-    plan = await plans.by_code(request.app[DB], request.match_info["code"])
+    plan = await plans.by_code(request.app[DB], forms.clean(request.match_info["code"]))
     invoice = await billing.buy(request.app[DB], viewer.id, plan, _processor(request))
     await _until_payable(request, invoice.id)
     return pages.see_other(f"/invoices/{invoice.id}")

@@ -15,12 +15,14 @@ LARGEST_UPLOAD = 50 * 1024 * 1024
 """Bytes: four reference pictures and a prompt."""
 MOST_FIELDS = 60
 
+TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+
 Form = MultiDictProxy[str | bytearray | web.FileField | bytes]
 
 
 async def read(request: web.Request) -> Form:
     """The form of a request. aiohttp raises all sorts of things for a malformed one: here they become a 400."""
-    if request.content_type not in ("application/x-www-form-urlencoded", "multipart/form-data"):
+    if request.content_type not in TYPES:
         raise web.HTTPUnsupportedMediaType(reason="Please send a form.")
     try:
         form = await request.post()
@@ -29,6 +31,16 @@ async def read(request: web.Request) -> Form:
     if len(form) > MOST_FIELDS:
         raise web.HTTPBadRequest(reason="The form has too many fields.")
     return form
+
+
+async def raw(request: web.Request, most: int) -> bytes:
+    """A body that is no form. Raises web.HTTPRequestEntityTooLarge for more than ``most`` bytes, announced or not."""
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > most:
+            raise web.HTTPRequestEntityTooLarge(max_size=most)
+    return bytes(body)
 
 
 def text(form: Form, name: str, *, most: int = 4000, needed: bool = False, label: str | None = None) -> str:

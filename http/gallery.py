@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -51,8 +51,8 @@ def keyset(text: str) -> tuple[datetime, UUID] | None:
     """Where a page begins, from its address; None for the newest, and for what is no keyset."""
     moment, _, last = text.rpartition("~")
     try:
-        return datetime.fromisoformat(moment), UUID(last)
-    except ValueError:
+        return datetime.fromisoformat(moment).astimezone(UTC), UUID(last)
+    except (ValueError, OverflowError):  # the years 1 and 9999 have no neighbours
         return None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from limner.http import forms
 from limner.http.state import CONFIG, DB
 from limner.runtime.log import logger
 from limner.runtime.signatures import is_signed
@@ -24,9 +25,7 @@ async def sandbox(request: web.Request) -> web.Response:
     secret = config.sandbox_secret.get_secret_value()
     if not secret or not config.takes_sandbox_payments:
         raise web.HTTPServiceUnavailable(reason="This processor is not set up here.")
-    if request.content_length is not None and request.content_length > LARGEST:
-        raise web.HTTPRequestEntityTooLarge(max_size=LARGEST, actual_size=request.content_length)
-    body = await request.content.read(LARGEST + 1)
+    body = await forms.raw(request, LARGEST)
     if len(request.headers.getall(SIGNATURE, [])) != 1 or not is_signed(secret, body, request.headers[SIGNATURE]):
         log.warning("webhook_not_signed", processor="sandbox")
         raise web.HTTPUnauthorized(reason="The signature does not fit.")

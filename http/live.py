@@ -15,6 +15,7 @@ from limner.http import pages
 from limner.http.state import CONFIG, DB, csrf_for, path_id, signed_in
 from limner.http.studio import card
 from limner.runtime.bus import Bus
+from limner.runtime.database import TROUBLE
 from limner.sql import generations, sessions, studio
 from limner.sql.channels import GENERATION_CHANGED
 from limner.sql.studio import ShownGeneration
@@ -31,9 +32,15 @@ class Live:
 
     def __init__(self) -> None:
         self.watchers: Watchers = defaultdict(set)
+        self.is_closing = False
 
     async def listen(self, bus: Bus) -> None:
         await bus.on(GENERATION_CHANGED, self._changed)
+
+    async def close(self, _: web.Application) -> None:
+        """Let every page go, so that a restart waits for none of them: they come back by themselves."""
+        self.is_closing = True
+        self._changed(None)
 
     def _changed(self, payload: str | None) -> None:
         """A payload names the thread and the generation; None means that anything may have changed."""
@@ -69,7 +76,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     send, receive = anyio.create_memory_object_stream[UUID | None](100)
     request.app[LIVE].watchers[thread_id].add(send)
     try:
-        with contextlib.suppress(ConnectionResetError, ConnectionError):
+        with contextlib.suppress(*TROUBLE):  # the page left, or the database did: the browser asks again by itself
             await _Feed(request, response, thread_id).run(receive)
     finally:
         request.app[LIVE].watchers[thread_id].discard(send)
@@ -87,15 +94,16 @@ class _Feed:
         self.request = request
         self.response = response
         self.thread_id = thread_id
+        self.live = request.app[LIVE]
         self.viewer = signed_in(request)
-        self.since = _moment(request.query.get("since", ""))
+        self.since = _moment(request.query.get("since", "")) - timedelta(minutes=30)
         self.sent: dict[UUID, str] = {}
         self.is_done: dict[UUID, bool] = {}
         self.last_sign = anyio.current_time()
 
     async def run(self, receive: MemoryObjectReceiveStream[UUID | None]) -> None:
         await self._whole_thread()
-        while not await self._is_finished() and await self._may_still_look():
+        while not self._is_finished() and await self._may_still_look():
             changed: UUID | None = None
             with anyio.move_on_after(LOOK_AGAIN):
                 changed = await receive.receive()
@@ -104,11 +112,13 @@ class _Feed:
             else:
                 await self._show(await studio.generation(self.request.app[DB], changed))
             await self._sign_of_life()
+            if self.live.is_closing:
+                return
         await self._event("finished", "done")
 
     async def _whole_thread(self) -> None:
         for shown in await studio.thread(self.request.app[DB], self.thread_id):
-            if not shown.is_done or shown.id in self.sent or shown.created_at >= self.since - timedelta(minutes=30):
+            if not shown.is_done or shown.id in self.sent or shown.created_at >= self.since:
                 await self._show(shown)
 
     async def _show(self, shown: ShownGeneration) -> None:
@@ -126,7 +136,7 @@ class _Feed:
             self.sent[shown.id] = html
             await self._event(f"generation-{shown.id}", html)
 
-    async def _is_finished(self) -> bool:
+    def _is_finished(self) -> bool:
         return all(self.is_done.values())
 
     async def _may_still_look(self) -> bool:
@@ -145,8 +155,9 @@ class _Feed:
 
 
 def _moment(text: str) -> datetime:
+    """When the page was made, and now for what is no moment of our time."""
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         return datetime.now(UTC)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment if moment.year > 2000 else datetime.now(UTC)

@@ -14,6 +14,7 @@ from aiohttp import web
 from markupsafe import Markup
 
 from limner.http.state import CONFIG, csrf_token, notice_of, viewer_of
+from limner.runtime.errors import Refused, TooMany
 from limner.sql.accounts import Account
 
 HERE = Path(__file__).parent
@@ -51,11 +52,16 @@ def set_up(app: web.Application) -> None:
     environment.filters |= {"ago": ago, "money": money, "size": size, "count": count}
 
 
-def render(request: web.Request, template: str, status: int = 200, **context: Any) -> web.Response:
-    """The page, in the light of who is looking."""
-    context |= {name: Fields(context[name]) for name in ("form", "errors") if name in context}
+def render(request: web.Request, template: str, why: Refused | None = None, **context: Any) -> web.Response:
+    """The page, in the light of who is looking; with ``why``, as the answer to a form that was refused."""
+    context["errors"] = Fields({} if why is None else {why.field or "form": str(why)})
+    if "form" in context:
+        context["form"] = Fields(context["form"])
+    status = 200 if why is None else why.status
     response = aiohttp_jinja2.render_template(template, request, _about(request) | context, status=status)
     response.headers["Cache-Control"] = "no-store"
+    if isinstance(why, TooMany):
+        response.headers["Retry-After"] = str(max(1, round(why.after)))
     return response
 
 

@@ -33,7 +33,7 @@ ROUTES = (
     web.get("/studio/{id}", studio.show_thread),
     web.post("/generations", studio.order),
     web.post("/generations/{id}/cancellation", studio.cancel),
-    web.get("/threads/{id}/live", live.stream),
+    web.get("/threads/{id}/live", live.stream, allow_head=False),
     web.get("/jobs/{id}/preview", gallery.send_preview),
     web.get("/uploads/{id}", gallery.send_upload),
     web.get("/gallery", gallery.show),

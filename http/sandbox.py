@@ -21,15 +21,19 @@ from limner.sql.sandbox import Payment
 
 log = logger(__name__)
 
+MOST_CENTS = 10**9
+
 
 async def open_payment(request: web.Request) -> web.Response:
     """``POST /sandbox/api/payments``: order_ref, amount_cents, currency, title, return_url."""
     config = _let_in(request)
     try:
-        asked: Any = orjson.loads(await request.content.read(16384))
-        texts = {name: str(asked[name])[:500] for name in ("order_ref", "currency", "title", "return_url")}
+        asked: Any = orjson.loads(await forms.raw(request, 16384))
+        texts = {name: forms.clean(str(asked[name]))[:500] for name in ("order_ref", "currency", "title", "return_url")}
         amount = int(asked["amount_cents"])
-    except (ValueError, KeyError, TypeError) as error:
+        if not 0 <= amount <= MOST_CENTS:
+            raise ValueError(amount)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise web.HTTPBadRequest(reason="The payment is not understood.") from error
     payment = await sandbox.open_payment(
         request.app[DB],
@@ -91,7 +95,7 @@ def _let_in(request: web.Request) -> Any:
     config = request.app[CONFIG]
     secret = config.sandbox_secret.get_secret_value()
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if not secret or not secrets.compare_digest(given.encode(), secret.encode()):
+    if not secret or not secrets.compare_digest(given.encode(errors="replace"), secret.encode()):
         raise web.HTTPUnauthorized(reason="The key does not fit.")
     return config
 

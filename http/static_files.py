@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from aiohttp import web
 
 from limner.http.pages import STATIC, asset
@@ -20,11 +22,19 @@ TYPES = {
 
 async def send(request: web.Request) -> web.StreamResponse:
     """``/static/<hash>/<path>``. An old hash gets the new file too, but nobody keeps it."""
-    path = (STATIC / request.match_info["path"]).resolve()
-    if not path.is_relative_to(STATIC) or not path.is_file() or path.suffix not in TYPES:
+    path = _file(request.match_info["path"])
+    if path is None or path.suffix not in TYPES:
         raise web.HTTPNotFound
     response = web.FileResponse(path)
     response.content_type = TYPES[path.suffix]
     is_current = asset(request.match_info["path"]) == request.path
     response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if is_current else "public, max-age=60"
     return response
+
+
+def _file(name: str) -> Path | None:
+    try:
+        path = (STATIC / name).resolve()
+        return path if path.is_relative_to(STATIC) and path.is_file() else None
+    except (OSError, ValueError):  # a name that is too long, or has a NUL
+        return None

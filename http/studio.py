@@ -36,7 +36,7 @@ async def order(request: web.Request) -> web.StreamResponse:
     viewer, form = signed_in(request), await forms.read(request)
     thread_id = None
     try:
-        thread_id = next(iter(forms.ids(form, "thread", most=1)), None)
+        thread_id = await _thread(request, form, viewer)
         await throttles.take(request.app[DB], throttles.ORDER_BY_ACCOUNT, f"order {viewer.id}")
         asked = await _read_order(request, form, viewer, thread_id)
         generation_id = await generations.order(request.app[DB], asked, deadline=request.app[CONFIG].job_deadline)
@@ -44,10 +44,16 @@ async def order(request: web.Request) -> web.StreamResponse:
     except Refused as why:
         if isinstance(why, NotFound):
             raise
-        return await _page(
-            request, thread_id, {name: form.get(name, "") for name in ("prompt", "model", "size", "count")}, why
-        )
+        return await _page(request, thread_id, forms.kept(form, "prompt", "model", "size", "count", "picture"), why)
     return pages.see_other(f"/studio/{thread_id or generation_id}#generation-{generation_id}")
+
+
+async def _thread(request: web.Request, form: forms.Form, viewer: Account) -> UUID | None:
+    """The thread that the order continues: theirs, or a refusal would show a stranger's. Raises Refused, NotFound."""
+    thread_id = next(iter(forms.ids(form, "thread", most=1)), None)
+    if thread_id is not None:
+        await generations.must_own_thread(request.app[DB], thread_id, viewer.id)
+    return thread_id
 
 
 async def _read_order(request: web.Request, form: forms.Form, viewer: Account, thread_id: UUID | None) -> Order:
@@ -103,7 +109,8 @@ async def cancel(request: web.Request) -> web.StreamResponse:
 
 
 def _prefilled(request: web.Request) -> dict[str, Any]:
-    return {name: request.query[name][:4000] for name in ("prompt", "model", "size", "count") if name in request.query}
+    typed = {"prompt": "prompt", "model": "model", "size": "size", "count": "count", "picture": "reference"}
+    return {name: forms.clean(request.query[given])[:4000] for name, given in typed.items() if given in request.query}
 
 
 async def _page(
@@ -116,7 +123,7 @@ async def _page(
     return pages.render(
         request,
         "studio.html",
-        200 if why is None else why.status,
+        why,
         threads=[
             {
                 "id": each.id,
@@ -130,10 +137,9 @@ async def _page(
         generations=[card(each) for each in shown],
         models=offered,
         form=_defaults(form, shown),
-        errors={} if why is None else {why.field or "form": str(why)},
         can_paint=refusal is None,
         refusal=refusal,
-        reference=await _reference(request, viewer),
+        reference=await _reference(request, viewer, form.get("picture", "")),
         since=datetime.now(UTC).isoformat(),
         idempotency_key=secrets.token_urlsafe(16),
     )
@@ -164,11 +170,11 @@ async def _refusal(request: web.Request, viewer: Account, offered: list[Model]) 
     return None
 
 
-async def _reference(request: web.Request, viewer: Account) -> dict[str, Any] | None:
+async def _reference(request: web.Request, viewer: Account, chosen: str) -> dict[str, Any] | None:
     """The earlier picture that was chosen as a reference, if it is theirs."""
     try:
-        picture = await studio.picture(request.app[DB], UUID(request.query["reference"]), viewer.id)
-    except (KeyError, ValueError, NotFound):
+        picture = await studio.picture(request.app[DB], UUID(chosen), viewer.id)
+    except (ValueError, NotFound):
         return None
     return {"id": picture.id, "url": f"/pictures/{picture.id}/thumbnail"}
 

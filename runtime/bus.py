@@ -35,6 +35,7 @@ class Bus:
         self._listeners: defaultdict[str, set[Listener]] = defaultdict(set)
         self._connection: Any = None
         self._beats = anyio.Event()
+        self._ended = anyio.Event()
         self._id = uuid4().hex
 
     async def on(self, channel: str, listener: Listener) -> None:
@@ -64,6 +65,8 @@ class Bus:
             self._connection = await asyncpg.connect(
                 self.db.dsn, timeout=8, command_timeout=ANSWER, server_settings={"application_name": "limner-bus"}
             )
+        ended = self._ended = anyio.Event()
+        self._connection.add_termination_listener(lambda _: ended.set())
         with anyio.fail_after(10):
             for channel in [BEAT, *self._listeners]:
                 await self._connection.add_listener(channel, self._heard)
@@ -74,7 +77,9 @@ class Bus:
             with anyio.fail_after(ANSWER):
                 await self.db.execute("select pg_notify($1, $2)", BEAT, self._id)
                 await self._beats.wait()
-            await anyio.sleep(EVERY)
+            with anyio.move_on_after(EVERY):
+                await self._ended.wait()
+                raise ConnectionError("the connection was ended")
 
     def _heard(self, _connection: Any, _pid: int, channel: str, payload: str) -> None:
         if channel == BEAT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 import anyio
@@ -24,11 +24,13 @@ TROUBLE = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what its pool raises when a connection breaks while it is given back
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
 )
 """What a database outage looks like from here: a state to wait out, not a bug."""
 
@@ -160,7 +162,7 @@ async def _open_pool(dsn: str, role: str, size: int, patience: float) -> asyncpg
     options = {
         "application_name": f"limner-{role}",
         "statement_timeout": "30s",
-        "idle_in_transaction_session_timeout": "20s",
+        "idle_in_transaction_session_timeout": "8s",  # a frozen process holds locks: shorter than others wait for them
     }
     give_up = anyio.current_time() + patience
     said = False
@@ -202,8 +204,3 @@ async def _speak_json(connection: Any) -> None:
 def affected(tag: str) -> int:
     """The row count in a command tag, such as 3 in "UPDATE 3"."""
     return int(tag.rsplit(" ", 1)[-1])
-
-
-def placeholders(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """Rows turned into columns, as unnest() wants them."""
-    return [list(column) for column in zip(*rows, strict=True)]

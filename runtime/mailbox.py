@@ -244,27 +244,6 @@ async def next_ready(db: Db, mailbox: str) -> float | None:
     return None if seconds is None else float(seconds)
 
 
-DEPTHS = """
-select mailbox, count(*) filter (where owner is null) as waiting, count(*) filter (where owner is not null) as running,
-    coalesce(extract(epoch from now() - min(ready_at) filter (where owner is null and ready_at <= now())), 0)::float as oldest
-from message group by mailbox order by mailbox
-"""
-
-
-@dataclass(frozen=True)
-class Depth:
-    """How full a mailbox is; ``oldest`` is the longest wait in seconds."""
-
-    mailbox: str
-    waiting: int
-    running: int
-    oldest: float
-
-
-async def depths(db: Db) -> list[Depth]:
-    return [Depth(**row) for row in await db.fetch(DEPTHS)]
-
-
 def backoff(attempt: int, *, first: float = 1.0, most: float = 300.0) -> float:
     """Seconds to wait after the n-th failure: doubling, with jitter of a quarter either way."""
     return min(first * 2.0 ** (attempt - 1), most) * random.uniform(0.75, 1.25)  # noqa: S311

@@ -45,10 +45,6 @@ class Presence:
         """False when the heartbeat is so old that others may soon take over what we own."""
         return self._registered and time.monotonic() - self._fresh_at < self.lease * 2 / 3
 
-    @property
-    def seconds_since_beat(self) -> float:
-        return time.monotonic() - self._fresh_at
-
     async def run(self) -> None:
         """Beat every fifth of a lease; without a fresh beat for two thirds of it, cancel what we own."""
         while True:

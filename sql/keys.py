@@ -166,19 +166,6 @@ async def rest(db: Db, key_id: int, model_id: str, seconds: float, cause: str) -
         tx.tell(KEY_CHANGED, str(key_id))
 
 
-REST_WHOLE = """
-update provider_key set state = 'cooldown', why = $3, failures = failures + 1,
-    rests_until = greatest(rests_until, now() + make_interval(secs => $2))
-where id = $1 and state in ('active', 'cooldown')
-"""
-
-
-async def rest_whole(db: Db, key_id: int, seconds: float, cause: str) -> None:
-    """The key rests from everything."""
-    await db.execute(REST_WHOLE, key_id, float(seconds), cause)
-    db.tell(KEY_CHANGED, str(key_id))
-
-
 REVIEW = """
 update provider_key set state = 'manual_review', why = $3 where id = $1 and failures > $2 and state in ('active', 'cooldown')
 returning id

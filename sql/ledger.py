@@ -132,9 +132,6 @@ async def entries(db: Db, account_id: UUID, count: int = 20) -> list[Entry]:
     return [Entry(**row) for row in await db.fetch(ENTRIES, account_id, count)]
 
 
-RECEIPT = "select kind, credits from ledger_entry where job_id = $1 order by id"
-
-
 def receipt(entries: Sequence[tuple[str, int]]) -> str:
     """What a picture cost, as its owner reads it: "reserved 1, delivered, charged 1"."""
     says = {

@@ -70,7 +70,7 @@ class Reader:
                 return False
             crash = await contained(lambda: self._handle(tx, kept, answers))
             if crash is None or self._is_poison(kept, crash):
-                await books.handled(self.db, kept.update_id) if False else None
+                await books.handled(tx, kept.update_id)
             else:
                 skip.append(kept.update_id)
         if crash is None:

@@ -17,4 +17,4 @@ async def show_list(request: web.Request) -> web.Response:
     at = int(before) if before.isascii() and before.isdigit() and len(before) < 18 else None
     found = await audit.listing(request.app[DB], before=at, count=PAGE + 1)
     older = f"/admin/audit?before={found[PAGE - 1].id}" if len(found) > PAGE else None
-    return pages.render(request, "admin/audit.html", entries=[vars(each) | {"at": each.created_at} for each in found[:PAGE]], older_url=older)
+    return pages.render(request, "admin/audit.html", entries=found[:PAGE], older_url=older)

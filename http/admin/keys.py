@@ -30,9 +30,7 @@ async def add(request: web.Request) -> web.StreamResponse:
             **about(request),
         )
     except Refused as why:
-        return await _page(
-            request, why, forms.kept(form, "provider", "label", "concurrency", "switch")
-        )
+        return await _page(request, why, forms.kept(form, "provider", "label", "concurrency", "switch"))
     return pages.see_other("/admin/keys", "saved")
 
 
@@ -47,15 +45,12 @@ async def set_state(request: web.Request) -> web.StreamResponse:
     return pages.see_other("/admin/keys", "saved")
 
 
-async def _page(
-    request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None
-) -> web.Response:
+async def _page(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:
     return pages.render(
         request,
         "admin/keys.html",
-        200 if why is None else why.status,
+        why,
         keys=await keys.listing(request.app[DB]),
         providers=await providers.codes(request.app[DB]),
         form=form or {},
-        errors={} if why is None else {why.field or "form": str(why)},
     )

@@ -10,48 +10,42 @@ from aiohttp import web
 from limner.http import pages
 from limner.http.state import CONFIG, DB, staff
 from limner.sql import alerts, keys, overview
-from limner.sql.alerts import Alert
 from limner.sql.overview import Numbers, Worker
+
+HEALTHY = ("running", "polling", "waiting", "no token", None)
 
 
 async def show(request: web.Request) -> web.Response:
     staff(request)
     db = request.app[DB]
-    numbers = _numbers(await overview.numbers(db))
-    numbers["Failed today by class"] = await overview.faults_today(db)
-    numbers["Open alerts"] = [_alert(each) for each in await alerts.still_open(db)]
     return pages.render(
         request,
         "admin/overview.html",
-        numbers=numbers,
-        workers=[_worker(each) for each in await overview.workers(db, request.app[CONFIG].lease)],
-        keys=Counter(key["state"] for key in await keys.listing(db)),
+        numbers=_shown(await overview.numbers(db)) | {"failed attempts in 24 h": await overview.faults_today(db)},
+        workers=[_worker(worker) for worker in await overview.workers(db, request.app[CONFIG].lease)],
+        keys=dict(Counter(key["state"] for key in await keys.listing(db))),
+        alerts=await alerts.still_open(db),
     )
 
 
-def _numbers(now: Numbers) -> dict[str, Any]:
-    """Label and value, in the order that an admin asks in."""
+def _shown(numbers: Numbers) -> dict[str, Any]:
+    """Each number under the words that stand beside it."""
     return {
-        "Waiting": now.waiting,
-        "Oldest waiting": f"{now.oldest_waiting:.0f} s",
-        "Being painted": now.running,
-        "Delivered today": now.delivered_today,
-        "Failed today": now.failed_today,
-        "Accounts": now.accounts,
-        "Active subscriptions": now.active_subscriptions,
-        "Paid today": pages.money(now.revenue_today, "USD"),
-        "Paid in 30 days": pages.money(now.revenue_month, "USD"),
-        "Credits held": now.held,
+        "accounts": numbers.accounts,
+        "active subscriptions": numbers.active_subscriptions,
+        "revenue in 24 h": pages.money(numbers.revenue_today, "USD"),
+        "revenue in 30 days": pages.money(numbers.revenue_month, "USD"),
+        "delivered in 24 h": numbers.delivered_today,
+        "failed in 24 h": numbers.failed_today,
+        "waiting": numbers.waiting,
+        "being painted": numbers.running,
+        "oldest waits for": f"{numbers.oldest_waiting:.0f} s",
+        "credits on hold": numbers.held,
     }
-
-
-def _alert(alert: Alert) -> tuple[str, str]:
-    return alert.words, f"for {alert.seconds / 60:.0f} min"
 
 
 def _worker(worker: Worker) -> dict[str, Any]:
-    troubled = [f"{child['name']}: {child['state']}" for child in worker.children if child.get("state") != "running"]
-    return vars(worker) | {
-        "state": worker.state if worker.is_alive or worker.state == "stopped" else "dead",
-        "detail": ", ".join(troubled),
-    }
+    """A process; what ails its children stands in the detail."""
+    ailing = [f"{child['name']} {child['state']}" for child in worker.children if child.get("state") not in HEALTHY]
+    state = worker.state if worker.is_alive or worker.state == "stopped" else "dead"
+    return vars(worker) | {"state": state, "detail": ", ".join(ailing)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -10,8 +9,8 @@ from aiohttp import web
 from limner.http import forms, pages
 from limner.http.gallery import as_keyset, keyset
 from limner.http.state import DB, about, admin, path_id, staff
-from limner.runtime.errors import NotFound, Refused
-from limner.sql import accounts, audit, ledger, subscriptions
+from limner.runtime.errors import Refused
+from limner.sql import accounts, audit, invoices, ledger, subscriptions
 from limner.sql.accounts import Account
 
 PAGE = 50
@@ -27,8 +26,7 @@ async def show_list(request: web.Request) -> web.Response:
     if len(found) > PAGE:
         last = found[PAGE - 1]
         older = "/admin/users?" + urlencode({"q": search, "before": as_keyset(last["created_at"], last["id"])})
-    users = [row | {"state": _state(row["banned_at"])} for row in found[:PAGE]]
-    return pages.render(request, "admin/users.html", users=users, q=search, older_url=older)
+    return pages.render(request, "admin/users.html", users=found[:PAGE], q=search, older_url=older)
 
 
 async def show(request: web.Request) -> web.Response:
@@ -38,18 +36,17 @@ async def show(request: web.Request) -> web.Response:
 
 async def grant(request: web.Request) -> web.StreamResponse:
     admin(request)
-    account = await accounts.get(request.app[DB], path_id(request))
-    form = await forms.read(request)
+    account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
         credits = forms.whole(form, "credits", least=-MOST_CREDITS, most=MOST_CREDITS)
         await _adjust(request, account, credits, forms.text(form, "reason", most=200, needed=True))
     except Refused as why:
-        return await _page(request, account, why)
+        return await _page(request, account, Refused(str(why), field=why.field or "credits"))
     return pages.see_other(f"/admin/users/{account.id}", "saved")
 
 
 async def _adjust(request: web.Request, account: Account, credits: int, reason: str) -> None:
-    """Give credits, or take some back, with the audit in the same transaction. Raises Refused."""
+    """Give credits, or take some back, and say so in the audit: in one transaction. Raises Refused."""
     if credits == 0:
         raise Refused("Zero credits change nothing.", field="credits")
     async with request.app[DB].transaction() as tx:
@@ -68,42 +65,27 @@ async def _adjust(request: web.Request, account: Account, credits: int, reason: 
 
 async def ban(request: web.Request) -> web.StreamResponse:
     admin(request)
-    account = await accounts.get(request.app[DB], path_id(request))
-    form = await forms.read(request)
+    account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
         reason = forms.text(form, "reason", most=200, needed=True)
         act = accounts.ban if forms.whole(form, "banned", least=0, most=1) else accounts.unban
         await act(request.app[DB], account, reason, **about(request))
     except Refused as why:
-        if isinstance(why, NotFound):
-            raise
-        return await _page(request, account, Refused(str(why), field="ban"))
+        return await _page(request, account, why)
     return pages.see_other(f"/admin/users/{account.id}", "saved")
 
 
-async def _page(request: web.Request, account: Account, why: Refused | None = None) -> web.Response:
+async def _page(
+    request: web.Request, account: Account, why: Refused | None = None, field: str = "form"
+) -> web.Response:
     db = request.app[DB]
-    subscription = await subscriptions.alive(db, account.id)
-    balance = await ledger.balance(db, account.id)
     return pages.render(
         request,
         "admin/user.html",
-        200 if why is None else why.status,
-        user=vars(account)
-        | {
-            "state": _state(account.banned_at),
-            "plan": subscription.plan.name if subscription else None,
-            "available": balance.available,
-            "held": balance.held,
-        },
-        entries=[_entry(each) for each in await ledger.entries(db, account.id, 50)],
-        errors={} if why is None else {why.field or "credits": str(why)},
+        why,
+        account=account,
+        subscription=await subscriptions.alive(db, account.id),
+        balance=await ledger.balance(db, account.id),
+        entries=await ledger.entries(db, account.id, 50),
+        invoices=await invoices.of_account(db, account.id, 20),
     )
-
-
-def _state(banned_at: object) -> str:
-    return "banned" if banned_at else "active"
-
-
-def _entry(entry: ledger.Entry) -> dict[str, Any]:
-    return {"created_at": entry.created_at, "kind": entry.kind, "line": entry.line, "credits": entry.change}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from limner.sql import notices
 from limner.sql import telegram as books
 from tests.bot.conftest import CAROL, STRANGER
 from tests.upstreams.telegram import TOKEN, FakeTelegram
@@ -134,10 +135,13 @@ async def test_the_token_is_nowhere_to_be_read_whatever_goes_wrong(fake, dsn, db
         for _ in range(4):
             await process.says("/bot***")
         await process.stop()
-    async with bot(dsn, tmp_path, BOT_TOKEN=TOKEN, TELEGRAM_URL="http://127.0.0.1:1") as process:
-        await process.says("bot_pauses")
-        await process.stop()
         assert canary not in process.said
+    await notices.queue(db, "telegram", str(CAROL), "hello")
+    async with bot(dsn, tmp_path, BOT_TOKEN=TOKEN, TELEGRAM_URL="http://127.0.0.1:99999") as process:
+        await process.says("bot_pauses")  # the library's words have the whole address in them
+        await process.says("bot_waits")
+        await process.stop()
+        assert canary not in process.said and "/bot***" in process.said
     for table in ("worker", "notice", "alert", "telegram_update", "audit"):
         assert canary not in str([tuple(row) for row in await db.fetch(f"select * from {table}")])
 

@@ -61,6 +61,15 @@ async def test_many_watchmen_at_once_tell_it_once(db, config, carol):
     assert len(await told(db)) == 1
 
 
+async def test_while_one_looks_the_others_leave_the_alerts_alone(db, config, carol):
+    async with db.transaction() as tx:
+        assert await alerts.is_alone(tx)
+        await watchman.look(db, config)
+        assert await causes(db) == []
+    await watchman.look(db, config)
+    assert await causes(db) == ["no_worker"]
+
+
 async def test_each_admin_is_told(db, config, carol):
     await db.execute("insert into telegram_admin (telegram_id, name) values (8, 'Dora')")
     await watchman.look(db, config)

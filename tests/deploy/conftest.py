@@ -19,6 +19,7 @@ from aiohttp import web
 ROOT = Path(__file__).parents[2]
 CADDY = Path(sys.executable).with_name("caddy")
 SITE = "studio.localhost"
+LINGER = 0.2
 
 
 def free_port() -> int:
@@ -47,6 +48,9 @@ class Upstream:
 
     async def stop(self) -> None:
         if self.runner:
+            for site in list(self.runner.sites):
+                await site.stop()
+            await asyncio.sleep(LINGER)
             await self.runner.cleanup()
         self.runner = None
 

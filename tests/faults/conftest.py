@@ -48,10 +48,10 @@ async def painter(db: Database, vault: Vault) -> Callable[..., Awaitable[int]]:
 
 @pytest.fixture
 def order(db: Database, cast: Cast) -> Callable[..., Awaitable[UUID]]:
-    """Alice orders from the simulator; gives the first job's id."""
+    """Alice, or somebody else with a plan, orders from the simulator; gives the job's id."""
 
-    async def place(prompt: str = "a fox in the snow", *, deadline: int = 120) -> UUID:
-        asked = Order(cast.alice.id, prompt, "simulator", SMALL)
+    async def place(prompt: str = "a fox in the snow", *, who: UUID | None = None, deadline: int = 120) -> UUID:
+        asked = Order(who or cast.alice.id, prompt, "simulator", SMALL)
         return await db.fetchval(JOB, await generations.order(db, asked, deadline=deadline))  # type: ignore[no-any-return]
 
     return place

@@ -223,7 +223,7 @@ async def test_all_processes_may_open_a_new_storage_at_once(config: Config) -> N
 
 PUT_FOREVER = """
 import itertools, sys, anyio, pathlib
-from limner.runtime.storage import Folder
+from limner.runtime.folder import Folder
 async def main():
     folder = Folder(pathlib.Path(sys.argv[1]))
     await folder.prepare()
@@ -300,7 +300,8 @@ async def test_an_unmounted_folder_is_unavailable_and_takes_nothing(tmp_path: Pa
 
 PUT_TOO_MUCH = """
 import resource, sys, anyio, pathlib
-from limner.runtime.storage import Folder, StorageUnavailable
+from limner.runtime.folder import Folder
+from limner.runtime.storage import StorageUnavailable
 async def main():
     folder = Folder(pathlib.Path(sys.argv[1]))
     await folder.prepare()

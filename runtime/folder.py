@@ -1,0 +1,154 @@
+"""The object store as a folder: one file for each key, linked into place when its bytes are durable."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+from anyio import to_thread
+
+from limner.runtime.storage import (
+    CHUNK,
+    DEADLINE,
+    KEY,
+    KeyTaken,
+    Missing,
+    StorageUnavailable,
+    Stored,
+    check_key,
+    check_prefix,
+    describe,
+)
+
+T = TypeVar("T")
+
+
+class Folder:
+    """Files under one folder. Half-written ones are in ``~incoming``, which no key can name."""
+
+    LEFTOVER = 3600  # seconds: older than any put that could still be running
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._incoming = root / "~incoming"
+
+    async def prepare(self) -> None:
+        await self._in_thread(self._try_out)
+
+    async def put(self, key: str, data: bytes, mime: str) -> Stored:
+        check_key(key)
+        return await self._in_thread(lambda: self._write(key, data))
+
+    async def get(self, key: str) -> bytes:
+        path = self._path(key)
+        return await self._in_thread(path.read_bytes, key)
+
+    async def stream(self, key: str, chunk: int = CHUNK) -> AsyncIterator[bytes]:
+        path = self._path(key)
+        with await self._in_thread(lambda: path.open("rb", buffering=0), key) as file:
+            while piece := await self._in_thread(lambda: file.read(chunk), key, abandon=False):
+                yield piece
+
+    async def head(self, key: str) -> int | None:
+        path = self._path(key)
+        with contextlib.suppress(Missing):
+            return await self._in_thread(lambda: _size(path), key)
+        return None
+
+    async def delete(self, key: str) -> None:
+        path = self._path(key)
+        with contextlib.suppress(Missing):
+            await self._in_thread(path.unlink, key)
+
+    async def list(self, prefix: str) -> AsyncIterator[str]:
+        folders = [check_prefix(prefix).rpartition("/")[0]]
+        while folders:
+            folder = folders.pop()
+            for name, is_folder in await self._in_thread(partial(_entries, self.root / folder)):
+                key = f"{folder}/{name}" if folder else name
+                if key.startswith(prefix) and not is_folder:
+                    yield key
+                elif key.startswith(prefix):
+                    folders.append(key)
+
+    def _path(self, key: str) -> Path:
+        return self.root / check_key(key)
+
+    async def _in_thread(self, work: Callable[[], T], key: str = "", *, abandon: bool = True) -> T:
+        with self._translated(key), anyio.fail_after(DEADLINE):
+            return await to_thread.run_sync(work, abandon_on_cancel=abandon)
+
+    @contextlib.contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError:
+            raise StorageUnavailable(f"the folder {self.root} does not answer in time") from None
+        except OSError as error:
+            if key and isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
+                raise Missing(key) from None
+            raise StorageUnavailable(f"the folder {self.root} cannot be used: {error.strerror or error}") from None
+
+    def _try_out(self) -> None:
+        self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _flush(self.root.parent)
+        for left in self._incoming.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # another process of ours sweeps too
+                if left.stat().st_mtime < time.time() - self.LEFTOVER:
+                    left.unlink()
+        with self._written(b"") as probe:  # some network file systems have no hard links
+            linked = probe.with_suffix(".linked")
+            linked.hardlink_to(probe)
+            linked.unlink()
+
+    def _write(self, key: str, data: bytes) -> Stored:
+        path = self.root / key
+        with self._written(data) as temporary:
+            try:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                path.hardlink_to(temporary)  # unlike rename, it refuses to replace
+            except (FileExistsError, NotADirectoryError):
+                if not path.is_file() or path.read_bytes() != data:
+                    raise KeyTaken(f"other bytes are stored under {key}") from None
+        for folder in path.relative_to(self.root).parents:
+            _flush(self.root / folder)
+        return describe(key, data)
+
+    @contextlib.contextmanager
+    def _written(self, data: bytes) -> Iterator[Path]:
+        temporary = self._incoming / secrets.token_hex(16)
+        try:
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    with path.open("rb") as file:  # unlike stat, refuses a folder
+        return os.fstat(file.fileno()).st_size
+
+
+def _entries(folder: Path) -> list[tuple[str, bool]]:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        return [(entry.name, entry.is_dir()) for entry in entries if KEY.fullmatch(entry.name)]
+    return []
+
+
+def _flush(folder: Path) -> None:
+    """Make the names in a folder durable: fsync of the file alone keeps its bytes, not its name."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,76 @@
+"""Every route of the application with a real address: what the tests that walk the whole site share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+from limner.sql import invoices, plans, sandbox, uploads
+from tests.conftest import Cast
+from tests.http.conftest import Browser, Site, drawn, hang
+
+
+@dataclass(frozen=True)
+class Place:
+    """A route: its method, its pattern, and an address that exists."""
+
+    method: str
+    pattern: str
+    path: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.pattern}"
+
+
+def patterns(site: Site) -> Iterator[tuple[str, str]]:
+    """Method and pattern of every route that the application answers; HEAD follows from GET."""
+    for route in site.app.router.routes():
+        assert route.resource is not None
+        if route.method != "HEAD":
+            yield route.method, route.resource.canonical
+
+
+async def places(site: Site, cast: Cast, alice: Browser) -> list[Place]:
+    """The whole sitemap, filled with things of Alice's, and with Bob for the admin's screens."""
+    ids = await _things(site, cast, alice)
+    return [Place(method, pattern, _filled(pattern, ids)) for method, pattern in patterns(site)]
+
+
+def _filled(pattern: str, ids: dict[str, str]) -> str:
+    if "{" not in pattern:
+        return pattern
+    found = max((prefix for prefix in ids if pattern.startswith(prefix)), key=len)
+    return pattern.replace("{id}", ids[found]).replace("{code}", ids[found]).replace("{hash}/{path}", ids[found])
+
+
+async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
+    db = site.db
+    generation = (await alice.order()).location.partition("#")[0].rpartition("/")[2]
+    job = await db.fetchval("select id from job where generation_id = $1", generation)
+    await db.execute("insert into preview (job_id, step, mime, data) values ($1, 1, 'image/png', $2)", job, drawn())
+    upload = uuid4()
+    kept = await site.storage.put(f"uploads/{upload}.png", drawn(), "image/png")
+    await uploads.keep(db, upload, cast.alice.id, kept.key, kept.sha256, "image/png", 64, 48, kept.size)
+    plan = await plans.by_code(db, "monthly")
+    invoice = await invoices.create(db, cast.alice.id, plan, "sandbox")
+    payment = await sandbox.open_payment(
+        db, str(invoice.id), 999, "USD", "Monthly", return_url=site.url, webhook_url=f"{site.url}/hooks/sandbox"
+    )
+    await invoices.attach(db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
+    return {
+        "/pictures/": str((await hang(site, cast.alice))[0]),
+        "/studio/": generation,
+        "/generations/": generation,
+        "/threads/": generation,
+        "/jobs/": str(job),
+        "/uploads/": str(upload),
+        "/invoices/": str(invoice.id),
+        "/plans/": "monthly",
+        "/sandbox/": str(payment.id),
+        "/admin/users/": str(cast.bob.id),
+        "/admin/generations/": generation,
+        "/admin/keys/": str(await db.fetchval("select min(id) from provider_key")),
+        "/static/": "0123456789ab/limner.css",
+    }

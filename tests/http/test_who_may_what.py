@@ -1,0 +1,155 @@
+"""The authorisation matrix: every route, every kind of person. A route that is not listed fails."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from limner.http.state import csrf_for
+from limner.sql import accounts
+from tests.http.conftest import Browser
+from tests.http.sitemap import Place, patterns, places
+
+OPEN = {
+    "GET /", "GET /register", "POST /register", "GET /login", "POST /login", "POST /logout",
+    "GET /sandbox/{id}", "POST /sandbox/{id}",
+    "GET /health/live", "GET /health/ready", "GET /static/{hash}/{path}",
+}  # fmt: skip
+"""For everybody. The sandbox plays an outsider: whoever knows a payment's id may pay it."""
+MACHINES = {"POST /hooks/sandbox", "POST /sandbox/api/payments", "GET /sandbox/api/payments/{id}"}
+"""Proved by a signature or a key, never by a session."""
+MEMBERS = {
+    "GET /dashboard", "GET /account", "POST /account/password", "POST /account/sessions/deletion",
+    "GET /plans", "POST /plans/{code}/invoices", "GET /invoices", "GET /studio", "POST /generations", "GET /gallery",
+}  # fmt: skip
+OWNERS = {
+    "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check",
+    "GET /studio/{id}", "POST /generations/{id}/cancellation", "GET /threads/{id}/live",
+    "GET /jobs/{id}/preview", "GET /uploads/{id}",
+    "GET /pictures/{id}", "GET /pictures/{id}/file", "GET /pictures/{id}/thumbnail", "POST /pictures/{id}/deletion",
+}  # fmt: skip
+STAFF = {
+    "GET /admin", "GET /admin/users", "GET /admin/users/{id}", "GET /admin/generations", "GET /admin/generations/{id}",
+    "GET /admin/keys", "GET /admin/audit",
+}  # fmt: skip
+ADMINS = {
+    "POST /admin/users/{id}/grants",
+    "POST /admin/users/{id}/ban",
+    "POST /admin/keys",
+    "POST /admin/keys/{id}/state",
+}
+LISTED = (OPEN, MACHINES, MEMBERS, OWNERS, STAFF, ADMINS)
+
+NOBODY, MEMBER, OWNER, SUPPORTER, ADMIN = "nobody", "member", "owner", "supporter", "admin"
+PASSES = {
+    "open": (NOBODY, MEMBER, OWNER, SUPPORTER, ADMIN),
+    "members": (MEMBER, OWNER, SUPPORTER, ADMIN),
+    "owners": (OWNER,),
+    "staff": (SUPPORTER, ADMIN),
+    "admins": (ADMIN,),
+    "machines": (),
+}
+
+
+def kind(place: Place) -> str:
+    names = ("open", "machines", "members", "owners", "staff", "admins")
+    return next(name for name, listed in zip(names, LISTED, strict=True) if place.name in listed)
+
+
+def may(place: Place, who: str) -> set[int] | str:
+    """The statuses that are right for this person here; "through": whatever the handler itself says."""
+    group = kind(place)
+    if who in PASSES[group]:
+        return "through"
+    if group == "machines":
+        return {401}
+    if who == NOBODY:
+        return {303} if place.method == "GET" else {401}
+    return {403} if (group, who) == ("admins", SUPPORTER) else {404}
+
+
+async def status(browser: Browser, place: Place) -> tuple[int, str]:
+    """The head of the answer alone: a live stream has no end."""
+    data = {"csrf": await browser.csrf()} if place.method == "POST" else None
+    async with browser.client.request(
+        place.method, browser.site.url + place.path, data=data, allow_redirects=False
+    ) as answer:
+        return answer.status, answer.headers.get("Location", "")
+
+
+def test_no_route_is_listed_twice():
+    assert sum(map(len, LISTED)) == len(set().union(*LISTED))
+
+
+async def test_every_route_is_listed_and_every_listed_one_exists(site):
+    assert {f"{method} {pattern}" for method, pattern in patterns(site)} == set().union(*LISTED)
+
+
+@pytest.mark.parametrize("who", [NOBODY, "banned", "expired", MEMBER, SUPPORTER, OWNER, ADMIN])
+async def test_everybody_gets_as_far_as_they_may_and_no_further(site, cast, db, alice, who):
+    sitemap = await places(site, cast, alice)
+    wrong = []
+    for place in sorted(sitemap, key=lambda place: place.method):
+        browser = await somebody(site, cast, db, who)
+        found, location = await status(browser, place)
+        right = may(place, NOBODY if who in ("banned", "expired") else who)
+        led_to_login = location.startswith("/login")
+        if right == "through":
+            if found in (401, 403, 404) or found >= 500 or led_to_login:
+                wrong.append(f"{place.name}: {found} {location}, should get through")
+        elif found not in right or (found == 303) != led_to_login:
+            wrong.append(f"{place.name}: {found} {location}, should be {right}")
+    assert wrong == []
+
+
+async def somebody(site, cast, db, who: str) -> Browser:
+    """A fresh browser of that person: the visit before may have logged out or changed the password."""
+    browser = await site.browser(None if who == NOBODY else await _account(cast, db, who))
+    if who == "banned":
+        await db.execute("update account set banned_at = now() where id = $1", cast.bob.id)
+    if who == "expired":
+        await db.execute("update session set expires_at = now() where account_id = $1", cast.bob.id)
+    return browser
+
+
+async def _account(cast, db, who: str) -> accounts.Account:
+    if who == SUPPORTER:
+        await db.execute("update account set role = 'support' where id = $1", cast.bob.id)
+    return {OWNER: cast.alice, ADMIN: cast.carol}.get(who, cast.bob)
+
+
+async def test_a_demoted_admin_is_out_at_once(carol, cast, db):
+    assert (await carol.get("/admin")).status == 200
+    await accounts.set_role(db, cast.carol, "user", actor="test")
+    assert (await carol.get("/admin")).status == 404
+
+
+async def test_support_sees_no_form_that_it_may_not_send(site, cast, db, alice):
+    await accounts.set_role(db, cast.bob, "support", actor="test")
+    support = await site.browser(cast.bob)
+    for path in (f"/admin/users/{cast.alice.id}", "/admin/keys"):
+        assert 'action="/admin' not in (await support.get(path)).text
+
+
+async def test_what_belongs_to_somebody_else_looks_like_what_is_not_there(site, cast, alice, bob):
+    for place in await places(site, cast, alice):
+        if place.name in OWNERS and place.method == "GET":
+            theirs = await bob.get(place.path)
+            missing = await bob.get(place.pattern.replace("{id}", str(UUID(int=7))))
+            assert theirs.status == missing.status == 404, place.name
+            assert cast.alice.email not in theirs.text
+            assert "a red boat" not in theirs.text
+
+
+async def test_a_machine_with_the_wrong_key_learns_nothing(site, stranger):
+    for key in ("", "Bearer ", "Bearer wrong", "Basic c2FuZGJveA==", "Bearer \udcff"):
+        page = await stranger.send(
+            "POST", "/sandbox/api/payments", json={"amount_cents": 1}, headers={"Authorization": key}
+        )
+        assert page.status == 401
+        assert b"sandbox-secret" not in page.body
+
+
+async def test_the_token_in_the_pages_is_the_one_of_the_session(alice, site):
+    assert await alice.csrf() == csrf_for(site.config, alice.session)
