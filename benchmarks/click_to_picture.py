@@ -10,7 +10,6 @@ import re
 import shutil
 import socket
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -31,7 +30,12 @@ SIZE = "1024x1024"
 WARM_UP = 3
 SETTLE = 5.0
 """Seconds of rest before memory is read."""
-PROMPTS = ("a fox in the snow", "mountains at dawn, blue and gold", "a city at night in the rain", "a still life with pears")
+PROMPTS = (
+    "a fox in the snow",
+    "mountains at dawn, blue and gold",
+    "a city at night in the rain",
+    "a still life with pears",
+)
 
 
 @dataclass(frozen=True)
@@ -143,16 +147,22 @@ def memory() -> list[Memory]:
 
 
 def _descendants(pid: int) -> list[int]:
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     children: dict[int, list[int]] = {}
-    for line in listed.splitlines():
-        child, parent = map(int, line.split())
-        children.setdefault(parent, []).append(child)
+    for folder in Path("/proc").glob("[0-9]*"):
+        children.setdefault(_parent(folder), []).append(int(folder.name))
     found, waiting = [], list(children.get(pid, []))
     while waiting:
         found.append(each := waiting.pop())
         waiting += children.get(each, [])
     return sorted(each for each in found if _smaps(each))
+
+
+def _parent(folder: Path) -> int:
+    """0 for a process that has ended meanwhile."""
+    try:
+        return int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    except (ProcessLookupError, FileNotFoundError):
+        return 0
 
 
 def _memory(pid: int) -> Memory:

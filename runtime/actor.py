@@ -110,8 +110,6 @@ class Actor:
 
     async def _work(self, item: Claimed) -> None:
         message = self._revive(item)
-        if item.fence.attempt > item.max_attempts:  # it killed its worker every time, so nobody could bury it
-            return await self._bury(item, message, "its worker died at every attempt")
         try:
             await self.receive(message)
         except Busy as later:

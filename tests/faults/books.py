@@ -49,7 +49,7 @@ FAULTS = {
     """,
     "a message of a job that has ended": "select key, attempts from message where mailbox = 'painting'",
     "a message that was begun more often than it may be": """
-        select kind, key, attempts from message where attempts > max_attempts + 1
+        select kind, key, attempts from message where attempts > max_attempts
     """,
     "an attempt that is still open": "select job_id::text, number from attempt where finished_at is null",
     "one order with two generations": """

@@ -30,7 +30,8 @@ async def test_a_picture_survives_the_death_of_its_worker(crew, db, pictures, pa
 
 
 async def test_a_poisonous_job_fails_uncharged_and_harms_no_other(crew, db, pictures, painter, order):
-    await painter("ok")
+    await painter("slow seconds=0.5")  # so that the others are in work whenever the poison strikes
+    await db.execute("update plan set concurrency = 8")
     poison = await order("what no worker survives")
     others = [await order(f"a harmless fox, {number}") for number in range(3)]
     deaths = 0

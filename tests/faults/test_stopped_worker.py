@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import anyio
 import pytest
 
 from limner.runtime import mailbox
@@ -46,7 +47,7 @@ async def test_a_zombie_in_the_middle_of_its_delivery_holds_up_nobody(crew, db, 
     await frozen(zombie)
     crew.start("worker")
     await until(crew.dsn, DEAD, zombie.pid)
-    (somebody, _), = await sign_up(db, 1)
+    ((somebody, _),) = await sign_up(db, 1)
     other = await order("somebody else's fox", who=somebody)
     await until(crew.dsn, "select state = 'delivered' from job where id = $1", other, within=4)
     assert await db.fetchval("select state from job where id = $1", job) == "running"
@@ -82,7 +83,25 @@ async def test_a_late_delivery_writes_nothing(db, painter, order):
     assert await jobs.start(db, job_id, mine.fence) is None
     assert await db.fetchval("select count(*) from ledger_entry where job_id = $1", job_id) == 1
     await jobs.deliver(db, theirs, PICTURE)
-    assert await db.fetchval("select array_agg(kind order by id) from ledger_entry where job_id = $1", job_id) == ["reserve", "settle"]
+    assert await db.fetchval("select array_agg(kind order by id) from ledger_entry where job_id = $1", job_id) == [
+        "reserve",
+        "settle",
+    ]
+
+
+async def test_one_message_in_a_frozen_transaction_keeps_no_other_from_its_heir(db, painter, order):
+    await painter("ok")
+    await order()
+    await order()
+    frozen_one = Presence(db, "worker", lease=3)
+    await frozen_one.beat()
+    first, _second = await mailbox.claim(db, "painting", frozen_one.id, 2)
+    await db.execute("update worker set seen_at = now() - interval '4 s' where id = $1", frozen_one.id)
+    async with db.transaction() as frozen_transaction:
+        await mailbox.hold(frozen_transaction, first.fence)
+        with anyio.fail_after(2):
+            assert await mailbox.rescue(db, 3) == 1
+    assert await mailbox.rescue(db, 3) == 1
 
 
 async def test_a_live_worker_is_never_robbed(db, painter, order):
@@ -96,6 +115,6 @@ async def test_a_live_worker_is_never_robbed(db, painter, order):
 
 
 async def _begin(db, presence, job_id):
-    claimed, = await mailbox.claim(db, "painting", presence.id, 5)
+    (claimed,) = await mailbox.claim(db, "painting", presence.id, 5)
     assert PaintPicture.revive(claimed.payload, claimed.fence).job_id == job_id
     return await jobs.start(db, job_id, claimed.fence)

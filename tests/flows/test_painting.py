@@ -159,7 +159,9 @@ async def test_a_job_waits_while_all_keys_rest_and_says_so(stage, db):
         await stage.until("select waits_until is not null and line <> '' from job where generation_id = $1", generation)
         row = await db.fetchrow("select state, line from job where generation_id = $1", generation)
         assert tuple(row) == ("queued", "all painters are resting")
-        assert await db.fetchval("select attempts from message where mailbox = 'painting'") == 0, "waiting is no failure"
+        assert await db.fetchval("select attempts from message where mailbox = 'painting'") == 0, (
+            "waiting is no failure"
+        )
         await stage.switch(key, "ok")
         await stage.until(SETTLED)
     assert await stage.ends(generation) == ["delivered"]
