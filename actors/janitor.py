@@ -52,6 +52,17 @@ class Janitor(Actor):
             await self.storage.delete(doomed.storage_key)
             await self.storage.delete(doomed.thumb_key)
             await images.wiped(self.db, doomed.id)
+        await self.sweep()
         await sessions.forget_ended(self.db)
         await throttles.forget_old(self.db)
         await jobs.forget_previews(self.db)
+
+    async def sweep(self) -> None:
+        """Remove the bytes that a worker left when it died between storing and delivering."""
+        for job_id in await images.to_sweep(self.db):
+            kept = await images.kept_keys(self.db, job_id)
+            async for key in self.storage.list(f"pictures/{job_id}/"):
+                if key not in kept:
+                    log.info("stray_removed", key=key)
+                    await self.storage.delete(key)
+            await images.swept(self.db, job_id)

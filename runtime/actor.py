@@ -10,7 +10,7 @@ import anyio.abc
 
 from limner.runtime import mailbox
 from limner.runtime.bus import Bus
-from limner.runtime.database import TROUBLE, Database
+from limner.runtime.database import TROUBLE, Database, is_outage
 from limner.runtime.errors import Busy, FenceLost, Hopeless, Refused
 from limner.runtime.log import logger
 from limner.runtime.mailbox import Claimed, Message, backoff
@@ -130,7 +130,7 @@ class Actor:
         try:
             if isinstance(crash, FenceLost):
                 log.warning("fence_lost", mailbox=self.mailbox, message=item.fence.id)
-            elif isinstance(crash, TROUBLE):
+            elif is_outage(crash):
                 await mailbox.retry(self.db, item.fence, after=1.0, error=str(crash), blame=False)
             elif item.fence.attempt >= item.max_attempts:
                 await self._bury(item, self._revive(item), f"{type(crash).__name__}: {crash}")

@@ -35,6 +35,11 @@ TROUBLE = (
 """What a database outage looks like from here: a state to wait out, not a bug."""
 
 
+def is_outage(error: BaseException) -> bool:
+    """Whether it is an outage. asyncpg's complaint about a wrongly typed argument looks like one, and is a bug."""
+    return isinstance(error, TROUBLE) and not isinstance(error, ValueError)
+
+
 class Db(Protocol):
     """What statements need: the pool (each call on its own) or a transaction (all or nothing)."""
 
@@ -176,6 +181,7 @@ async def _open_pool(dsn: str, role: str, size: int, patience: float) -> asyncpg
                     command_timeout=COMMAND_TIMEOUT,
                     timeout=10,
                     server_settings=options,
+                    max_inactive_connection_lifetime=20,  # each costs Postgres a process
                     init=_speak_json,
                 )
         except (*TROUBLE, asyncpg.InvalidCatalogNameError) as error:

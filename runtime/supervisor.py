@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import anyio.abc
 
-from limner.runtime.database import TROUBLE
+from limner.runtime.database import is_outage
 from limner.runtime.log import logger
 from limner.runtime.mailbox import backoff
 
@@ -96,7 +96,7 @@ class Supervisor:
     async def _crashed(self, child: Child, crash: Exception) -> None:
         child.restarts += 1
         child.last_error = f"{type(crash).__name__}: {crash}"
-        if isinstance(crash, TROUBLE):  # an outage is a state to wait out, not a crash that counts
+        if is_outage(crash):  # an outage is a state to wait out, not a crash that counts
             child.state = "degraded"
             log.warning("child_waits", child=child.name, error=child.last_error)
         else:

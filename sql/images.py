@@ -34,6 +34,31 @@ async def is_kept(db: Db, storage_key: str) -> bool:
     return bool(await db.fetchval("select exists (select from image where storage_key = $1)", storage_key))
 
 
+# Only an attempt that was cut off can have left bytes that no row names.
+TO_SWEEP = """
+select distinct job_id from attempt as a join job as j on j.id = a.job_id
+where a.fault = 'timeout_unknown' and a.swept_at is null and a.finished_at < now() - interval '10 minutes'
+    and j.finished_at < now() - interval '10 minutes'
+limit $1
+"""
+KEPT = "select unnest(array[storage_key, thumb_key]) as key from image where job_id = $1"
+SWEPT = "update attempt set swept_at = now() where job_id = $1 and fault = 'timeout_unknown'"
+
+
+async def to_sweep(db: Db, count: int = 50) -> list[UUID]:
+    """Ended jobs with attempts that were cut off: their folder may hold strays."""
+    return [row["job_id"] for row in await db.fetch(TO_SWEEP, count)]
+
+
+async def kept_keys(db: Db, job_id: UUID) -> set[str]:
+    """What of a job's folder belongs to a picture."""
+    return {row["key"] for row in await db.fetch(KEPT, job_id)}
+
+
+async def swept(db: Db, job_id: UUID) -> None:
+    await db.execute(SWEPT, job_id)
+
+
 # A plan's retention counts from the picture's birth; whoever has no plan any more keeps the last plan's rule.
 RETIRE = """
 update image as i set deleted_at = now()

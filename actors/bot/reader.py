@@ -13,7 +13,7 @@ from aiogram.types import Update
 from limner.actors.bot import conversation
 from limner.actors.bot.telegram import Telegram
 from limner.runtime.config import Config
-from limner.runtime.database import TROUBLE, Database, Transaction
+from limner.runtime.database import Database, Transaction, is_outage
 from limner.runtime.errors import Busy, Hopeless
 from limner.runtime.log import logger, redact
 from limner.runtime.mailbox import backoff
@@ -83,7 +83,7 @@ class Reader:
             answers += await conversation.answer(tx, update, lease=self.config.lease)
 
     def _is_poison(self, kept: Kept, crash: Exception) -> bool:
-        if isinstance(crash, TROUBLE) and not isinstance(crash, ValueError):  # asyncpg: a value that does not fit
+        if is_outage(crash):
             raise crash
         self._crashes[kept.update_id] += 1
         tries = self._crashes[kept.update_id]

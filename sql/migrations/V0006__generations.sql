@@ -74,12 +74,15 @@ create table attempt (
     started_at timestamptz not null default now(),
     expires_at timestamptz not null,
     finished_at timestamptz,
+    swept_at timestamptz,
     unique (job_id, number)
 );
 
+comment on column attempt.swept_at is 'when the janitor looked for bytes that a dying worker may have left behind';
 comment on column attempt.fault is 'null while open and after success; else a class of the error vocabulary';
 
 create index attempt_open on attempt (key_id) where finished_at is null;
+create index attempt_to_sweep on attempt (finished_at) where fault = 'timeout_unknown' and swept_at is null;
 create index attempt_finished on attempt (finished_at) where finished_at is not null;
 
 create table image (
