@@ -82,6 +82,7 @@ async def audit(db: Db, pictures: Path) -> None:
 PICTURES = """
 select i.storage_key, i.thumb_key, i.sha256, i.bytes, j.seed, g.model_id from image as i join job as j on j.id = i.job_id
 join generation as g on g.id = j.generation_id
+where i.wiped_at is null
 """
 
 
