@@ -88,8 +88,8 @@ faults: $(DEV_STAMP) ## kill and cut everything while orders come in
 bench: $(DEV_STAMP) ## how long from click to picture
 	$(PY) -m benchmarks.click_to_picture $(ARGS)
 
-containers: ## build the image and bring the Compose file up until every service is healthy, then down
-	@set -e; trap '$(COMPOSE) down -v' EXIT; $(COMPOSE) config -q; $(COMPOSE) build; $(COMPOSE) up -d --wait; $(COMPOSE) ps
+containers: ## the whole Compose file for real: build, up, paint over HTTPS, kill and restart, down (needs Docker)
+	@COMPOSE="$(COMPOSE)" tests/containers/run
 
 clean: ## remove what was made here; the data folder stays
 	rm -rf $(VENV) .types build dist node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis limner.egg-info

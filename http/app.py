@@ -27,6 +27,9 @@ from limner.sql import schema
 
 log = logger(__name__)
 
+LAST_REQUESTS = 0.2
+"""Seconds between the last new connection and the end of the old ones."""
+
 MIDDLEWARES = (
     middleware.name_request,
     middleware.show_errors,
@@ -94,4 +97,8 @@ async def _serving(app: web.Application, config: Config) -> AsyncIterator[None]:
         yield
     finally:
         with anyio.CancelScope(shield=True):
+            for site in list(runner.sites):
+                await site.stop()
+            # A connection that was just accepted has its request still to send: closed now, a POST would be lost.
+            await anyio.sleep(LAST_REQUESTS)
             await runner.cleanup()

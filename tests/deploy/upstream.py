@@ -1,0 +1,63 @@
+"""What stands behind Caddy in these tests, as a process of its own: it tells what it was sent; SIGTERM drains it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+
+from aiohttp import web
+
+LINGER = 0.2
+"""Seconds between closing the door and sending home who is inside: who just came in has yet to say what for."""
+SERVED = web.AppKey("served", list[str])
+
+
+async def echo(request: web.Request) -> web.Response:
+    size = len(await request.read())
+    request.app[SERVED].append(request.method)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return web.json_response({"headers": headers, "size": size})
+
+
+async def own_headers(request: web.Request) -> web.Response:
+    return web.Response(headers={"X-Frame-Options": "SAMEORIGIN", "Cache-Control": "public", "Server": "secretive/1.0"})
+
+
+async def page(request: web.Request) -> web.Response:
+    return web.Response(text="a page " * 1000, content_type="text/html")
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    await response.write(b"data: first\n\n")
+    with contextlib.suppress(ConnectionError):
+        await asyncio.Event().wait()
+    return response
+
+
+async def serve(port: int) -> None:
+    app = web.Application(client_max_size=100 * 1024 * 1024)
+    app[SERVED] = []
+    app.router.add_get("/live", stream)
+    app.router.add_get("/own-headers", own_headers)
+    app.router.add_get("/page", page)
+    app.router.add_route("*", "/{path:.*}", echo)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True)
+    await site.start()
+    over = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
+    print("up", flush=True)
+    await over.wait()
+    await site.stop()
+    await asyncio.sleep(LINGER)
+    await runner.cleanup()
+    print(len(app[SERVED]), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1])))
