@@ -91,6 +91,8 @@ class Database:
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], dsn: str) -> None:
         self.pool = pool
         self.dsn = dsn
+        self.post: Any = None
+        """The mailbox's group commit for this pool, made when it is first needed."""
         self._told: dict[tuple[str, str], None] = {}
         self._wake = anyio.Event()
 
@@ -201,10 +203,12 @@ async def _close(pool: asyncpg.Pool[asyncpg.Record]) -> None:
 
 
 async def _speak_json(connection: Any) -> None:
-    for name in ("json", "jsonb"):
-        await connection.set_type_codec(
-            name, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
-        )
+    # jsonb travels as a version byte and the text; binary, so that COPY can carry it too.
+    for name, encoder, decoder in (
+        ("json", orjson.dumps, orjson.loads),
+        ("jsonb", lambda value: b"\x01" + orjson.dumps(value), lambda data: orjson.loads(data[1:])),
+    ):
+        await connection.set_type_codec(name, encoder=encoder, decoder=decoder, schema="pg_catalog", format="binary")
 
 
 def affected(tag: str) -> int:

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import anyio
 
-from limner.runtime import mailbox
+from limner.runtime import upkeep
 from limner.runtime.database import TROUBLE, Database
 from limner.runtime.log import logger
 
@@ -53,7 +53,7 @@ class Presence:
             try:
                 await self.beat()
                 with anyio.fail_after(self.lease / 3):
-                    await mailbox.rescue(self.db, self.lease)
+                    await upkeep.rescue(self.db, self.lease)
             except TROUBLE as error:
                 log.warning("heartbeat_failed", error=str(error) or type(error).__name__)
             if not self.is_sure:

@@ -26,6 +26,7 @@ class PaintPicture(Message):
     """See one picture to its end."""
 
     mailbox = "painting"
+    fair = True
     job_id: UUID
 
 
@@ -104,7 +105,6 @@ async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
                 partition=str(asked.account_id),
                 partition_limit=subscription.plan.concurrency,
                 priority=subscription.plan.priority,
-                deadline=deadline,
             )
         tx.tell(GENERATION_CHANGED, f"{asked.thread_id or generation_id} {generation_id}")
         return generation_id

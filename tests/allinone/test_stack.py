@@ -120,7 +120,7 @@ async def test_the_secrets_are_made_once_and_for_our_eyes_only(config: Config, c
 
 
 async def test_a_killed_supervisord_leaves_nothing_and_the_next_start_works(config: Config, conf: Path) -> None:
-    with pytest.raises(Hopeless, match="supervisord ended unexpectedly"):  # noqa: PT012
+    with pytest.raises(Hopeless, match="supervisord ended unexpectedly"):
         async with allinone.running(config, conf=conf):
             os.kill(supervisord(config), signal.SIGKILL)
             await anyio.sleep_forever()

@@ -46,7 +46,7 @@ async def test_a_picture_without_bytes_is_found(db, order, pictures: Path):
     await order()
     presence = Presence(db, "worker", lease=3)
     await presence.beat()
-    (claimed,) = await mailbox.claim(db, "painting", presence.id, 1)
+    (claimed,) = await mailbox.claim_fairly(db, "painting", presence.id, 1)
     job = await jobs.start(db, await db.fetchval("select id from job"), claimed.fence)
     assert job is not None
     await jobs.deliver(db, job, Painted("pictures/a.png", "pictures/a.webp", "0" * 64, "image/png", 512, 512, 100))

@@ -7,7 +7,7 @@ import signal
 import anyio
 import pytest
 
-from limner.runtime import mailbox
+from limner.runtime import mailbox, upkeep
 from limner.runtime.errors import FenceLost
 from limner.runtime.presence import Presence
 from limner.sql import jobs
@@ -67,7 +67,7 @@ async def test_a_late_delivery_writes_nothing(db, painter, order):
     await late.beat()
     mine = await _begin(db, late, job_id)
     await db.execute("update worker set seen_at = now() - interval '4 s' where id = $1", late.id)
-    assert await mailbox.rescue(db, 3) == 1
+    assert await upkeep.rescue(db, 3) == 1
     await heir.beat()
     theirs = await _begin(db, heir, job_id)
     for late_write in (
@@ -95,13 +95,13 @@ async def test_one_message_in_a_frozen_transaction_keeps_no_other_from_its_heir(
     await order()
     frozen_one = Presence(db, "worker", lease=3)
     await frozen_one.beat()
-    first, _second = await mailbox.claim(db, "painting", frozen_one.id, 2)
+    first, _second = await mailbox.claim_fairly(db, "painting", frozen_one.id, 2)
     await db.execute("update worker set seen_at = now() - interval '4 s' where id = $1", frozen_one.id)
     async with db.transaction() as frozen_transaction:
         await mailbox.hold(frozen_transaction, first.fence)
         with anyio.fail_after(2):
-            assert await mailbox.rescue(db, 3) == 1
-    assert await mailbox.rescue(db, 3) == 1
+            assert await upkeep.rescue(db, 3) == 1
+    assert await upkeep.rescue(db, 3) == 1
 
 
 async def test_a_live_worker_is_never_robbed(db, painter, order):
@@ -110,11 +110,11 @@ async def test_a_live_worker_is_never_robbed(db, painter, order):
     alive = Presence(db, "worker", lease=3)
     await alive.beat()
     mine = await _begin(db, alive, job_id)
-    assert await mailbox.rescue(db, 3) == 0
+    assert await upkeep.rescue(db, 3) == 0
     await jobs.deliver(db, mine, PICTURE)
 
 
 async def _begin(db, presence, job_id):
-    (claimed,) = await mailbox.claim(db, "painting", presence.id, 5)
+    (claimed,) = await mailbox.claim_fairly(db, "painting", presence.id, 5)
     assert PaintPicture.revive(claimed.payload, claimed.fence).job_id == job_id
     return await jobs.start(db, job_id, claimed.fence)

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import anyio
 import pytest
 
-from limner.runtime import mailbox
+from limner.runtime import mailbox, upkeep
 from limner.runtime.errors import FenceLost
 from limner.runtime.mailbox import Message, backoff
 from limner.runtime.presence import Presence
@@ -21,6 +21,15 @@ class Polish(Message):
     mailbox = "polishing"
     thing: UUID
     cloth: str = "linen"
+
+
+@dataclass(frozen=True)
+class Serve(Message):
+    """Serve a guest: guests take turns."""
+
+    mailbox = "serving"
+    fair = True
+    dish: str
 
 
 @pytest.fixture
@@ -72,24 +81,29 @@ async def test_two_workers_never_get_the_same_message(db, worker):
 
 async def test_partitions_take_turns(db, worker):
     for number in range(20):
-        await mailbox.send(db, Polish(uuid4(), f"a{number}"), partition="alice")
-    await mailbox.send(db, Polish(uuid4(), "b0"), partition="bob")
-    first = await mailbox.claim(db, "polishing", worker.id, 2)
-    assert sorted(item.payload["cloth"] for item in first) == ["a0", "b0"]
+        await mailbox.send(db, Serve(f"a{number}"), partition="alice")
+    await mailbox.send(db, Serve("b0"), partition="bob")
+    first = await mailbox.claim_fairly(db, "serving", worker.id, 2)
+    assert sorted(item.payload["dish"] for item in first) == ["a0", "b0"]
 
 
 async def test_a_partition_never_exceeds_its_limit_whoever_claims(db, worker):
-    for _ in range(10):
-        await mailbox.send(db, Polish(uuid4()), partition="alice", partition_limit=2)
+    for number in range(10):
+        await mailbox.send(db, Serve(f"a{number}"), partition="alice", partition_limit=2)
     claims: list[int] = []
 
     async def grab() -> None:
-        claims.append(len(await mailbox.claim(db, "polishing", worker.id, 5)))
+        claims.append(len(await mailbox.claim_fairly(db, "serving", worker.id, 5)))
 
     async with anyio.create_task_group() as group:
         for _ in range(6):
             group.start_soon(grab)
     assert sum(claims) == 2
+
+
+async def test_only_a_fair_message_goes_into_a_partition(db):
+    with pytest.raises(ValueError, match="Polish is not a fair message"):
+        await mailbox.send(db, Polish(uuid4()), partition="alice")
 
 
 async def test_a_higher_priority_goes_first(db, worker):
@@ -102,7 +116,65 @@ async def test_a_higher_priority_goes_first(db, worker):
 async def test_a_delayed_message_waits_for_its_time(db, worker):
     await mailbox.send(db, Polish(uuid4()), delay=60)
     assert await mailbox.claim(db, "polishing", worker.id, 1) == []
-    assert 55 < (await mailbox.next_ready(db, "polishing") or 0) <= 60
+    promoted, next_in = await upkeep.promote(db, "polishing")
+    assert promoted == 0
+    assert 55 < next_in <= 60
+    await db.execute("update message set ready_at = now()")
+    assert await upkeep.promote(db, "polishing") == (1, None)
+    assert len(await mailbox.claim(db, "polishing", worker.id, 1)) == 1
+
+
+async def test_a_message_that_nobody_took_before_its_deadline_is_buried(db, worker):
+    await mailbox.send(db, Polish(uuid4()), deadline=60)
+    assert await upkeep.bury_overdue(db, "polishing") == 0
+    await db.execute("update message set deadline = now() - interval '1 second'")
+    assert await upkeep.bury_overdue(db, "polishing") == 1
+    assert await db.fetchval("select reason from dead_letter") == "its deadline passed"
+
+
+async def test_what_is_done_is_acknowledged_with_the_next_claim(db, worker):
+    for _ in range(4):
+        await mailbox.send(db, Polish(uuid4()))
+    first = await mailbox.claim(db, "polishing", worker.id, 2)
+    second = await mailbox.claim(db, "polishing", worker.id, 2, done=[item.fence for item in first])
+    assert await db.fetchval("select array_agg(id order by id) from message") == [item.fence.id for item in second]
+
+
+async def test_the_least_important_gets_its_turn(db, worker):
+    for number in range(3):
+        await mailbox.send(db, Polish(uuid4(), f"urgent {number}"), priority=9)
+    await mailbox.send(db, Polish(uuid4(), "patient"))
+    [humble] = await mailbox.claim(db, "polishing", worker.id, 1, humbly=True)
+    assert humble.payload["cloth"] == "patient"
+
+
+async def test_nothing_below_the_mark_is_taken_and_without_it_everything_is(db, worker):
+    for number in range(3):
+        await mailbox.send(db, Polish(uuid4(), str(number)))
+    [first] = await mailbox.claim(db, "polishing", worker.id, 1)
+    await upkeep.give_back(db, "polishing", worker.id, keep=[])
+    rest = await mailbox.claim(db, "polishing", worker.id, 5, above=first.pos + 1)
+    assert [item.payload["cloth"] for item in rest] == ["2", "0"]  # what went back stands at the end of the line
+    assert [item.payload["cloth"] for item in await mailbox.claim(db, "polishing", worker.id, 5)] == ["1"]
+
+
+async def test_a_message_that_is_taken_back_is_gone_and_its_fence_is_lost(db, worker):
+    await mailbox.send(db, Polish(uuid4()), key="spoon")
+    [claimed] = await mailbox.claim(db, "polishing", worker.id, 1)
+    assert await mailbox.cancel(db, "polishing", "spoon")
+    assert not await mailbox.cancel(db, "polishing", "spoon")
+    with pytest.raises(FenceLost):
+        await mailbox.ack(db, claimed.fence)
+
+
+async def test_progress_is_kept_in_the_row_and_refused_from_an_old_owner(db, worker):
+    await mailbox.send(db, Polish(uuid4()))
+    [claimed] = await mailbox.claim(db, "polishing", worker.id, 1)
+    await mailbox.report(db, claimed.fence, {"shine": 0.5})
+    assert await db.fetchval("select progress from message") == {"shine": 0.5}
+    await mailbox.retry(db, claimed.fence, after=0, error="again")
+    with pytest.raises(FenceLost):
+        await mailbox.report(db, claimed.fence, {"shine": 0.6})
 
 
 async def test_a_retry_without_blame_costs_no_attempt(db, worker):
@@ -147,7 +219,7 @@ async def test_the_messages_of_a_dead_worker_are_freed_and_the_attempt_counts(db
     await mailbox.send(db, Polish(uuid4()))
     [lost] = await mailbox.claim(db, "polishing", dead.id, 1)
     await db.execute("update worker set seen_at = now() - interval '4 seconds' where id = $1", dead.id)
-    assert await mailbox.rescue(db, 3) == 1
+    assert await upkeep.rescue(db, 3) == 1
     [saved] = await mailbox.claim(db, "polishing", worker.id, 1)
     assert (saved.fence.id, saved.fence.attempt) == (lost.fence.id, 2)
     with pytest.raises(FenceLost):
@@ -161,7 +233,7 @@ async def test_a_message_that_kills_every_worker_becomes_a_dead_letter(db):
         await victim.beat()
         assert len(await mailbox.claim(db, "polishing", victim.id, 1)) == 1
         await db.execute("update worker set seen_at = now() - interval '4 seconds' where id = $1", victim.id)
-        assert await mailbox.rescue(db, 3) == 1
+        assert await upkeep.rescue(db, 3) == 1
     assert await db.fetchval("select count(*) from message") == 0
     assert await db.fetchval("select reason from dead_letter") == "its worker died every time"
 
@@ -169,13 +241,13 @@ async def test_a_message_that_kills_every_worker_becomes_a_dead_letter(db):
 async def test_the_messages_of_a_living_worker_are_left_alone(db, worker):
     await mailbox.send(db, Polish(uuid4()))
     await mailbox.claim(db, "polishing", worker.id, 1)
-    assert await mailbox.rescue(db, 3) == 0
+    assert await upkeep.rescue(db, 3) == 0
 
 
 async def test_a_worker_that_leaves_frees_its_messages_at_once(db, worker):
     await mailbox.send(db, Polish(uuid4()))
     await mailbox.claim(db, "polishing", worker.id, 1)
-    assert await mailbox.give_back(db, "polishing", worker.id, keep=[]) == 1
+    assert await upkeep.give_back(db, "polishing", worker.id, keep=[]) == 1
     [again] = await mailbox.claim(db, "polishing", worker.id, 1)
     assert again.fence.attempt == 1
 

@@ -1,0 +1,86 @@
+/* pgmigrate-encoding: utf-8 */
+-- Mailboxes that stay fast when they are long: what waits, what runs and what comes later are found by indexes of their own.
+
+create sequence message_pos;
+alter table message add column pos bigint not null default nextval('message_pos');
+alter table message add column state smallint not null default 0;
+alter table message add column progress jsonb;
+
+comment on column message.state is '0 waiting, 1 in hand, 2 later';
+comment on column message.pos is 'orders what waits; a retry takes a new one, so the index grows at one end';
+
+update message set
+    state = case when owner is not null then 1 when ready_at > now() then 2 else 0 end
+where true;
+
+drop index message_ready;
+drop index message_owned;
+create index message_waiting on message (mailbox, priority desc, pos) where state = 0 and partition = '';
+create index message_fair on message (mailbox, partition, priority desc, pos) where state = 0 and partition <> '';
+create index message_later on message (mailbox, ready_at) where state = 2;
+create index message_deadline on message (mailbox, deadline) where deadline is not null;
+create index message_in_hand on message (owner, mailbox) where state = 1;
+create index message_in_hand_of on message (mailbox, partition) where state = 1 and partition <> '';
+
+alter table message set (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+
+-- A message that was begun twice and never ended is a suspect: a worker takes one of them at a time, so that one that
+-- kills its worker takes no innocent ones along.
+-- Fair: partitions take turns inside a priority, and none exceeds its limit, counted from rows. The mailbox's lock comes
+-- first, so that the limits hold among all workers; the next statement has a fresh snapshot. The partitions are
+-- found by skipping through the index, so one with a hundred thousand messages costs no more than one with a single one.
+drop function message_claim;
+create function message_claim(p_mailbox text, p_owner uuid, p_count integer)
+returns setof message language plpgsql as $body$
+begin
+    perform pg_advisory_xact_lock(hashtextextended('mailbox ' || p_mailbox, 0));
+    return query
+    with recursive waiting as (
+        (
+            select m.partition from message as m
+            where m.mailbox = p_mailbox and m.state = 0 and m.partition <> ''
+            order by m.partition limit 1
+        )
+        union all
+        select (
+            select m.partition from message as m
+            where m.mailbox = p_mailbox and m.state = 0 and m.partition <> '' and m.partition > w.partition
+            order by m.partition limit 1
+        )
+        from waiting as w where w.partition is not null
+    ),
+    running as (
+        select m.partition, count(*) as n from message as m
+        where m.mailbox = p_mailbox and m.state = 1 and m.partition <> ''
+        group by m.partition
+    ),
+    candidate as (
+        select c.id, c.priority, c.pos, c.partition_limit, coalesce(r.n, 0) + c.turn as turn, c.is_suspect,
+            row_number() over (partition by c.is_suspect order by c.attempts, c.priority desc, c.pos) as line
+        from waiting as w
+        left join running as r on r.partition = w.partition
+        cross join lateral (
+            select m.id, m.priority, m.pos, m.partition_limit, m.attempts, m.attempts >= 2 as is_suspect,
+                row_number() over (order by m.priority desc, m.pos) as turn
+            from message as m
+            where m.mailbox = p_mailbox and m.state = 0 and m.partition = w.partition and m.partition <> ''
+            order by m.priority desc, m.pos limit p_count
+        ) as c
+        where w.partition is not null
+    ),
+    chosen as (
+        select c.id from candidate as c
+        where (c.partition_limit is null or c.turn <= c.partition_limit)
+            and (not c.is_suspect or c.line = 1 and not exists (
+                select from message as m where m.state = 1 and m.owner = p_owner and m.mailbox = p_mailbox and m.attempts > 2
+            ))
+        order by c.priority desc, c.turn, c.pos
+        limit p_count
+    )
+    update message as m
+    set state = 1, owner = p_owner, attempts = m.attempts + 1, claimed_at = clock_timestamp()
+    from chosen
+    where m.id = chosen.id and m.state = 0
+    returning m.*;
+end
+$body$;

@@ -1,0 +1,106 @@
+"""Group commit: who sends at the same time shares a commit, and nobody suffers for another's mistake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import asyncpg
+import pytest
+
+from limner.runtime import mailbox
+from limner.runtime.mailbox import Message
+
+
+@dataclass(frozen=True)
+class Note(Message):
+    """Note something down."""
+
+    mailbox = "notes"
+    text: Any
+
+
+async def texts(db) -> list[Any]:
+    return [row["text"] for row in await db.fetch("select payload->>'text' as text from message order by id")]
+
+
+async def test_many_callers_share_commits_and_each_gets_its_own_id(db):
+    before = await db.fetchval("select xact_commit from pg_stat_database where datname = current_database()")
+    ids: dict[int, int] = {}
+
+    async def send(number: int) -> None:
+        ids[number] = await mailbox.send(db, Note(str(number)))
+
+    async with anyio.create_task_group() as group:
+        for number in range(200):
+            group.start_soon(send, number)
+    rows = {row["id"]: row["text"] for row in await db.fetch("select id, payload->>'text' as text from message")}
+    assert {rows[ids[number]] for number in range(200)} == {str(number) for number in range(200)}
+    assert all(rows[ids[number]] == str(number) for number in range(200))
+    await db.execute("select pg_stat_force_next_flush()")
+    after = await db.fetchval("select xact_commit from pg_stat_database where datname = current_database()")
+    assert after - before < 100
+
+
+async def test_equal_keys_in_one_group_are_sent_once(db):
+    outcomes: list[int | None] = []
+
+    async def send() -> None:
+        outcomes.append(await mailbox.send(db, Note("once"), key="same"))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(send)
+    assert len([each for each in outcomes if each is not None]) == 1
+    assert await texts(db) == ["once"]
+
+
+async def test_one_bad_message_in_a_group_fails_alone(db):
+    failed: list[str] = []
+
+    async def send(text: Any) -> None:
+        try:
+            await mailbox.send(db, Note(text))
+        except asyncpg.DataError:
+            failed.append(text)
+
+    async with anyio.create_task_group() as group:
+        for text in ["a", "b", "nul \x00 in it", "c", "d"]:
+            group.start_soon(send, text)
+    assert failed == ["nul \x00 in it"]
+    assert sorted(await texts(db)) == ["a", "b", "c", "d"]
+
+
+async def test_a_caller_that_is_cancelled_leaves_one_message_or_none(db):
+    for number in range(30):
+        with anyio.move_on_after(0.0002 * number):
+            await mailbox.send(db, Note(str(number)), key=f"key {number}")
+    found = await texts(db)
+    assert len(found) == len(set(found))
+    await mailbox.send(db, Note("afterwards"))  # nobody is left waiting for a leader that went
+    assert (await texts(db))[-1] == "afterwards"
+
+
+async def test_followers_of_a_cancelled_leader_are_sent_all_the_same(db):
+    sent: list[str] = []
+
+    async def send(text: str) -> None:
+        await mailbox.send(db, Note(text))
+        sent.append(text)
+
+    async with anyio.create_task_group() as group:
+        for number in range(10):
+            with anyio.CancelScope() as scope:
+                group.start_soon(send, f"follower {number}")
+                scope.cancel()
+    assert len(sent) == 10
+    assert len(await texts(db)) == 10
+
+
+async def test_a_bulk_is_sent_by_copy_in_one_transaction(db):
+    await mailbox.send_many(db, [Note(str(number)) for number in range(5000)])
+    assert await db.fetchval("select count(*) from message where state = 0 and ready_at <= now()") == 5000
+    with pytest.raises(asyncpg.PostgresError):
+        await mailbox.send_many(db, [Note("good"), Note("nul \x00 in it")])
+    assert await db.fetchval("select count(*) from message") == 5000
