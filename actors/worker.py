@@ -67,7 +67,10 @@ async def run(config: Config) -> int:
                 Child("presence", presence.run),
                 Child("bus", bus.run),
                 Child("schedule", Schedule(db, presence, SCHEDULE).run),
-                *(Child(type(actor).__name__, actor.run, drain=actor.drain, patience=config.drain) for actor in actors),
+                *(
+                    Child(type(actor).__name__, actor.run, drain=actor.drain, patience=config.drain, about=actor.about)
+                    for actor in actors
+                ),
             ]
         )
         presence.children = supervisor.report

@@ -26,7 +26,7 @@ async def show_register(request: web.Request) -> web.Response:
 
 async def register(request: web.Request) -> web.StreamResponse:
     form = await forms.read(request)
-    goal = _next(forms.text(form, "next", most=500))
+    goal = _next(forms.kept(form, "next")["next"])
     try:
         email, password = _email(form), _new_password(form, "password")
         await throttles.take(request.app[DB], throttles.REGISTER_BY_ADDRESS, f"register {_subnet(address_of(request))}")
@@ -45,7 +45,7 @@ async def show_login(request: web.Request) -> web.Response:
 
 async def log_in(request: web.Request) -> web.StreamResponse:
     form = await forms.read(request)
-    goal = _next(forms.text(form, "next", most=500))
+    goal = _next(forms.kept(form, "next")["next"])
     try:
         account = await _prove(
             request,
@@ -140,9 +140,9 @@ def _secret(form: forms.Form, field: str) -> str:
 
 
 def _next(goal: str) -> str:
-    """Where to go afterwards: a path of ours and nothing else."""
+    """Where to go afterwards: a path of ours and nothing else, or nowhere in particular."""
     is_ours = goal.startswith("/") and not goal.startswith(("//", "/\\"))
-    return goal if is_ours and goal.isprintable() else ""
+    return goal if is_ours and goal.isprintable() and len(goal) <= 500 else ""
 
 
 def _subnet(address: str) -> str:

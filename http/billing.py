@@ -10,7 +10,7 @@ from aiohttp import web
 
 from limner.http import forms, pages
 from limner.http.state import BUS, CONFIG, DB, path_id, signed_in
-from limner.runtime.errors import Refused
+from limner.runtime.errors import NotFound, Refused
 from limner.sql import billing, invoices, plans, subscriptions
 from limner.sql.channels import INVOICE_CHANGED
 
@@ -25,8 +25,10 @@ async def show_plans(request: web.Request) -> web.Response:
 
 
 async def buy(request: web.Request) -> web.StreamResponse:
-    viewer = signed_in(request)
-    plan = await plans.by_code(request.app[DB], forms.clean(request.match_info["code"]))
+    viewer, code = signed_in(request), request.match_info["code"]
+    if code != forms.clean(code):
+        raise NotFound
+    plan = await plans.by_code(request.app[DB], code)
     invoice = await billing.buy(request.app[DB], viewer.id, plan, _processor(request))
     await _until_payable(request, invoice.id)
     return pages.see_other(f"/invoices/{invoice.id}")

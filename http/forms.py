@@ -44,11 +44,11 @@ async def raw(request: web.Request, most: int) -> bytes:
 
 
 def text(form: Form, name: str, *, most: int = 4000, needed: bool = False, label: str | None = None) -> str:
-    """A field as text, trimmed, without NULs and lone surrogates. Raises Refused that names the field."""
+    """A field as text, trimmed, lines ended by a newline alone. Raises Refused that names the field."""
     value = form.get(name, "")
     if not isinstance(value, str):
         raise Refused(f"{label or name.capitalize()} must be text.", field=name)
-    value = value.strip()
+    value = value.strip().replace("\r\n", "\n")  # a browser sends both, but counts one
     if clean(value) != value:
         raise Refused(f"{label or name.capitalize()} has characters that are not text.", field=name)
     if len(value) > most:

@@ -12,7 +12,7 @@ from aiohttp import web
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from limner.http import pages
-from limner.http.state import CONFIG, DB, csrf_for, path_id, signed_in
+from limner.http.state import ANCHOR, CONFIG, DB, csrf_for, path_id, signed_in
 from limner.http.studio import card
 from limner.runtime.bus import Bus
 from limner.runtime.database import TROUBLE
@@ -122,7 +122,7 @@ class _Feed:
                 await self._show(shown)
 
     async def _show(self, shown: ShownGeneration) -> None:
-        csrf = csrf_for(self.request.app[CONFIG], self.request["anchor"])
+        csrf = csrf_for(self.request.app[CONFIG], self.request[ANCHOR])
         html = pages.fragment(
             self.request.app,
             "partials/generation.html",
@@ -140,8 +140,11 @@ class _Feed:
         return all(self.is_done.values())
 
     async def _may_still_look(self) -> bool:
-        """A session that ended, or an account that was banned, stops watching within seconds."""
-        return await sessions.find(self.request.app[DB], self.request["anchor"]) is not None
+        """A page that was closed, a session that ended, an account that was banned: they stop watching within seconds."""
+        return (
+            self.request.transport is not None
+            and await sessions.find(self.request.app[DB], self.request[ANCHOR]) is not None
+        )
 
     async def _sign_of_life(self) -> None:
         if anyio.current_time() - self.last_sign > KEEP_ALIVE:

@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.state import CONFIG, DB, SignInNeeded, csrf_token, session_of
+from limner.http.state import ADDRESS, ANCHOR, CONFIG, DB, REQUEST_ID, SESSION, SignInNeeded, csrf_token, session_of
 from limner.runtime.database import TROUBLE
 from limner.runtime.errors import Busy, LimnerError, Refused, TooMany
 from limner.runtime.log import logger
@@ -63,22 +63,20 @@ def fixed_headers(app: web.Application) -> dict[str, str]:
 
 async def put_headers(request: web.Request, response: web.StreamResponse) -> None:
     """On every answer, errors and redirects included."""
-    if request_id := request.get("request_id"):
+    if request_id := request.get(REQUEST_ID):
         response.headers.setdefault("X-Request-Id", request_id)
     for name, value in fixed_headers(request.app).items():
         response.headers.setdefault(name, value)
     response.headers["Server"] = "limner"
-    if request.get("notice_shown") and not response.prepared:
-        response.del_cookie("notice", path="/")
 
 
 @web.middleware
 async def name_request(request: web.Request, handler: Handler) -> web.StreamResponse:
     """An id for the log and the error page, and the address it came from."""
-    request["request_id"] = secrets.token_hex(8)
-    request["address"] = _address(request)
+    request[REQUEST_ID] = secrets.token_hex(8)
+    request[ADDRESS] = _address(request)
     began = time.monotonic()
-    with structlog.contextvars.bound_contextvars(request=request["request_id"]):
+    with structlog.contextvars.bound_contextvars(request=request[REQUEST_ID]):
         response = await handler(request)
         milliseconds = round((time.monotonic() - began) * 1000)
         log.debug("answered", method=request.method, path=request.path, status=response.status, ms=milliseconds)
@@ -147,7 +145,7 @@ def _words(error: web.HTTPException) -> str:
 def _error(request: web.Request, status: int, words: str, *, allow: str | None = None) -> web.StreamResponse:
     title = TITLES.get(status, "Something broke" if status >= 500 else "That did not work")
     if _wants_json(request):
-        body = {"error": {"message": words, "status": status, "request_id": request.get("request_id")}}
+        body = {"error": {"message": words, "status": status, "request_id": request.get(REQUEST_ID)}}
         response: web.StreamResponse = web.json_response(body, status=status)
     else:
         response = pages.render_error(request, status, title, words)
@@ -179,11 +177,11 @@ async def find_session(request: web.Request, handler: Handler) -> web.StreamResp
     if token and len(token) <= 100 and token.isascii():
         session = await sessions.find(request.app[DB], token)
         if session is not None:
-            request["session"], request["anchor"] = session, token
+            request[SESSION], request[ANCHOR] = session, token
             return await handler(request)
     visitor = request.cookies.get(visitor_cookie_name(request), "")
     is_new = not (20 <= len(visitor) <= 100)
-    request["anchor"] = visitor = secrets.token_urlsafe(24) if is_new else visitor
+    request[ANCHOR] = visitor = secrets.token_urlsafe(24) if is_new else visitor
     response = await handler(request)
     if is_new and not response.prepared:
         response.set_cookie(
@@ -200,7 +198,7 @@ async def find_session(request: web.Request, handler: Handler) -> web.StreamResp
 @web.middleware
 async def guard_unsafe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """No change without our own form's token, from our own pages."""
-    if request.method in SAFE or request.path.startswith(UNGUARDED):
+    if request.method in SAFE or request.path.startswith(UNGUARDED) or request.match_info.http_exception is not None:
         return await handler(request)
     if not _from_here(request):
         raise web.HTTPForbidden(reason="This form was sent from another site.")

@@ -13,7 +13,7 @@ import jinja2
 from aiohttp import web
 from markupsafe import Markup
 
-from limner.http.state import CONFIG, csrf_token, notice_of, viewer_of
+from limner.http.state import CONFIG, REQUEST_ID, csrf_token, notice_of, viewer_of
 from limner.runtime.errors import Refused, TooMany
 from limner.sql.accounts import Account
 
@@ -58,8 +58,8 @@ def render(request: web.Request, template: str, why: Refused | None = None, **co
     if "form" in context:
         context["form"] = Fields(context["form"])
     status = 200 if why is None else why.status
-    response = aiohttp_jinja2.render_template(template, request, _about(request) | context, status=status)
-    response.headers["Cache-Control"] = "no-store"
+    response = _rendered(request, template, context)
+    response.set_status(status)
     if isinstance(why, TooMany):
         response.headers["Retry-After"] = str(max(1, round(why.after)))
     return response
@@ -67,9 +67,17 @@ def render(request: web.Request, template: str, why: Refused | None = None, **co
 
 def render_error(request: web.Request, status: int, title: str, words: str) -> web.Response:
     """The error page. It needs nothing that could be broken itself."""
-    context = {"status": status, "title": title, "words": words, "request_id": request.get("request_id")}
-    response = aiohttp_jinja2.render_template("error.html", request, _about(request) | context)
+    context = {"status": status, "title": title, "words": words, "request_id": request.get(REQUEST_ID)}
+    response = _rendered(request, "error.html", context)
     response.set_status(status)
+    return response
+
+
+def _rendered(request: web.Request, template: str, context: dict[str, Any]) -> web.Response:
+    response = aiohttp_jinja2.render_template(template, request, _about(request) | context)
+    response.headers["Cache-Control"] = "no-store"
+    if "notice" in request.cookies:
+        response.del_cookie("notice", path="/")
     return response
 
 

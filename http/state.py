@@ -28,6 +28,12 @@ VAULT = web.AppKey("vault", Vault)
 CLIENT = web.AppKey("client", aiohttp.ClientSession)
 PRESENCE = web.AppKey("presence", Presence)
 
+REQUEST_ID = web.RequestKey("request_id", str)
+ADDRESS = web.RequestKey("address", str)
+SESSION = web.RequestKey("session", Session)
+ANCHOR = web.RequestKey("anchor", str)
+"""What a form's token is bound to: the session's token, or the visitor's cookie."""
+
 NOTICES = {
     "welcome": "Welcome. Choose a plan, and you can begin at once.",
     "password": "Your password is changed.",
@@ -50,7 +56,7 @@ def viewer_of(request: web.Request) -> Account | None:
 
 
 def session_of(request: web.Request) -> Session | None:
-    return request.get("session")
+    return request.get(SESSION)
 
 
 def signed_in(request: web.Request) -> Account:
@@ -85,7 +91,7 @@ def admin(request: web.Request) -> Account:
 
 def csrf_token(request: web.Request) -> str:
     """Bound to the session, or to the visitor's cookie before there is one."""
-    return _bind(request.app[CONFIG], request.get("anchor", ""))
+    return _bind(request.app[CONFIG], request.get(ANCHOR, ""))
 
 
 def csrf_for(config: Config, session_token: str) -> str:
@@ -99,16 +105,12 @@ def _bind(config: Config, anchor: str) -> str:
 
 def notice_of(request: web.Request) -> str | None:
     """The sentence that a form left behind, once."""
-    code = request.cookies.get("notice")
-    if code in NOTICES:
-        request["notice_shown"] = True
-        return NOTICES[code]
-    return None
+    return NOTICES.get(request.cookies.get("notice", ""))
 
 
 def address_of(request: web.Request) -> str:
     """The browser's address: the peer's, or the last X-Forwarded-For entry of a trusted proxy, and no other header."""
-    return str(request.get("address", ""))
+    return str(request.get(ADDRESS, ""))
 
 
 def path_id(request: web.Request, name: str = "id") -> UUID:

@@ -48,6 +48,8 @@ class Actor:
         self.presence = presence
         self.slots = Slots(self.concurrency, presence, self._handle, self.wake)
         self.draining = anyio.Event()
+        self.handled = 0
+        self.failed = 0
         self.found_by_poll = 0
         """Messages that a look found though no notification had come: a sign that the bus is deaf."""
         self._kinds = {kind.__name__: kind for kind in self.messages}
@@ -78,6 +80,17 @@ class Actor:
 
     def wake(self) -> None:
         self._woken.set()
+
+    def about(self) -> dict[str, Any]:
+        """What `limner actors` shows of it; ``pace`` is seconds a message."""
+        return {
+            "mailbox": self.mailbox,
+            "in_hand": len(self.in_hand),
+            "handled": self.handled,
+            "failed": self.failed,
+            "found_by_poll": self.found_by_poll,
+            "pace": round(self.slots.pace, 4),
+        }
 
     async def run(self) -> None:
         """Work until drained. What is still in hand when this is cancelled is given back without costing an attempt."""
@@ -114,7 +127,7 @@ class Actor:
         if time.monotonic() >= self._upkeep_at:
             await self._keep_up()
         room = self._room()
-        if room <= 0 or not self.presence.is_sure:
+        if room <= 0 or self.presence.is_paused or not self.presence.is_sure:
             await self._flush()
             return 0
         took = await self._claim(room)
@@ -192,6 +205,7 @@ class Actor:
                 crash = await contained(lambda: self.receive(message))
             if deadline.cancelled_caught:
                 crash = Hopeless("its deadline passed")
+        self.handled += 1
         if crash is None:
             self._done.append(item.fence)
             if len(self._done) >= LARGEST_BATCH:
@@ -201,6 +215,7 @@ class Actor:
 
     async def _settle(self, item: Claimed, message: Message, crash: Exception) -> None:
         """What becomes of a message whose handler did not return."""
+        self.failed += not isinstance(crash, Busy)
         try:
             match crash:
                 case Busy():

@@ -21,7 +21,7 @@ import anyio.to_thread
 from limner.runtime import embedded, placement, vault
 from limner.runtime.config import Config
 from limner.runtime.daemon import Daemon
-from limner.runtime.errors import Hopeless, Refused
+from limner.runtime.errors import Hopeless, Refused, as_raised
 
 MAP = Path(__file__).resolve().parents[1] / "supervisor.conf"
 READY_WITHIN = 60.0
@@ -64,7 +64,7 @@ async def running(config: Config, *, conf: Path = MAP) -> AsyncIterator[Running]
     """
     limner = Running(address_of(config), _control(config))
     begun = False
-    with _bare_errors():
+    with as_raised():
         async with anyio.create_task_group() as group, contextlib.AsyncExitStack() as stack:
             await group.start(_cancel_on_signal, limner, group.cancel_scope)
             await _clear_the_way(config, limner.control, stack)
@@ -91,17 +91,6 @@ async def _stay_up(config: Config, greeting: str, conf: Path) -> None:
         print(f"limner: ready at {limner.address}   (Ctrl-C stops it; supervisorctl -s unix://{limner.control} status)")
         print(greeting, end="\n" if greeting else "", flush=True)
         await anyio.sleep_forever()
-
-
-@contextlib.contextmanager
-def _bare_errors() -> Iterator[None]:
-    """One error out of a task group, as it was raised."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) > 1:
-            raise
-        raise group.exceptions[0] from group.exceptions[0].__cause__
 
 
 async def _cancel_on_signal(

@@ -27,7 +27,7 @@ def main() -> None:
     \b
     On a developer's machine    limner up, limner demo
     The roles of the image      limner migrate, web, worker, bot
-    For the operator            limner config, health, key, pair, user
+    For the operator            limner config, health, actors, drain, resume, key, pair, user
 
     Settings come from the environment (LIMNER_…); `limner config` shows them all. Secrets may stand in files:
     LIMNER_SECRET_KEY_FILE=/run/secrets/secret_key.
@@ -145,6 +145,27 @@ def health(role: str) -> None:
     for problem in problems:
         click.echo(f"{role}: {problem}", err=True)
     click.echo(f"{role}: healthy") if not problems else sys.exit(1)
+
+
+@main.command()
+def actors() -> None:
+    """Every living process with its children, and how full the mailboxes are."""
+    for line in _run(_call("limner.sql.desk", "tree", _settings())):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("worker")
+def drain(worker: str) -> None:
+    """Have a WORKER take nothing new: "all", or the beginning of its id. What it has in hand it finishes."""
+    click.echo(_run(_call("limner.sql.desk", "pause", _settings(), worker, paused=True)))
+
+
+@main.command()
+@click.argument("worker")
+def resume(worker: str) -> None:
+    """Have a drained WORKER go on: "all", or the beginning of its id."""
+    click.echo(_run(_call("limner.sql.desk", "pause", _settings(), worker, paused=False)))
 
 
 @main.group()

@@ -10,6 +10,7 @@ import anyio
 import asyncpg
 import orjson
 
+from limner.runtime.errors import as_raised
 from limner.runtime.log import logger
 
 log = logger(__name__)
@@ -154,6 +155,7 @@ async def open_database(dsn: str, *, role: str, pool: int = 10, patience: float 
     async with contextlib.AsyncExitStack() as stack:
         opened = await _open_pool(dsn, role, pool, patience)
         stack.push_async_callback(_close, opened)
+        stack.enter_context(as_raised())
         database = Database(opened, dsn)
         group = await stack.enter_async_context(anyio.create_task_group())
         group.start_soon(database.notify_forever)

@@ -13,6 +13,9 @@ Anything else is a bug: the actor crashes, the supervisor restarts it, the log h
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 
 class LimnerError(Exception):
     """Something Limner foresaw."""
@@ -66,3 +69,14 @@ class Hopeless(LimnerError):
 
 class FenceLost(LimnerError):
     """The message has another owner, attempt or end by now: nothing may be written for it."""
+
+
+@contextlib.contextmanager
+def as_raised() -> Iterator[None]:
+    """One error out of a task group, as it was raised inside it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
+        raise group.exceptions[0] from group.exceptions[0].__cause__

@@ -13,13 +13,16 @@ from uuid import UUID, uuid4
 import anyio
 
 from limner.runtime import upkeep
-from limner.runtime.database import TROUBLE, Database
+from limner.runtime.database import TROUBLE, Database, Db
 from limner.runtime.log import logger
 
 log = logger(__name__)
 
 REGISTER = "insert into worker (id, role, host, pid) values ($1, $2, $3, $4)"
-BEAT = "update worker set seen_at = now(), state = $2, children = $3 where id = $1"
+BEAT = "update worker set seen_at = now(), state = $2, children = $3 where id = $1 returning paused"
+PAUSE = (
+    "update worker set paused = $2 where ($1 = 'all' or id::text like $1 || '%') and state <> 'stopped' returning id"
+)
 FORGET = """
 delete from worker where seen_at < now() - interval '1 hour'
     and not exists (select from message where message.owner = worker.id)
@@ -35,6 +38,8 @@ class Presence:
         self.lease = lease
         self.id: UUID = uuid4()
         self.state = "running"
+        self.is_paused = False
+        """An operator asked this process to take nothing new."""
         self.children: Callable[[], list[dict[str, Any]]] = list
         self._registered = False
         self._fresh_at = time.monotonic()
@@ -66,7 +71,7 @@ class Presence:
             if not self._registered:
                 await self.db.execute(REGISTER, self.id, self.role, socket.gethostname(), os.getpid())
                 self._registered = True
-            await self.db.execute(BEAT, self.id, self.state, self.children())
+            self.is_paused = bool(await self.db.fetchval(BEAT, self.id, self.state, self.children()))
         self._fresh_at = began
 
     async def leave(self) -> None:
@@ -89,6 +94,15 @@ class Presence:
                 self._guards.discard(scope)
 
     def _let_go(self) -> None:
-        for scope in self._guards:
+        if self._guards:
             log.error("lease_unsure", role=self.role, handlers=len(self._guards))
+        for scope in self._guards:
             scope.cancel()
+
+
+async def pause(db: Db, workers: str, *, paused: bool = True) -> int:
+    """Have workers take nothing new, or go on: "all", or the beginning of one's id. Returns how many were asked.
+
+    They hear of it with their next heartbeat.
+    """
+    return len(await db.fetch(PAUSE, workers, paused))

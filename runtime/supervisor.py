@@ -44,6 +44,7 @@ class Child:
     run: Callable[[], Awaitable[None]]
     drain: Callable[[], None] | None = None
     patience: float = 0.0
+    about: Callable[[], dict[str, Any]] = dict
     state: str = "new"
     restarts: int = 0
     last_error: str = ""
@@ -67,6 +68,7 @@ class Supervisor:
     def report(self) -> list[dict[str, Any]]:
         return [
             {"name": child.name, "state": child.state, "restarts": child.restarts, "last_error": child.last_error}
+            | child.about()
             for child in self.children
         ]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from limner.runtime import presence
 from limner.runtime.config import Config
 from limner.runtime.database import open_database
 from limner.runtime.errors import NotFound
 from limner.runtime.vault import Vault
-from limner.sql import accounts, keys, telegram
+from limner.sql import accounts, keys, overview, telegram
 
 ME = "cli"
 
@@ -33,6 +34,41 @@ async def promote(config: Config, email: str, role: str) -> str:
             raise NotFound(f"There is no account {email!r}.")
         await accounts.set_role(db, account, role, actor=ME)
         return f"{account.email} is {role} now"
+
+
+async def tree(config: Config) -> list[str]:
+    """Every living process with its children, then every mailbox that holds something."""
+    async with open_database(config.dsn, role="cli", pool=2) as db:
+        processes = [worker for worker in await overview.workers(db, config.lease) if worker.is_alive]
+        return [line for worker in processes for line in _process(worker)] + _mailboxes(await overview.depths(db))
+
+
+def _process(worker: overview.Worker) -> list[str]:
+    state = "paused" if worker.paused else worker.state
+    return [f"{worker.role:<8} {str(worker.id)[:8]}  {worker.host}:{worker.pid}  {state}"] + [
+        f"  {child['name']:<12} {child.get('state', ''):<10}"
+        + (
+            f" in hand {child['in_hand']}, handled {child['handled']}, failed {child['failed']}"
+            if "mailbox" in child
+            else ""
+        )
+        + (f"  restarted {child['restarts']} times: {child['last_error']}" if child.get("restarts") else "")
+        for child in worker.children
+    ]
+
+
+def _mailboxes(depths: list[overview.Depth]) -> list[str]:
+    head = f"{'mailbox':<14}{'waiting':>9}{'in hand':>9}{'later':>9}{'oldest':>10}{'dead in 24 h':>14}"
+    rows = [f"{d.mailbox:<14}{d.waiting:>9}{d.in_hand:>9}{d.later:>9}{d.oldest:>8.0f} s{d.dead:>14}" for d in depths]
+    return ["", head, *rows] if rows else ["", "every mailbox is empty"]
+
+
+async def pause(config: Config, workers: str, *, paused: bool) -> str:
+    async with open_database(config.dsn, role="cli", pool=2) as db:
+        asked = await presence.pause(db, workers, paused=paused)
+        if not asked:
+            raise NotFound(f"No living process has an id that begins with {workers!r}; `limner actors` shows them.")
+        return f"{asked} asked to {'take nothing new' if paused else 'go on'}"
 
 
 async def who_has_code(config: Config, code: str) -> str:

@@ -15,9 +15,25 @@ PROMPTS = [
     "A whale under the stars", "Mountains and a lake, teal and gold", "A cat in the city at night",
     "A desert castle under a huge orange moon", "Still life with flowers and apples", "A balloon over a meadow in spring",
 ]  # fmt: skip
-SIZES = ["1024x1024", "1536x1024", "1024x1536", "1344x768", "1536x1024", "1024x1024", "1344x768", "1024x1536", "1536x1024"]
+SIZES = [
+    "1024x1024",
+    "1536x1024",
+    "1024x1536",
+    "1344x768",
+    "1536x1024",
+    "1024x1024",
+    "1344x768",
+    "1024x1536",
+    "1536x1024",
+]
 VIEWS = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 360, "height": 740}}
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 async def enter(page: Page, site: str, who: str) -> None:

@@ -24,6 +24,9 @@ create index message_in_hand_of on message (mailbox, partition) where state = 1 
 
 alter table message set (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 
+-- An operator may have a worker take nothing new, and go on later.
+alter table worker add column paused boolean not null default false;
+
 -- A message that was begun twice and never ended is a suspect: a worker takes one of them at a time, so that one that
 -- kills its worker takes no innocent ones along.
 -- Fair: partitions take turns inside a priority, and none exceeds its limit, counted from rows. The mailbox's lock comes

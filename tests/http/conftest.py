@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import io
 import re
 import socket
@@ -64,7 +65,13 @@ class Page:
 
     def values(self, name: str) -> list[str]:
         """The values of all inputs of this name."""
-        return re.findall(rf'name="{name}" value="([^"]*)"', self.text)
+        return [html.unescape(found) for found in re.findall(rf'name="{name}"[^>]*? value="([^"]*)"', self.text)]
+
+    @property
+    def older(self) -> str | None:
+        """Where the list goes on."""
+        found = re.search(r'href="([^"]+)" rel="next"', self.text)
+        return html.unescape(found[1]) if found else None
 
     def cookies(self) -> dict[str, str]:
         """What is set: the whole line by the cookie's name."""
@@ -93,7 +100,8 @@ class Browser:
     async def csrf(self) -> str:
         """The token from a page's form, as a browser gets it."""
         if not self._csrf:
-            self._csrf = (await self.get("/" if self.session else "/login")).csrf
+            start = await self.get("/")
+            self._csrf = (start if start.values("csrf") else await self.get("/login")).csrf
         return self._csrf
 
     async def get(self, path: str, **headers: str) -> Page:

@@ -54,11 +54,12 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
     kept = await site.storage.put(f"uploads/{upload}.png", drawn(), "image/png")
     await uploads.keep(db, upload, cast.alice.id, kept.key, kept.sha256, "image/png", 64, 48, kept.size)
     plan = await plans.by_code(db, "monthly")
-    invoice = await invoices.create(db, cast.alice.id, plan, "sandbox")
-    payment = await sandbox.open_payment(
-        db, str(invoice.id), 999, "USD", "Monthly", return_url=site.url, webhook_url=f"{site.url}/hooks/sandbox"
-    )
-    await invoices.attach(db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
+    for account in (cast.carol, cast.bob, cast.alice):  # who buys again then finds an invoice that can be paid already
+        invoice = await invoices.create(db, account.id, plan, "sandbox")
+        payment = await sandbox.open_payment(
+            db, str(invoice.id), 999, "USD", "Monthly", return_url=site.url, webhook_url=f"{site.url}/hooks/sandbox"
+        )
+        await invoices.attach(db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
     return {
         "/pictures/": str((await hang(site, cast.alice))[0]),
         "/studio/": generation,

@@ -173,3 +173,41 @@ async def test_a_worker_that_cannot_be_sure_of_its_lease_lets_go(db, door):
                 await anyio.sleep(0.01)
         assert not door.presence.is_sure
         group.cancel_scope.cancel()
+
+
+async def test_a_paused_worker_takes_nothing_new_and_finishes_what_it_has(db, door):
+    door.pause = 0.1
+    await mailbox.send(db, Knock("wait"))
+    async with at_work(door):
+        await door.heard.until(1)
+        door.presence.is_paused = True
+        await anyio.sleep(0.3)  # a claim that was on its way when it was paused is over by then
+        await mailbox.send(db, Knock("later"))
+        door.open.set()
+        with anyio.fail_after(5):
+            while door.in_hand:
+                await anyio.sleep(0.01)
+        await anyio.sleep(0.3)
+        assert door.heard.words == ["wait"]
+        door.presence.is_paused = False
+        assert await door.heard.until(2) == ["wait", "later"]
+
+
+async def test_a_message_that_is_taken_back_while_it_runs_is_stopped(db, door):
+    await mailbox.send(db, Knock("wait"), key="guest")
+    async with at_work(door):
+        await door.heard.until(1)
+        assert await mailbox.cancel(db, "door", "guest")
+        with anyio.fail_after(5):
+            while door.in_hand:
+                await anyio.sleep(0.01)
+        await mailbox.send(db, Knock("next"))
+        assert await door.heard.until(2) == ["wait", "next"]
+    assert await left(db) == 0
+
+
+async def test_a_message_past_its_deadline_is_stopped_and_buried(db, door):
+    await mailbox.send(db, Knock("wait"), deadline=0.5)
+    async with at_work(door):
+        assert await door.heard.until(2) == ["wait", "buried: its deadline passed"]
+    assert await db.fetchval("select reason from dead_letter") == "its deadline passed"

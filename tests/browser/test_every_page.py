@@ -1,0 +1,163 @@
+"""Every page, in both lights, on the phone and on the desk: readable for everybody, and never running what was typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from limner.runtime.vault import Vault
+from limner.sql import accounts, invoices, keys, plans, sandbox, sessions, uploads
+from tests.browser.conftest import Desk, Screen
+from tests.conftest import Cast, held
+from tests.http.conftest import Site, drawn, hang, serving
+from tests.http.painting import take_up
+
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+CANARY = "\"'><img src=/canary onerror=alert(1)><script src=/canary.js></script><svg onload=alert(2)>{{7*7}}${7*7}"
+LONG = "Supercalifragilisticexpialidocious" * 4
+"""A word that fits no phone."""
+
+OPEN = ("/", "/login", "/register", "/nothing/here")
+MEMBERS = (
+    "/dashboard", "/account", "/plans", "/invoices", "/invoices/{invoice}", "/invoices/{paid}", "/studio", "/studio/{thread}",
+    "/studio/{failed}", "/studio/{running}", "/gallery", "/pictures/{picture}", "/sandbox/{payment}",
+)  # fmt: skip
+STAFF = (
+    "/admin", "/admin/users", "/admin/users/{alice}", "/admin/users/{bob}", "/admin/generations", "/admin/generations/{failed}",
+    "/admin/keys", "/admin/audit",
+)  # fmt: skip
+
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+RUN_AXE = """(rules) => axe.run(document, { resultTypes: ["violations"], ...rules }).then(found => found.violations
+    .filter(each => ["serious", "critical"].includes(each.impact))
+    .map(each => `${each.id}: ${each.nodes.slice(0, 3).map(node => node.target.join(" ")).join(" | ")}`))"""
+COLOURS_ALONE = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+"""Of the two lights, only the colours differ."""
+
+
+@pytest.fixture
+async def world(dsn, tmp_path, db, cast: Cast):
+    """The site without a worker, full of things, each with a canary in it; by name, the ids of things."""
+    async with held(serving(dsn, tmp_path, db)) as site:
+        yield site, await furnish(site, cast)
+
+
+async def furnish(site: Site, cast: Cast) -> dict[str, str]:
+    db, alice = site.db, await site.browser(cast.alice)
+    ids = {"alice": str(cast.alice.id), "bob": str(cast.bob.id)}
+    for name in ("thread", "failed", "running"):
+        answer = await alice.order(prompt=f"{name} {CANARY}", count="2" if name == "thread" else "1")
+        ids[name] = answer.location.partition("#")[0].rpartition("/")[2]
+    await _paint(site, ids)
+    await hang(site, cast.alice, 45)
+    upload = uuid4()
+    kept = await site.storage.put(f"uploads/{upload}.png", drawn(), "image/png")
+    await uploads.keep(db, upload, cast.alice.id, kept.key, kept.sha256, "image/png", 64, 48, kept.size)
+    await db.execute(
+        "insert into generation_reference (generation_id, position, upload_id) values ($1, 1, $2)",
+        ids["thread"],
+        upload,
+    )
+    await _bill(site, cast, ids)
+    await _administer(site, cast)
+    await sessions.start(db, cast.alice.id, ip="192.0.2.7", agent=CANARY)
+    return ids
+
+
+async def _paint(site: Site, ids: dict[str, str]) -> None:
+    for _ in range(2):
+        ids["picture"] = str(await (await take_up(site)).deliver())
+    await (await take_up(site)).fail(f"refused: {CANARY}")
+    await (await take_up(site)).show(f"painting {CANARY}", 40)
+
+
+async def _bill(site: Site, cast: Cast, ids: dict[str, str]) -> None:
+    plan = await plans.by_code(site.db, "monthly")
+    for name in ("paid", "invoice"):
+        invoice = await invoices.create(site.db, cast.alice.id, plan, "sandbox")
+        payment = await sandbox.open_payment(
+            site.db, str(invoice.id), 999, "USD", f"Monthly {CANARY}", return_url=site.url, webhook_url=site.url
+        )
+        await invoices.attach(site.db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
+        ids |= {name: str(invoice.id), "payment": str(payment.id)}
+        if name == "paid":
+            await invoices.settle(site.db, invoice.id, actor="test")
+    await site.db.execute("update plan set name = $1", f"Monthly {CANARY}"[:80])
+
+
+async def _administer(site: Site, cast: Cast) -> None:
+    carol = await site.browser(cast.carol)
+    await carol.post(f"/admin/users/{cast.alice.id}/grants", {"credits": "5", "reason": CANARY})
+    await accounts.ban(site.db, cast.bob, CANARY, actor=CANARY, ip=CANARY)
+    key = {"label": CANARY[:80], "secret": "canary-secret-1234", "actor": "test"}
+    added = await keys.add(site.db, Vault.from_config(site.config), "simulator", **key)
+    await keys.set_state(site.db, added, "disabled", CANARY, actor="test")
+    await site.db.execute("insert into alert (cause, words) values ('canary', $1)", CANARY)
+    await site.db.execute("insert into worker (id, role, host, pid) values ($1, 'worker', $2, 7)", uuid4(), CANARY[:60])
+
+
+def routes(cast: Cast):
+    """Who looks at what."""
+    yield from ((None, path) for path in OPEN)
+    yield from ((cast.alice, path) for path in MEMBERS)
+    yield from ((cast.carol, path) for path in STAFF)
+
+
+async def trouble(screen: Screen, path: str) -> list[str]:
+    """What went wrong while this page was opened; its own 404 is none."""
+    found, screen.troubles = screen.troubles, []
+    return [each for each in found if path != "/nothing/here" or "404" not in each]
+
+
+@pytest.mark.parametrize("theme, rules", [("light", {}), ("dark", COLOURS_ALONE)])
+@pytest.mark.parametrize("width", [360, 1280])
+async def test_each_page_is_readable_for_everybody_and_fits(world, chromium, cast, theme, rules, width):
+    if not AXE.exists():
+        pytest.skip(
+            "LOUD: axe-core is not here, so nobody looked whether everybody can read the pages; run npm install"
+        )
+    site, ids = world
+    axe, wrong = AXE.read_text(encoding="utf-8"), []
+    for who in (None, cast.alice, cast.carol):
+        async with Desk(site, chromium).sit(who, width=width, color_scheme=theme, reduced_motion="reduce") as screen:
+            for path in (path for owner, path in routes(cast) if owner is who):
+                page = await screen.open(path.format(**ids))
+                wrong += [f"{path}: {each}" for each in await trouble(screen, path)]
+                if overflow := await page.evaluate(OVERFLOW):
+                    wrong.append(f"{path}: {overflow} px wider than the screen")
+                await page.evaluate(axe + ";0")
+                wrong += [f"{path}: {each}" for each in await page.evaluate(RUN_AXE, rules)]
+    assert wrong == []
+
+
+async def test_a_word_that_is_longer_than_the_phone_stays_on_it(world, chromium, cast):
+    site, ids = world
+    await site.db.execute("update generation set prompt = $1", f"a {LONG}")
+    await site.db.execute("update job set reason = $1 where state = 'failed'", LONG)
+    wrong = []
+    for width in (360, 1280):
+        for who in (cast.alice, cast.carol):
+            async with Desk(site, chromium).sit(who, width=width) as screen:
+                for path in (path for owner, path in routes(cast) if owner is who):
+                    page = await screen.open(path.format(**ids))
+                    if overflow := await page.evaluate(OVERFLOW):
+                        wrong.append(f"{path}: {overflow} px wider than {width}")
+    assert wrong == []
+
+
+async def test_what_somebody_typed_is_shown_and_never_run(world, chromium, cast):
+    site, ids = world
+    shown, wrong = 0, []
+    for who in (cast.alice, cast.carol):
+        async with Desk(site, chromium).sit(who) as screen:
+            for path in (path for owner, path in routes(cast) if owner is who):
+                page = await screen.open(path.format(**ids))
+                wrong += [f"{path}: {each}" for each in await trouble(screen, path)]
+                shown += "<img src=/canary" in await page.locator("body").inner_text()
+                if await page.locator('[src*="canary"], [onerror], [onload]').count():
+                    wrong.append(f"{path}: the canary has become an element")
+                assert "49" not in await page.title()
+    assert wrong == []
+    assert shown >= 12
