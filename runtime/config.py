@@ -259,7 +259,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
         mistakes = []
-        kept = Path(os.environ.get(PREFIX + "DATA_DIR") or "var") / "secrets"
+        kept = Path(self.current_state.get("data_dir") or "var") / "secrets"
         for name in secret_fields(self.settings_cls):
             variable = setting_name(name) + "_FILE"
             if path := os.environ.get(variable):
@@ -269,7 +269,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
                     found[name] = Path(path).read_text(encoding="utf-8").strip()
                 except (OSError, UnicodeDecodeError) as error:
                     mistakes.append(f"{variable}: cannot read {path!r}: {getattr(error, 'strerror', None) or error}")
-            elif os.environ.get(PREFIX + "ENV") != "production" and os.access(kept / name, os.R_OK):
+            elif self.current_state.get("env") != "production" and os.access(kept / name, os.R_OK):
                 found[name] = (kept / name).read_text(encoding="utf-8").strip()
         if mistakes:
             raise ConfigError(mistakes)

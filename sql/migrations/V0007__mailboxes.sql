@@ -9,18 +9,23 @@ create table worker (
     started_at timestamptz not null default now(),
     seen_at timestamptz not null default now(),
     state text not null default 'running' check (state in ('running', 'degraded', 'draining', 'stopped')),
+    paused boolean not null default false, -- an operator may have it take nothing new, and go on later
     children jsonb not null default '[]'
 ) with (fillfactor = 50);
 
 create index worker_seen on worker (seen_at);
 
+create sequence message_pos;
+
 create table message (
     id bigint generated always as identity primary key,
+    pos bigint not null default nextval('message_pos'),
     created_at timestamptz not null default now(),
     ready_at timestamptz not null default now(),
     claimed_at timestamptz,
     deadline timestamptz,
     owner uuid,
+    state smallint not null default 0 check (state in (0, 1, 2)),
     attempts smallint not null default 0,
     max_attempts smallint not null default 5,
     priority smallint not null default 0,
@@ -30,12 +35,21 @@ create table message (
     partition text not null default '',
     key text,
     last_error text,
-    payload jsonb not null
-);
+    payload jsonb not null,
+    progress jsonb
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 
+comment on column message.state is '0 waiting, 1 in hand, 2 later';
+comment on column message.pos is 'orders what waits; a retry takes a new one, so the index grows at one end';
+
+-- What waits, what is in hand and what comes later are found by indexes of their own: a long line costs no more.
 create unique index message_key on message (mailbox, key) where key is not null;
-create index message_ready on message (mailbox, ready_at) where owner is null;
-create index message_owned on message (owner) where owner is not null;
+create index message_waiting on message (mailbox, priority desc, pos) where state = 0 and partition = '';
+create index message_fair on message (mailbox, partition, priority desc, pos) where state = 0 and partition <> '';
+create index message_later on message (mailbox, ready_at) where state = 2;
+create index message_deadline on message (mailbox, deadline) where deadline is not null;
+create index message_in_hand on message (owner, mailbox) where state = 1;
+create index message_in_hand_of on message (mailbox, partition) where state = 1 and partition <> '';
 
 create table dead_letter (
     id bigint primary key,
@@ -52,44 +66,62 @@ create table dead_letter (
 
 create index dead_letter_recent on dead_letter (died_at);
 
--- A claim takes the mailbox's lock first, so that the limits, counted from rows, hold among all workers.
--- plpgsql and not one statement: after the lock, the second statement has a fresh snapshot.
--- A message that was begun twice already is a suspect: a worker owns one of them at a time, so that one which kills its
--- worker cannot take the attempts of others along.
+-- A message that was begun twice and never ended is a suspect: a worker takes one of them at a time, so that one that
+-- kills its worker takes no innocent ones along.
+-- Fair: partitions take turns inside a priority, and none exceeds its limit, counted from rows. The mailbox's lock comes
+-- first, so that the limits hold among all workers; the next statement has a fresh snapshot. The partitions are
+-- found by skipping through the index, so one with a hundred thousand messages costs no more than one with a single one.
 create function message_claim(p_mailbox text, p_owner uuid, p_count integer)
 returns setof message language plpgsql as $body$
 begin
     perform pg_advisory_xact_lock(hashtextextended('mailbox ' || p_mailbox, 0));
     return query
-    with running as (
-        select m.partition, count(*) as n
-        from message as m
-        where m.mailbox = p_mailbox and m.owner is not null
+    with recursive waiting as (
+        (
+            select m.partition from message as m
+            where m.mailbox = p_mailbox and m.state = 0 and m.partition <> ''
+            order by m.partition limit 1
+        )
+        union all
+        select (
+            select m.partition from message as m
+            where m.mailbox = p_mailbox and m.state = 0 and m.partition <> '' and m.partition > w.partition
+            order by m.partition limit 1
+        )
+        from waiting as w where w.partition is not null
+    ),
+    running as (
+        select m.partition, count(*) as n from message as m
+        where m.mailbox = p_mailbox and m.state = 1 and m.partition <> ''
         group by m.partition
     ),
-    waiting as (
-        select m.id, m.priority, m.partition, m.partition_limit,
-            row_number() over (partition by m.partition order by m.priority desc, m.ready_at, m.id) as turn,
-            m.attempts >= 2 as is_suspect,
-            row_number() over (partition by m.attempts >= 2 order by m.attempts, m.priority desc, m.ready_at, m.id) as line
-        from message as m
-        where m.mailbox = p_mailbox and m.owner is null and m.ready_at <= clock_timestamp()
-    ),
-    chosen as (
-        select w.id
+    candidate as (
+        select c.id, c.priority, c.pos, c.partition_limit, coalesce(r.n, 0) + c.turn as turn, c.is_suspect,
+            row_number() over (partition by c.is_suspect order by c.attempts, c.priority desc, c.pos) as line
         from waiting as w
         left join running as r on r.partition = w.partition
-        where (w.partition_limit is null or coalesce(r.n, 0) + w.turn <= w.partition_limit)
-            and (not w.is_suspect or w.line = 1 and not exists (
-                select from message as m where m.owner = p_owner and m.mailbox = p_mailbox and m.attempts > 2
+        cross join lateral (
+            select m.id, m.priority, m.pos, m.partition_limit, m.attempts, m.attempts >= 2 as is_suspect,
+                row_number() over (order by m.priority desc, m.pos) as turn
+            from message as m
+            where m.mailbox = p_mailbox and m.state = 0 and m.partition = w.partition and m.partition <> ''
+            order by m.priority desc, m.pos limit p_count
+        ) as c
+        where w.partition is not null
+    ),
+    chosen as (
+        select c.id from candidate as c
+        where (c.partition_limit is null or c.turn <= c.partition_limit)
+            and (not c.is_suspect or c.line = 1 and not exists (
+                select from message as m where m.state = 1 and m.owner = p_owner and m.mailbox = p_mailbox and m.attempts > 2
             ))
-        order by w.priority desc, coalesce(r.n, 0) + w.turn, w.id
+        order by c.priority desc, c.turn, c.pos
         limit p_count
     )
     update message as m
-    set owner = p_owner, attempts = m.attempts + 1, claimed_at = clock_timestamp()
+    set state = 1, owner = p_owner, attempts = m.attempts + 1, claimed_at = clock_timestamp()
     from chosen
-    where m.id = chosen.id and m.owner is null
+    where m.id = chosen.id and m.state = 0
     returning m.*;
 end
 $body$;
