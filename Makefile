@@ -86,7 +86,7 @@ faults: $(DEV_STAMP) ## kill and cut everything while orders come in
 	FAULT_ORDERS=200 $(PY) -m pytest tests/faults $(ARGS)
 
 bench: $(DEV_STAMP) ## how long from click to picture
-	$(PY) -m benchmarks.click_to_picture $(ARGS)
+	PYTHONPATH=. $(PY) -m benchmarks.click_to_picture $(ARGS)
 
 containers: ## the whole Compose file for real: build, up, paint over HTTPS, kill and restart, down (needs Docker)
 	@COMPOSE="$(COMPOSE)" tests/containers/run
