@@ -27,9 +27,15 @@ async def send(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound
     response = web.FileResponse(path)
     response.content_type = TYPES[path.suffix]
-    is_current = asset(request.match_info["path"]) == request.path
-    response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if is_current else "public, max-age=60"
+    response.headers["Cache-Control"] = _keep(request.match_info["path"], request.path)
     return response
+
+
+def _keep(name: str, address: str) -> str:
+    """For how long. The style sheet names its fonts relatively, so they come under its hash and not under their own."""
+    if asset(name) == address:
+        return "public, max-age=31536000, immutable"
+    return "public, max-age=2592000" if name.endswith(".woff2") else "public, max-age=60"
 
 
 def _file(name: str) -> Path | None:

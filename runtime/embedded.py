@@ -45,6 +45,7 @@ SETTINGS = {
     "max_wal_size": "256MB",
     "max_connections": "60",
     "jit": "off",
+    "max_logical_replication_workers": "0",  # one process less that does nothing here
 }
 NO_DURABILITY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
 READY_WITHIN = 30.0

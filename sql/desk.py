@@ -88,7 +88,7 @@ async def list_paired(config: Config) -> list[str]:
         return [
             f"{each.telegram_id:>14}  {each.role:<9} {telegram.printable(each.name)}"
             for each in await telegram.admins(db)
-        ]
+        ] or ["nobody is paired: write to the bot, and it tells you a code"]
 
 
 async def unpair(config: Config, telegram_id: int) -> str:
