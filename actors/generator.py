@@ -24,10 +24,10 @@ from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
 from limner.runtime.supervisor import contained
 from limner.runtime.vault import Vault
-from limner.sql import images, jobs, keys
+from limner.sql import attempts, images, jobs, keys
+from limner.sql.attempts import Lease
 from limner.sql.generations import PaintPicture
 from limner.sql.jobs import Job, Painted
-from limner.sql.keys import Lease
 
 log = logger(__name__)
 
@@ -59,7 +59,7 @@ class Generator(Actor):
         stop = _Stop()
         trouble = await self._paint_until(job, stop)
         if stop.reason:
-            await keys.close_left_open(self.db, job.id)
+            await attempts.close_left_open(self.db, job.id)
             await jobs.fail(self.db, job, stop.reason, state=stop.state)
         elif isinstance(trouble, UpstreamError):
             await jobs.fail(self.db, job, trouble.words)
@@ -69,7 +69,7 @@ class Generator(Actor):
             log.error("cannot_paint", job=str(job.id), why=str(trouble))
             await jobs.fail(self.db, job, "it could not be painted; the people who run this place were told")
         elif isinstance(trouble, Busy):
-            await keys.close_left_open(self.db, job.id)
+            await attempts.close_left_open(self.db, job.id)
             await jobs.postpone(self.db, job, trouble.after or NO_KEY_PAUSE, str(trouble))
         elif trouble is not None:
             raise trouble
@@ -94,7 +94,7 @@ class Generator(Actor):
             job.prompt, job.upstream_id, job.width, job.height, job.seed, references, user=self._pseudonym(job)
         )
         tried: list[int] = []
-        faults: list[Fault] = []
+        seen: list[Fault] = []
         while True:
             lease = await self._lease(job, tried)
             try:
@@ -102,17 +102,17 @@ class Generator(Actor):
             except UpstreamError as error:
                 await self._blame(job, lease, error)
                 tried.append(lease.key_id)
-                faults.append(error.fault)
-                if not failover.goes_on(faults):
+                seen.append(error.fault)
+                if not failover.goes_on(seen):
                     raise
             await jobs.show(self.db, job, "trying another painter", 0)
 
     async def _lease(self, job: Job, tried: list[int]) -> Lease:
         until = job.deadline + timedelta(seconds=30)
-        lease = await keys.lease(self.db, job.provider_id, job.model_id, job.id, tried=tried, until=until)
+        lease = await attempts.lease(self.db, job.provider_id, job.model_id, job.id, tried=tried, until=until)
         if lease is not None:
             return lease
-        back = await keys.free_in(self.db, job.provider_id, job.model_id, tried=[])
+        back = await attempts.free_in(self.db, job.provider_id, job.model_id, tried=[])
         if back is None:
             raise Busy("waiting for a painter", after=NO_KEY_PAUSE)
         raise Busy("all painters are busy" if back < 1 else "all painters are resting", after=max(back, 0.3))
@@ -128,7 +128,7 @@ class Generator(Actor):
         picture = await provider(lease.kind).paint(order, self._access(lease, job), on_step)
         faults.point("after-provider", job.id)
         painted = await self._keep(job, lease, picture)
-        await keys.close_attempt(
+        await attempts.close(
             self.db,
             lease.attempt_id,
             fault=None,
@@ -169,7 +169,7 @@ class Generator(Actor):
     async def _blame(self, job: Job, lease: Lease, error: UpstreamError) -> None:
         fault, cause = error.fault, f"{error.fault}: {error.detail}"[:300]
         log.warning("attempt_failed", job=str(job.id), key=lease.label, fault=fault, detail=error.detail)
-        await keys.close_attempt(self.db, lease.attempt_id, fault=fault, detail=error.detail)
+        await attempts.close(self.db, lease.attempt_id, fault=fault, detail=error.detail)
         match failover.REACTIONS[fault].blame:
             case Blame.KEY_FOR_EVER:
                 await keys.die(self.db, lease.key_id, cause)

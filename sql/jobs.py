@@ -10,7 +10,7 @@ from limner.runtime import faults, mailbox
 from limner.runtime.database import Db, affected
 from limner.runtime.errors import FenceLost
 from limner.runtime.mailbox import Fence
-from limner.sql import generations, keys, ledger
+from limner.sql import attempts, generations, ledger
 from limner.sql.channels import GENERATION_CHANGED
 
 
@@ -58,7 +58,7 @@ async def start(db: Db, job_id: UUID, fence: Fence) -> Job | None:
     row = await db.fetchrow(START, job_id, fence.id, fence.owner, fence.attempt)
     if row is None:
         return None
-    await keys.close_left_open(db, job_id)
+    await attempts.close_left_open(db, job_id)
     await db.execute(MARK_RUNNING, row["generation_id"])
     job = Job(fence=fence, **row)
     _tell(db, job)
@@ -198,7 +198,7 @@ async def end_lost(db: Db, count: int = 100) -> int:
             await generations.lock(tx, row["generation_id"])
             if await tx.fetchval(END_LOST, row["id"], reason):
                 await generations.release_all(tx, [row["id"]], reason)
-                await keys.close_left_open(tx, row["id"])
+                await attempts.close_left_open(tx, row["id"])
                 await generations.settle_state(tx, row["generation_id"])
                 ended += 1
     return ended
