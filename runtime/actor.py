@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from limner.runtime.bus import Bus
 from limner.runtime.database import TROUBLE, Database, is_outage
 from limner.runtime.errors import Busy, FenceLost, Hopeless, Refused
 from limner.runtime.log import logger
-from limner.runtime.mailbox import Claimed, Fence, Message, backoff
+from limner.runtime.mailbox import Claimed, Fence, Mark, Message, backoff
 from limner.runtime.presence import Presence
 from limner.runtime.slots import Slots
 from limner.runtime.supervisor import contained
@@ -57,7 +58,7 @@ class Actor:
         self._done: list[Fence] = []
         self._woken = anyio.Event()
         self._was_told = False
-        self._low = 0
+        self._low: dict[bool, Mark | None] = {}
         self._claims = 0
         self._upkeep_at = 0.0
         self._next_due: float | None = None
@@ -104,7 +105,7 @@ class Actor:
         finally:
             self.bus.off(mailbox.SENT, self._heard)
             self.bus.off(mailbox.CANCELED, self._heard_cancel)
-            await self._give_back()
+            await self._give_back(keep=[])
 
     # Fetching: one loop that claims, with the acknowledgements of what was done meanwhile.
 
@@ -124,7 +125,7 @@ class Actor:
                 await self._rest()
 
     async def _fetch(self, group: anyio.abc.TaskGroup) -> int:
-        if time.monotonic() >= self._upkeep_at:
+        if time.monotonic() >= min(self._upkeep_at, self._next_due or math.inf):
             await self._keep_up()
         room = self._room()
         if room <= 0 or self.presence.is_paused or not self.presence.is_sure:
@@ -137,25 +138,34 @@ class Actor:
 
     async def _claim(self, room: int) -> list[Claimed]:
         took: list[Claimed] = []
+        self._claims += 1
+        humbly = self._claims % HUMBLE == 0
         if self._is_fair:
-            took = await mailbox.claim_fairly(self.db, self.mailbox, self.presence.id, room)
+            await self._flush()  # what is done but not acknowledged would still count for its partition's limit
+            took = await mailbox.claim_fairly(self.db, self.mailbox, self.presence.id, room, humbly=humbly)
             if len(took) == room:
                 return took
         done, self._done = self._done, []
-        self._claims += 1
         try:
             more = await mailbox.claim(
-                self.db, self.mailbox, self.presence.id, room - len(took), done=done, above=self._low,
-                humbly=self._claims % HUMBLE == 0,
+                self.db, self.mailbox, self.presence.id, room - len(took), done=done, above=self._low.get(humbly),
+                humbly=humbly,
             )  # fmt: skip
         except BaseException:
             self._done += done  # the fence makes a second try harmless
             raise
-        is_full = len(more) == room - len(took)
-        # The mark counts only while batches come full, in one priority: what waits then stands above what was taken.
-        one_priority = bool(more) and more[0].priority == more[-1].priority
-        self._low = more[-1].pos if is_full and one_priority and len(more) > 1 else 0
+        self._mark(more, humbly, is_full=len(more) == room - len(took))
         return took + more
+
+    def _mark(self, batch: list[Claimed], humbly: bool, *, is_full: bool) -> None:
+        """The low-water mark counts only while batches come full, in one priority: what waits then stands above it."""
+        above = self._low.pop(humbly, None)
+        if is_full and len(batch) > 1 and batch[0].priority == batch[-1].priority:
+            self._low[humbly] = Mark(batch[-1].priority, batch[-1].pos)
+            self._upkeep_at = min(self._upkeep_at, time.monotonic() + UPKEEP)
+        elif above is not None:
+            self._was_told = True  # below the mark may stand what committed late, or matters less: look at once
+            self.wake()
 
     def _room(self) -> int:
         ahead = 0
@@ -186,12 +196,13 @@ class Actor:
         """Free what we own but do not work on, let come due what is due, bury what is overdue; forget the mark."""
         keep = [*self.in_hand, *(fence.id for fence in self._done)]
         await upkeep.give_back(self.db, self.mailbox, self.presence.id, keep=keep)
+        self._next_due = None  # a handler may set it anew while promote is on its way
         _, next_in = await upkeep.promote(self.db, self.mailbox)
+        if next_in is not None:
+            self._next_due = min(self._next_due or math.inf, time.monotonic() + next_in + 0.005)
         await upkeep.bury_overdue(self.db, self.mailbox)
-        now = time.monotonic()
-        self._next_due = None if next_in is None else now + next_in
-        self._upkeep_at = now + (UPKEEP if self.in_hand else self.pause)
-        self._low = 0
+        self._upkeep_at = time.monotonic() + (UPKEEP if self.in_hand else self.pause)
+        self._low.clear()
 
     # Working.
 
@@ -242,8 +253,9 @@ class Actor:
     def _expect(self, seconds: float) -> None:
         """Something comes due then: look at that moment, not only at the next pause."""
         due = time.monotonic() + seconds + 0.005
-        self._next_due = due if self._next_due is None else min(due, self._next_due)
-        self.wake()
+        if self._next_due is None or due < self._next_due:
+            self._next_due = due
+            self.wake()
 
     async def _bury(self, item: Claimed, message: Message, reason: str) -> None:
         log.error("message_buried", mailbox=self.mailbox, kind=item.kind, message=item.fence.id, reason=reason)
@@ -255,26 +267,30 @@ class Actor:
     async def _finish(self) -> None:
         """Drained: what waits for a slot goes back, what runs may finish, and all that is done is acknowledged."""
         self.slots.put_back()
+        await self._give_back(keep=[*self.in_hand])
         while self.in_hand:
             self._woken = anyio.Event()
             await self._woken.wait()
         await self._flush()
 
-    async def _give_back(self) -> None:
+    async def _give_back(self, *, keep: list[int]) -> None:
         with anyio.move_on_after(3, shield=True):
             await self._flush()
             try:
-                keep = [fence.id for fence in self._done]
+                keep = [*keep, *(fence.id for fence in self._done)]
                 await upkeep.give_back(self.db, self.mailbox, self.presence.id, keep=keep)
             except TROUBLE as error:
                 log.warning("not_given_back", mailbox=self.mailbox, error=str(error))  # the lease will free them
 
     def _heard(self, payload: str | None) -> None:
+        name, _, seconds = (payload or "").partition(" ")
         if payload is None or payload == self.mailbox:
             self._was_told = True
             if payload is None:
                 self._upkeep_at = 0.0
             self.wake()
+        elif name == self.mailbox and seconds.replace(".", "", 1).isdigit():
+            self._expect(float(seconds))
 
     def _heard_cancel(self, payload: str | None) -> None:
         name, _, number = (payload or "").partition(" ")

@@ -11,7 +11,7 @@ import random
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 from uuid import UUID
 
 from limner.runtime.database import Database, Db, affected
@@ -19,7 +19,7 @@ from limner.runtime.errors import FenceLost
 from limner.runtime.post import SEND, Post
 
 SENT = "message_sent"
-"""The channel that wakes mailboxes; its payload is the mailbox's name."""
+"""Wakes mailboxes. Payload: "<mailbox>", or "<mailbox> <seconds>" when something will come due that soon."""
 CANCELED = "message_canceled"
 """A message in hand was taken back. Payload: "<mailbox> <message id>"."""
 PROGRESSED = "message_progressed"
@@ -70,6 +70,13 @@ class Claimed:
     seconds_left: float | None
 
 
+class Mark(NamedTuple):
+    """What waits with this priority waits above this position. It says nothing about what matters less, or (humbly) more."""
+
+    priority: int
+    pos: int
+
+
 async def send(
     db: Db,
     message: Message,
@@ -91,9 +98,16 @@ async def send(
     options = (key, partition, partition_limit, priority, max_attempts, float(delay), deadline)
     row = (*_address(message, bool(partition)), *options)
     sent = await _post(db).send(row) if isinstance(db, Database) else await db.fetchval(SEND, *row)
-    if sent is not None and delay <= 0:
-        db.tell(SENT, message.mailbox)
+    if sent is not None:
+        _tell(db, message.mailbox, delay)
     return sent
+
+
+def _tell(db: Db, mailbox: str, delay: float) -> None:
+    if delay <= 0:
+        db.tell(SENT, mailbox)
+    elif delay < 60:  # what comes later is found by anybody's next full look
+        db.tell(SENT, f"{mailbox} {delay:.2f}")
 
 
 async def send_many(db: Database, messages: Sequence[Message], *, max_attempts: int = 5) -> None:
@@ -121,53 +135,59 @@ def _post(db: Database) -> Post:
 
 # The acknowledgements of the last batch and the next batch share a statement and a commit. Nothing below the
 # low-water mark is looked at: there stand only dead rows, which a long transaction elsewhere keeps from being removed.
+# "id = any (...)", here and elsewhere, and "is true" lest it becomes a join: in a plan that was made while the table was
+# empty, and is kept, a join reads the whole table.
 CLAIM = """
 with done as (
-    delete from message as m using unnest($5::bigint[], $6::smallint[]) as d (id, attempt)
-    where m.id = d.id and m.owner = $2 and m.attempts = d.attempt
-    returning m.id
+    delete from message as m
+    where m.id = any ($5::bigint[]) and m.owner = $2
+        and ((m.id, m.attempts) in (select * from unnest($5::bigint[], $6::smallint[]))) is true
 ),
 next as (
     select id from message
-    where mailbox = $1 and state = 0 and partition = '' and pos > $4
+    where mailbox = $1 and state = 0 and partition = '' and pos > $4 and priority >= $7
     order by priority desc, pos limit $3
     for update skip locked
 )
 update message as m set state = 1, owner = $2, attempts = m.attempts + 1, claimed_at = now()
-from next where m.id = next.id
+where m.id = any (array (select id from next))
 returning m.id, m.kind, m.payload, m.attempts, m.max_attempts, m.pos, m.priority,
     extract(epoch from m.deadline - now())::float8 as seconds_left
 """
 # One look in eight begins with what is least important, so that it does not starve.
 LEAST = """and priority = (select min(priority) from message where mailbox = $1 and state = 0 and partition = '')
     order by priority"""
-CLAIM_HUMBLY = CLAIM.replace("order by priority desc", LEAST)
+CLAIM_HUMBLY = CLAIM.replace("priority >= $7", "priority <= $7").replace("order by priority desc", LEAST)
+UTMOST = 32767
 CLAIM_FAIRLY = """
 select id, kind, payload, attempts, max_attempts, pos, priority,
     extract(epoch from deadline - now())::float8 as seconds_left
-from message_claim($1, $2, $3)
+from message_claim($1, $2, $3, $4)
 """
 ACK_MANY = """
-delete from message as m using unnest($2::bigint[], $3::smallint[]) as d (id, attempt)
-where m.id = d.id and m.owner = $1 and m.attempts = d.attempt
+delete from message as m
+where m.id = any ($2::bigint[]) and m.owner = $1
+    and ((m.id, m.attempts) in (select * from unnest($2::bigint[], $3::smallint[]))) is true
 """
 
 
 async def claim(
-    db: Db, mailbox: str, owner: UUID, count: int, *, done: Sequence[Fence] = (), above: int = 0, humbly: bool = False
-) -> list[Claimed]:
-    """Acknowledge ``done`` and take up to ``count`` messages, by priority and age, from ``above`` this position on.
+    db: Db, mailbox: str, owner: UUID, count: int, *, done: Sequence[Fence] = (), above: Mark | None = None,
+    humbly: bool = False,
+) -> list[Claimed]:  # fmt: skip
+    """Acknowledge ``done`` and take up to ``count`` messages, by priority and age; only those ``above`` the mark.
 
     The attempt is counted here, so that a kill counts too. A fence in ``done`` that is lost changes nothing.
     """
     ids, attempts = [fence.id for fence in done], [fence.attempt for fence in done]
     statement = CLAIM_HUMBLY if humbly else CLAIM
-    return _claimed(await db.fetch(statement, mailbox, owner, count, above, ids, attempts), owner)
+    level, pos = above or (UTMOST if humbly else -UTMOST, 0)
+    return _claimed(await db.fetch(statement, mailbox, owner, count, pos, ids, attempts, level), owner)
 
 
-async def claim_fairly(db: Db, mailbox: str, owner: UUID, count: int) -> list[Claimed]:
+async def claim_fairly(db: Db, mailbox: str, owner: UUID, count: int, *, humbly: bool = False) -> list[Claimed]:
     """Take up to ``count`` fair messages: partitions by turns, inside their limits."""
-    return _claimed(await db.fetch(CLAIM_FAIRLY, mailbox, owner, count), owner)
+    return _claimed(await db.fetch(CLAIM_FAIRLY, mailbox, owner, count, humbly), owner)
 
 
 async def ack_many(db: Db, owner: UUID, done: Sequence[Fence]) -> None:
@@ -211,13 +231,16 @@ update message set owner = null, claimed_at = null, last_error = $5, ready_at = 
     state = case when $4::float8 > 0 then 2 else 0 end, pos = nextval('message_pos'),
     attempts = case when $6 then attempts else greatest(attempts - 1, 0) end
 where id = $1 and owner = $2 and attempts = $3
+returning mailbox
 """
 
 
 async def retry(db: Db, fence: Fence, *, after: float, error: str, blame: bool = True) -> None:
     """Put the message back for ``after`` seconds. Without ``blame`` the attempt does not count. Raises FenceLost."""
-    if not affected(await db.execute(RETRY, fence.id, fence.owner, fence.attempt, float(after), error[:500], blame)):
+    mailbox = await db.fetchval(RETRY, fence.id, fence.owner, fence.attempt, float(after), error[:500], blame)
+    if mailbox is None:
         raise FenceLost(f"message {fence.id} is not ours any more")
+    _tell(db, mailbox, after)
 
 
 BURY = """

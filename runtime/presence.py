@@ -25,7 +25,7 @@ PAUSE = (
 )
 FORGET = """
 delete from worker where seen_at < now() - interval '1 hour'
-    and not exists (select from message where message.owner = worker.id)
+    and not exists (select from message where message.owner = worker.id and message.state = 1)
 """
 
 

@@ -60,34 +60,40 @@ async def rescue(db: Db, lease: float) -> int:
     return len(rows)
 
 
+LARGEST_STEP = 1000
+# statement_timestamp() may be looked for in an index, clock_timestamp() may not: it would be compared with every row.
 PROMOTE = """
 with due as (
-    select id from message where mailbox = $1 and state = 2 and ready_at <= clock_timestamp()
-    order by ready_at limit 1000 for update skip locked
+    select id from message where mailbox = $1 and state = 2 and ready_at <= statement_timestamp()
+    order by ready_at limit $2 for update skip locked
 ),
 promoted as (
-    update message as m set state = 0, pos = nextval('message_pos') from due where m.id = due.id returning 1
+    update message as m set state = 0, pos = nextval('message_pos') where m.id = any (array (select id from due)) returning 1
 )
 select (select count(*) from promoted) as promoted, (
     select extract(epoch from min(ready_at) - clock_timestamp())::float8 from message
-    where mailbox = $1 and state = 2 and ready_at > clock_timestamp()
+    where mailbox = $1 and state = 2 and ready_at > statement_timestamp()
 ) as next_in
 """
 
 
 async def promote(db: Db, mailbox: str) -> tuple[int, float | None]:
-    """Let what has come due wait with the others; returns how many did, and the seconds until the next one will."""
-    row = await db.fetchrow(PROMOTE, mailbox)
+    """Let what has come due wait with the others, a thousand at a time, the most overdue first.
+
+    Returns how many did, and the seconds until the next one will.
+    """
+    row = await db.fetchrow(PROMOTE, mailbox, LARGEST_STEP)
     assert row is not None
-    return row["promoted"], row["next_in"]
+    is_all = row["promoted"] < LARGEST_STEP
+    return row["promoted"], row["next_in"] if is_all else 0.0
 
 
 OVERDUE = """
 with dead as (
-    delete from message where id in (
-        select id from message where mailbox = $1 and deadline < clock_timestamp() and state <> 1
-        limit 1000 for update skip locked
-    ) returning *
+    delete from message where id = any (array (
+        select id from message where mailbox = $1 and deadline < statement_timestamp() and state <> 1
+        order by deadline limit 1000 for update skip locked
+    )) returning *
 )
 insert into dead_letter (id, mailbox, kind, partition, key, attempts, reason, payload, created_at)
 select id, mailbox, kind, partition, key, attempts, 'its deadline passed', payload, created_at from dead

@@ -1,7 +1,7 @@
 """Every NOTIFY channel and its payload, on one screen. A notification is a hint; the row is the truth."""
 
 MESSAGE_SENT = "message_sent"
-"""A mailbox has a new message. Payload: the mailbox."""
+"""A mailbox has a new message. Payload: the mailbox, and when it comes due later, a space and the seconds."""
 
 GENERATION_CHANGED = "generation_changed"
 """A generation or one of its jobs changed. Payload: "<thread id> <generation id>"."""

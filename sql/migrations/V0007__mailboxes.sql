@@ -37,7 +37,8 @@ create table message (
     last_error text,
     payload jsonb not null,
     progress jsonb
-) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = false);
+-- Not truncated: on a table of no pages every plan is a full scan, and plans are kept while the table fills again.
 
 comment on column message.state is '0 waiting, 1 in hand, 2 later';
 comment on column message.pos is 'orders what waits; a retry takes a new one, so the index grows at one end';
@@ -71,35 +72,43 @@ create index dead_letter_recent on dead_letter (died_at);
 -- Fair: partitions take turns inside a priority, and none exceeds its limit, counted from rows. The mailbox's lock comes
 -- first, so that the limits hold among all workers; the next statement has a fresh snapshot. The partitions are
 -- found by skipping through the index, so one with a hundred thousand messages costs no more than one with a single one.
-create function message_claim(p_mailbox text, p_owner uuid, p_count integer)
-returns setof message language plpgsql as $body$
+create function message_claim(p_mailbox text, p_owner uuid, p_count integer, p_humbly boolean default false)
+returns setof message language plpgsql
+set plan_cache_mode = force_generic_plan -- to plan it takes longer than to run it
+set enable_seqscan = off -- a plan made for an empty table must do for a full one
+set enable_bitmapscan = off as $body$
 begin
     perform pg_advisory_xact_lock(hashtextextended('mailbox ' || p_mailbox, 0));
     return query
     with recursive waiting as (
         (
-            select m.partition from message as m
+            select m.partition, m.partition_limit from message as m
             where m.mailbox = p_mailbox and m.state = 0 and m.partition <> ''
-            order by m.partition limit 1
+            order by m.partition, m.priority desc, m.pos limit 1
         )
         union all
-        select (
-            select m.partition from message as m
+        select n.partition, n.partition_limit
+        from waiting as w cross join lateral (
+            select m.partition, m.partition_limit from message as m
             where m.mailbox = p_mailbox and m.state = 0 and m.partition <> '' and m.partition > w.partition
-            order by m.partition limit 1
-        )
-        from waiting as w where w.partition is not null
+            order by m.partition, m.priority desc, m.pos limit 1
+        ) as n
     ),
     running as (
         select m.partition, count(*) as n from message as m
         where m.mailbox = p_mailbox and m.state = 1 and m.partition <> ''
         group by m.partition
     ),
+    -- A partition whose first in line may not start costs one look, however long its line is.
+    open as materialized (
+        select w.partition, coalesce(r.n, 0) as n
+        from waiting as w left join running as r on r.partition = w.partition
+        where w.partition_limit is null or coalesce(r.n, 0) < w.partition_limit
+    ),
     candidate as (
-        select c.id, c.priority, c.pos, c.partition_limit, coalesce(r.n, 0) + c.turn as turn, c.is_suspect,
+        select c.id, c.priority, c.pos, c.partition_limit, w.n + c.turn as turn, c.is_suspect,
             row_number() over (partition by c.is_suspect order by c.attempts, c.priority desc, c.pos) as line
-        from waiting as w
-        left join running as r on r.partition = w.partition
+        from open as w
         cross join lateral (
             select m.id, m.priority, m.pos, m.partition_limit, m.attempts, m.attempts >= 2 as is_suspect,
                 row_number() over (order by m.priority desc, m.pos) as turn
@@ -107,7 +116,6 @@ begin
             where m.mailbox = p_mailbox and m.state = 0 and m.partition = w.partition and m.partition <> ''
             order by m.priority desc, m.pos limit p_count
         ) as c
-        where w.partition is not null
     ),
     chosen as (
         select c.id from candidate as c
@@ -115,13 +123,12 @@ begin
             and (not c.is_suspect or c.line = 1 and not exists (
                 select from message as m where m.state = 1 and m.owner = p_owner and m.mailbox = p_mailbox and m.attempts > 2
             ))
-        order by c.priority desc, c.turn, c.pos
+        order by case when p_humbly then c.priority end, c.priority desc, c.turn, c.pos
         limit p_count
     )
     update message as m
     set state = 1, owner = p_owner, attempts = m.attempts + 1, claimed_at = clock_timestamp()
-    from chosen
-    where m.id = chosen.id and m.state = 0
+    where m.id = any (array (select c.id from chosen as c)) and m.state = 0
     returning m.*;
 end
 $body$;

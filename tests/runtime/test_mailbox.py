@@ -10,7 +10,7 @@ import pytest
 
 from limner.runtime import mailbox, upkeep
 from limner.runtime.errors import FenceLost
-from limner.runtime.mailbox import Message, backoff
+from limner.runtime.mailbox import Mark, Message, backoff
 from limner.runtime.presence import Presence
 
 
@@ -153,7 +153,7 @@ async def test_nothing_below_the_mark_is_taken_and_without_it_everything_is(db, 
         await mailbox.send(db, Polish(uuid4(), str(number)))
     [first] = await mailbox.claim(db, "polishing", worker.id, 1)
     await upkeep.give_back(db, "polishing", worker.id, keep=[])
-    rest = await mailbox.claim(db, "polishing", worker.id, 5, above=first.pos + 1)
+    rest = await mailbox.claim(db, "polishing", worker.id, 5, above=Mark(0, first.pos + 1))
     assert [item.payload["cloth"] for item in rest] == ["2", "0"]  # what went back stands at the end of the line
     assert [item.payload["cloth"] for item in await mailbox.claim(db, "polishing", worker.id, 5)] == ["1"]
 
