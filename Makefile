@@ -13,6 +13,9 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	done; echo python3)
 endif
 
+# Half as many again as there are cores: many tests wait for a process or a lease.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) * 3 // 2)')
+
 # The folder http/ must never stand in front of the standard library's.
 export PYTHONSAFEPATH = 1
 export PROMPT OUT SIZE
@@ -41,7 +44,7 @@ up: $(RUN_STAMP) ## bring everything up; Ctrl-C stops it
 setup: $(DEV_STAMP) ## the environment for tests and checks
 
 test: $(DEV_STAMP) ## the whole suite; ARGS="-k word" for a part
-	$(PY) -m pytest -n auto $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(DEV_STAMP) ## formatting, lint, types, house rules, migrations, CSS, Dockerfile
 	$(VENV)/bin/ruff format --check .

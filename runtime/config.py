@@ -254,7 +254,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
     """Secrets from ``LIMNER_<NAME>_FILE``, else from ``secrets/<name>`` in the data folder of the all-in-one mode."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        raise NotImplementedError  # pragma: no cover - the base class asks for it; __call__ does the work
+        return self().get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -258,25 +258,6 @@ async def bury(db: Db, fence: Fence, reason: str) -> None:
         raise FenceLost(f"message {fence.id} is not ours any more")
 
 
-REQUEUE = """
-with alive as (
-    delete from dead_letter where id = $1 returning *
-)
-insert into message (mailbox, kind, partition, key, payload)
-select mailbox, kind, partition, key, payload from alive
-on conflict (mailbox, key) where key is not null do nothing
-returning mailbox
-"""
-
-
-async def requeue(db: Db, dead_id: int) -> bool:
-    """Give a dead letter a new life, with fresh attempts. False when there is no such dead letter."""
-    mailbox = await db.fetchval(REQUEUE, dead_id)
-    if mailbox is not None:
-        db.tell(SENT, mailbox)
-    return mailbox is not None
-
-
 CANCEL = "delete from message where mailbox = $1 and key = $2 returning id, state"
 
 

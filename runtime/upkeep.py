@@ -1,4 +1,4 @@
-"""What keeps mailboxes healthy: messages of the dead are freed, what is due comes due, what is overdue is buried."""
+"""What keeps mailboxes healthy: the messages of the dead are freed, what is due comes due, what is overdue is buried."""
 
 from __future__ import annotations
 
@@ -103,3 +103,22 @@ select id, mailbox, kind, partition, key, attempts, 'its deadline passed', paylo
 async def bury_overdue(db: Db, mailbox: str) -> int:
     """Messages that nobody took before their deadline become dead letters; returns how many."""
     return affected(await db.execute(OVERDUE, mailbox))
+
+
+REQUEUE = """
+with alive as (
+    delete from dead_letter where id = $1 returning *
+)
+insert into message (mailbox, kind, partition, key, payload)
+select mailbox, kind, partition, key, payload from alive
+on conflict (mailbox, key) where key is not null do nothing
+returning mailbox
+"""
+
+
+async def requeue(db: Db, dead_id: int) -> bool:
+    """Give a dead letter a new life, with fresh attempts. False when there is no such dead letter."""
+    mailbox = await db.fetchval(REQUEUE, dead_id)
+    if mailbox is not None:
+        db.tell(SENT, mailbox)
+    return mailbox is not None

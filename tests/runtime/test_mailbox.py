@@ -207,8 +207,8 @@ async def test_a_dead_letter_keeps_its_reason_and_can_live_again(db, worker):
     await mailbox.bury(db, claimed.fence, "moths")
     dead = await db.fetchrow("select id, reason from dead_letter")
     assert dead["reason"] == "moths"
-    assert await mailbox.requeue(db, dead["id"])
-    assert not await mailbox.requeue(db, dead["id"])
+    assert await upkeep.requeue(db, dead["id"])
+    assert not await upkeep.requeue(db, dead["id"])
     [again] = await mailbox.claim(db, "polishing", worker.id, 1)
     assert (again.payload["cloth"], again.fence.attempt) == ("wool", 1)
 
