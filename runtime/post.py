@@ -10,6 +10,7 @@ import anyio
 import asyncpg
 
 from limner.runtime.database import Database
+from limner.runtime.errors import Busy
 
 LANES = 2
 """Statements on their way at once: one caller alone pays nothing for the others, sixteen share eight to one."""
@@ -126,9 +127,9 @@ class Post:
             else:
                 for letter in batch:
                     await self._carry([letter])
-        except Exception as error:
+        except BaseException as error:  # an end from outside too: without an error, None would say "the key was taken"
             for letter in batch:
-                letter.error = error
+                letter.error = error if isinstance(error, Exception) else Busy("nobody knows whether it was sent")
             raise
         finally:
             for letter in batch:
