@@ -92,6 +92,11 @@ async def work(dsn: str, log: Log) -> int:
         presence, bus = Presence(db, "clerk", lease=LEASE), Bus(db)
         await presence.beat()
         actors = [kind(db, bus, presence, log) for kind in (Desk, Window)]
+
+        async def arrive() -> None:
+            log.write(event="up")  # from here on a signal finds somebody to drain
+            await anyio.sleep_forever()
+
         try:
             await supervise(
                 Supervisor(
@@ -99,6 +104,7 @@ async def work(dsn: str, log: Log) -> int:
                         Child("presence", presence.run),
                         Child("bus", bus.run),
                         *(Child(each.mailbox, each.run, drain=each.drain, patience=DRAIN) for each in actors),
+                        Child("arrival", arrive),
                     ]
                 )
             )

@@ -20,7 +20,7 @@ import pytest
 
 from limner.runtime import embedded
 from tests.faults.clerk import DRAIN, LEASE, LIMIT
-from tests.faults.crew import death_of, until
+from tests.faults.crew import death_of, happens, until
 
 FULL = os.environ.get("FAULT_FULL") == "1"
 """FAULT_FULL=1 for the long forms, FAULT_SEED=… to repeat one."""
@@ -161,6 +161,7 @@ async def test_workers_that_are_replaced_one_after_another_lose_and_blame_nothin
         await anyio.sleep(0.7)
         leaver = workers[turn % 2]
         workers[turn % 2] = office.worker()
+        await happens(lambda arrived=turn + 3: len(office.events("up")) == arrived)
         leaver.send_signal(signal.SIGTERM)
         assert await death_of(leaver, within=DRAIN + 8) == 0
     assert await death_of(producer) == 0
