@@ -85,8 +85,9 @@ lock: ## renew both locks from pyproject.toml
 	compile -c "$$made/dev.lock" -o "$$made/run.lock"; \
 	mv "$$made/dev.lock" requirements-dev.lock; mv "$$made/run.lock" requirements.lock
 
-faults: $(DEV_STAMP) ## kill and cut everything while orders come in
-	FAULT_ORDERS=200 $(PY) -m pytest tests/faults $(ARGS)
+faults: $(DEV_STAMP) ## the long forms: kill, freeze and cut everything; the seeds are on the terminal
+	FAULT_FULL=1 FAULT_ORDERS=200 $(PY) -m pytest -s --durations=20 tests/faults tests/runtime/test_properties.py \
+		tests/runtime/test_scale.py $(ARGS)
 
 bench: $(DEV_STAMP) ## how long from click to picture
 	PYTHONPATH=. $(PY) -m benchmarks.click_to_picture $(ARGS)

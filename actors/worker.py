@@ -32,7 +32,7 @@ SCHEDULE = (
     Every("tidy", 600, Tidy()),
     Every("check open invoices", 30, CheckOpenInvoices()),
     Every("close ended periods", 60, CloseEndedPeriods()),
-    Every("look around", 10, LookAround()),
+    Every("look around", 30, LookAround()),
     Every("deliver notices", 30, DeliverNotices()),
 )
 
@@ -54,7 +54,14 @@ def occupations(
 async def run(config: Config) -> int:
     """Work until told to stop. Returns the exit code."""
     async with (
-        open_database(config.dsn, role="worker", pool=config.database_pool, patience=120) as db,
+        open_database(
+            config.dsn,
+            role="worker",
+            pool=config.database_pool,
+            patience=120,
+            pooled=config.database_pooled,
+            direct=config.direct_dsn,
+        ) as db,  # fmt: skip
         open_storage(config) as storage,
         aiohttp.ClientSession() as session,
     ):
@@ -65,7 +72,7 @@ async def run(config: Config) -> int:
         supervisor = Supervisor(
             [
                 Child("presence", presence.run),
-                Child("bus", bus.run),
+                Child("bus", bus.run, about=bus.about),
                 Child("schedule", Schedule(db, presence, SCHEDULE).run),
                 *(
                     Child(type(actor).__name__, actor.run, drain=actor.drain, patience=config.drain, about=actor.about)

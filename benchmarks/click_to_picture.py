@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -143,7 +144,13 @@ def _field(page: str, name: str) -> str:
 
 def memory() -> list[Memory]:
     """Every process below this one. Empty where there is no /proc."""
-    return [_memory(pid) for pid in _descendants(os.getpid())] if Path("/proc/self/smaps_rollup").exists() else []
+    if not Path("/proc/self/smaps_rollup").exists():
+        return []
+    found = []
+    for pid in _descendants(os.getpid()):
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # a connection's process may end meanwhile
+            found.append(_memory(pid))
+    return found
 
 
 def _descendants(pid: int) -> list[int]:
@@ -166,7 +173,7 @@ def _parent(folder: Path) -> int:
 
 
 def _memory(pid: int) -> Memory:
-    sizes = dict(re.findall(r"^(\w+):\s+(\d+) kB", _smaps(pid), re.M))
+    sizes = dict(re.findall(r"^(\w+):\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M))
     return Memory(_name(pid), int(sizes["Rss"]) / 1024, int(sizes["Pss"]) / 1024)
 
 

@@ -62,7 +62,14 @@ async def _listen(app: web.Application) -> None:
 async def run(config: Config) -> int:
     """Serve until told to stop. Returns the exit code."""
     async with (
-        open_database(config.dsn, role="web", pool=config.database_pool, patience=120) as db,
+        open_database(
+            config.dsn,
+            role="web",
+            pool=config.database_pool,
+            patience=120,
+            pooled=config.database_pooled,
+            direct=config.direct_dsn,
+        ) as db,  # fmt: skip
         open_storage(config) as storage,
         aiohttp.ClientSession() as client,
     ):
@@ -72,7 +79,7 @@ async def run(config: Config) -> int:
         app = make_app(config, db, bus, storage, client)
         app[PRESENCE] = presence
         async with _serving(app, config):
-            supervisor = Supervisor([Child("presence", presence.run), Child("bus", bus.run)])
+            supervisor = Supervisor([Child("presence", presence.run), Child("bus", bus.run, about=bus.about)])
             presence.children = supervisor.report
             log.info("web_ready", address=f"http://{config.http_host}:{config.http_port}")
             try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
+from collections import deque
 from typing import Any, ClassVar
 
 import anyio
@@ -11,21 +11,30 @@ import anyio.abc
 
 from limner.runtime import mailbox, upkeep
 from limner.runtime.bus import Bus
-from limner.runtime.database import TROUBLE, Database, is_outage
-from limner.runtime.errors import Busy, FenceLost, Hopeless, Refused
+from limner.runtime.database import TROUBLE, Database
+from limner.runtime.errors import Busy, FenceLost, Hopeless, as_raised
 from limner.runtime.log import logger
-from limner.runtime.mailbox import Claimed, Fence, Mark, Message, backoff
+from limner.runtime.lookout import BUSY
+from limner.runtime.mailbox import Claimed, Message
+from limner.runtime.marks import Marks
+from limner.runtime.outcome import put_away
 from limner.runtime.presence import Presence
+from limner.runtime.receipts import Receipts
 from limner.runtime.slots import Slots
 from limner.runtime.supervisor import contained
+from limner.runtime.upkeep import Look
 
 log = logger(__name__)
 
 LARGEST_BATCH = 500
 AHEAD = 1.0
 """Seconds of work that may be fetched before a slot is free. A painter's five seconds fetch nothing ahead."""
-UPKEEP = 1.0
-"""Seconds between full looks: what came due, what is overdue, and what committed behind the low-water mark."""
+LATE = 0.5
+"""Seconds that a message may wait before a look, rather than a notification, is said to have found it."""
+SETTLE = 4.0
+"""Seconds that may take to write down how a message failed; less than a child has to stop."""
+NEXT_RELEASE = 5.0
+"""Seconds until a message that this release does not know is tried again: by a worker of the next, while both are there."""
 HUMBLE = 8
 """One claim in so many begins with the least important messages."""
 
@@ -47,21 +56,27 @@ class Actor:
         self.db = db
         self.bus = bus
         self.presence = presence
-        self.slots = Slots(self.concurrency, presence, self._handle, self.wake)
+        self.slots = Slots(self.concurrency, presence, self._handle, freed=self._freed, stopped=self._lost_hold)
         self.draining = anyio.Event()
         self.handled = 0
         self.failed = 0
+        self._minutes = deque([(time.monotonic(), 0)], maxlen=2)
         self.found_by_poll = 0
         """Messages that a look found though no notification had come: a sign that the bus is deaf."""
         self._kinds = {kind.__name__: kind for kind in self.messages}
         self._is_fair = any(kind.fair for kind in self.messages)
-        self._done: list[Fence] = []
-        self._woken = anyio.Event()
-        self._was_told = False
-        self._low: dict[bool, Mark | None] = {}
+        self._receipts = Receipts(db, presence.id, self._freed)
+        self._marks = Marks()
         self._claims = 0
-        self._upkeep_at = 0.0
-        self._next_due: float | None = None
+        self._woken = anyio.Event()
+        self._is_resting = False
+        self._is_hungry = False
+        """More may wait than there was room for: look again as soon as a slot is free."""
+        self._is_in_doubt = False
+        """We may own what we do not work on."""
+        self._blamed: set[int] = set()
+        """Let go of half-way because the lease was no longer sure: their own doing, it may be, so the attempt counts."""
+        self._was_told = self._by_look = self._has_suspects = False
 
     async def receive(self, message: Any) -> None:
         """Handle one message. Subclasses say how."""
@@ -83,89 +98,102 @@ class Actor:
         self._woken.set()
 
     def about(self) -> dict[str, Any]:
-        """What `limner actors` shows of it; ``pace`` is seconds a message."""
+        """What `limner actors` shows of it; ``pace`` is seconds a message, ``rate`` messages a second of late."""
         return {
             "mailbox": self.mailbox,
             "in_hand": len(self.in_hand),
             "handled": self.handled,
+            "rate": round(self._rate(), 3),
             "failed": self.failed,
             "found_by_poll": self.found_by_poll,
             "pace": round(self.slots.pace, 4),
         }
+
+    def _rate(self) -> float:
+        """Of the minute that runs and the one before."""
+        now = time.monotonic()
+        if now - self._minutes[-1][0] >= 60:
+            self._minutes.append((now, self.handled))
+        since, before = self._minutes[0]
+        return (self.handled - before) / max(now - since, 1.0)
 
     async def run(self) -> None:
         """Work until drained. What is still in hand when this is cancelled is given back without costing an attempt."""
         await self.bus.on(mailbox.SENT, self._heard)
         await self.bus.on(mailbox.CANCELED, self._heard_cancel)
         try:
-            async with anyio.create_task_group() as group:
-                await self._fetch_forever(group)
-                await self._finish()
-                group.cancel_scope.cancel()
+            with as_raised(), self.presence.lookout.watching(self):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self.presence.lookout.run)
+                    group.start_soon(self._receipts.run)
+                    await self._fetch_forever(group)
+                    await self._finish()
+                    group.cancel_scope.cancel()
         finally:
             self.bus.off(mailbox.SENT, self._heard)
             self.bus.off(mailbox.CANCELED, self._heard_cancel)
-            await self._give_back(keep=[])
+            await self._leave()
 
     # Fetching: one loop that claims, with the acknowledgements of what was done meanwhile.
 
     async def _fetch_forever(self, group: anyio.abc.TaskGroup) -> None:
         while not self.draining.is_set():
             self._woken = anyio.Event()
-            told, self._was_told = self._was_told, False
+            by_look, self._by_look = self._by_look and not self._was_told, False
+            self._was_told = False
             try:
-                took = await self._fetch(group)
+                took, is_all = await self._fetch(group)
             except TROUBLE as error:
                 log.warning("mailbox_out_of_reach", mailbox=self.mailbox, error=str(error) or type(error).__name__)
-                took, self._upkeep_at = 0, 0.0
+                self._doubt()
                 await anyio.sleep(0.5)
-            if took and not told:
+                continue
+            if by_look:
                 self.found_by_poll += took
-            if not took:
+            if is_all:
                 await self._rest()
 
-    async def _fetch(self, group: anyio.abc.TaskGroup) -> int:
-        if time.monotonic() >= min(self._upkeep_at, self._next_due or math.inf):
-            await self._keep_up()
+    async def _fetch(self, group: anyio.abc.TaskGroup) -> tuple[int, bool]:
+        """How many were taken, and whether that is all that can be had for now."""
+        if self._is_in_doubt:
+            self._is_in_doubt = False
+            await self._give_back()
         room = self._room()
+        self._is_hungry = room <= 0
         if room <= 0 or self.presence.is_paused or not self.presence.is_sure:
-            await self._flush()
-            return 0
-        took = await self._claim(room)
+            return 0, True
+        took, is_all = await self._claim(room)
+        # A partition at its limit has room when one of its own is done, and the next suspect's turn is after the last.
+        self._is_hungry = not is_all or self._is_fair or self._has_suspects
+        if took:
+            self.presence.lookout.expect(BUSY)
         self.slots.most = self.concurrency
         self.slots.put(took, group)
-        return len(took)
+        return len(took), is_all and not (self._is_fair and took)
 
-    async def _claim(self, room: int) -> list[Claimed]:
+    async def _claim(self, room: int) -> tuple[list[Claimed], bool]:
         took: list[Claimed] = []
         self._claims += 1
         humbly = self._claims % HUMBLE == 0
         if self._is_fair:
-            await self._flush()  # what is done but not acknowledged would still count for its partition's limit
+            await (
+                self._receipts.flush()
+            )  # what is done but not acknowledged would still count for its partition's limit
             took = await mailbox.claim_fairly(self.db, self.mailbox, self.presence.id, room, humbly=humbly)
-            if len(took) == room:
-                return took
-        done, self._done = self._done, []
-        try:
+        if self._has_suspects and len(took) < room:
+            await self._receipts.flush()
+            suspects = await mailbox.claim_suspect(self.db, self.mailbox, self.presence.id)
+            self._has_suspects = bool(suspects)  # else the next look says whether there are more
+            took += suspects
+        if len(took) == room:
+            return took, False
+        room -= len(took)
+        with self._receipts.taken_along() as done:
+            above = self._marks.above(humbly)
             more = await mailbox.claim(
-                self.db, self.mailbox, self.presence.id, room - len(took), done=done, above=self._low.get(humbly),
-                humbly=humbly,
-            )  # fmt: skip
-        except BaseException:
-            self._done += done  # the fence makes a second try harmless
-            raise
-        self._mark(more, humbly, is_full=len(more) == room - len(took))
-        return took + more
-
-    def _mark(self, batch: list[Claimed], humbly: bool, *, is_full: bool) -> None:
-        """The low-water mark counts only while batches come full, in one priority: what waits then stands above it."""
-        above = self._low.pop(humbly, None)
-        if is_full and len(batch) > 1 and batch[0].priority == batch[-1].priority:
-            self._low[humbly] = Mark(batch[-1].priority, batch[-1].pos)
-            self._upkeep_at = min(self._upkeep_at, time.monotonic() + UPKEEP)
-        elif above is not None:
-            self._was_told = True  # below the mark may stand what committed late, or matters less: look at once
-            self.wake()
+                self.db, self.mailbox, self.presence.id, room, done=done, above=above, humbly=humbly
+            )
+        return took + more, self._marks.learn(more, humbly, is_full=len(more) == room)
 
     def _room(self) -> int:
         ahead = 0
@@ -174,120 +202,48 @@ class Actor:
         return min(self.concurrency + ahead - len(self.in_hand), LARGEST_BATCH)
 
     async def _rest(self) -> None:
-        """Nothing to fetch: acknowledge what is done, and wait for a notification, a free slot, or the next look."""
-        await self._flush()
-        pause = self.pause if self._next_due is None else min(self.pause, max(self._next_due - time.monotonic(), 0.01))
-        with anyio.move_on_after(pause) as slept:
-            await self._woken.wait()
-        if slept.cancelled_caught and self._next_due is not None and time.monotonic() >= self._next_due:
-            self._upkeep_at = 0.0
+        """Nothing to fetch until a notification, a look or a free slot; what is done meanwhile is acknowledged."""
+        self._is_resting = True
+        self._receipts.soon()
+        await self._woken.wait()
+        self._is_resting = False
 
-    async def _flush(self) -> None:
-        if not self._done:
-            return
-        done, self._done = self._done, []
-        try:
-            await mailbox.ack_many(self.db, self.presence.id, done)
-        except TROUBLE as error:
-            self._done += done
-            log.warning("acknowledgements_wait", mailbox=self.mailbox, error=str(error) or type(error).__name__)
+    async def _give_back(self) -> None:
+        """Free what we own but do not work on. Never while a claim is on its way: that would look just so."""
+        keep = [*self.in_hand, *self._receipts.ids()]
+        blame = list(self._blamed)
+        await upkeep.give_back(self.db, self.mailbox, self.presence.id, keep=keep, blame=blame)
+        self._blamed.difference_update(blame)
 
-    async def _keep_up(self) -> None:
-        """Free what we own but do not work on, let come due what is due, bury what is overdue; forget the mark."""
-        keep = [*self.in_hand, *(fence.id for fence in self._done)]
-        await upkeep.give_back(self.db, self.mailbox, self.presence.id, keep=keep)
-        self._next_due = None  # a handler may set it anew while promote is on its way
-        _, next_in = await upkeep.promote(self.db, self.mailbox)
-        if next_in is not None:
-            self._next_due = min(self._next_due or math.inf, time.monotonic() + next_in + 0.005)
-        await upkeep.bury_overdue(self.db, self.mailbox)
-        self._upkeep_at = time.monotonic() + (UPKEEP if self.in_hand else self.pause)
-        self._low.clear()
+    def _lost_hold(self, item: Claimed) -> None:
+        self._blamed.add(item.fence.id)
+        self._doubt()
 
-    # Working.
+    def _doubt(self) -> None:
+        self._is_in_doubt = True
+        self.wake()
 
-    async def _handle(self, item: Claimed) -> None:
-        message = self._kinds[item.kind].revive(item.payload, item.fence)
-        crash: Exception | None = None
-        if item.seconds_left is None:
-            crash = await contained(lambda: self.receive(message))
-        else:
-            with anyio.move_on_after(max(item.seconds_left, 0)) as deadline:
-                crash = await contained(lambda: self.receive(message))
-            if deadline.cancelled_caught:
-                crash = Hopeless("its deadline passed")
-        self.handled += 1
-        if crash is None:
-            self._done.append(item.fence)
-            if len(self._done) >= LARGEST_BATCH:
-                self.wake()
-        else:
-            await self._settle(item, message, crash)
+    # What is heard and seen.
 
-    async def _settle(self, item: Claimed, message: Message, crash: Exception) -> None:
-        """What becomes of a message whose handler did not return."""
-        self.failed += not isinstance(crash, Busy)
-        try:
-            match crash:
-                case Busy():
-                    after = crash.after if crash.after is not None else backoff(item.fence.attempt)
-                    await mailbox.retry(self.db, item.fence, after=after, error=str(crash), blame=False)
-                    self._expect(after)
-                case Refused() | Hopeless():
-                    await self._bury(item, message, str(crash))
-                case FenceLost():
-                    log.warning("fence_lost", mailbox=self.mailbox, message=item.fence.id)
-                case _ if is_outage(crash):
-                    await mailbox.retry(self.db, item.fence, after=1.0, error=str(crash), blame=False)
-                    self._expect(1.0)
-                case _ if item.fence.attempt >= item.max_attempts:
-                    await self._bury(item, message, f"{type(crash).__name__}: {crash}")
-                case _:
-                    log.error("handler_crashed", mailbox=self.mailbox, message=item.fence.id, exc_info=crash)
-                    after = backoff(item.fence.attempt)
-                    await mailbox.retry(self.db, item.fence, after=after, error=repr(crash))
-                    self._expect(after)
-        except (FenceLost, *TROUBLE) as error:
-            log.warning("could_not_put_back", message=item.fence.id, error=str(error))  # the next full look will
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.in_hand or self._receipts)
 
-    def _expect(self, seconds: float) -> None:
-        """Something comes due then: look at that moment, not only at the next pause."""
-        due = time.monotonic() + seconds + 0.005
-        if self._next_due is None or due < self._next_due:
-            self._next_due = due
+    def found(self, look: Look) -> None:
+        """What the lookout saw."""
+        self._marks.doubt()
+        self._has_suspects = look.has_suspects
+        if look.is_waiting and self.presence.is_sure and not self.presence.is_paused:
+            is_late = look.waited is not None and look.waited > LATE
+            self._by_look = is_late and self._is_resting and not self._is_hungry
             self.wake()
-
-    async def _bury(self, item: Claimed, message: Message, reason: str) -> None:
-        log.error("message_buried", mailbox=self.mailbox, kind=item.kind, message=item.fence.id, reason=reason)
-        await self.buried(message, reason)
-        await mailbox.bury(self.db, item.fence, reason)
-
-    # Ending.
-
-    async def _finish(self) -> None:
-        """Drained: what waits for a slot goes back, what runs may finish, and all that is done is acknowledged."""
-        self.slots.put_back()
-        await self._give_back(keep=[*self.in_hand])
-        while self.in_hand:
-            self._woken = anyio.Event()
-            await self._woken.wait()
-        await self._flush()
-
-    async def _give_back(self, *, keep: list[int]) -> None:
-        with anyio.move_on_after(3, shield=True):
-            await self._flush()
-            try:
-                keep = [*keep, *(fence.id for fence in self._done)]
-                await upkeep.give_back(self.db, self.mailbox, self.presence.id, keep=keep)
-            except TROUBLE as error:
-                log.warning("not_given_back", mailbox=self.mailbox, error=str(error))  # the lease will free them
 
     def _heard(self, payload: str | None) -> None:
         name, _, seconds = (payload or "").partition(" ")
-        if payload is None or payload == self.mailbox:
+        if payload is None:
+            self.presence.lookout.expect(0)
+        elif payload == self.mailbox:
             self._was_told = True
-            if payload is None:
-                self._upkeep_at = 0.0
             self.wake()
         elif name == self.mailbox and seconds.replace(".", "", 1).isdigit():
             self._expect(float(seconds))
@@ -296,3 +252,80 @@ class Actor:
         name, _, number = (payload or "").partition(" ")
         if name == self.mailbox and number.isdigit():
             self.slots.stop(int(number))
+
+    def _expect(self, seconds: float) -> None:
+        self.presence.lookout.expect(seconds + 0.005)
+
+    def _freed(self) -> None:
+        if self._is_hungry or self.draining.is_set():
+            self.wake()
+
+    # Working.
+
+    async def _handle(self, item: Claimed) -> None:
+        try:
+            message = self._kinds[item.kind].revive(item.payload, item.fence)
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning(
+                "not_understood", mailbox=self.mailbox, kind=item.kind, message=item.fence.id, error=repr(error)
+            )
+            await self._settle(item, None, Busy("not understood here", after=NEXT_RELEASE))
+            return
+        crash: Exception | None = None
+        if item.fence.attempt > item.max_attempts:
+            crash = Hopeless("its attempts are used up")
+        elif item.seconds_left is None:
+            crash = await contained(lambda: self.receive(message))
+        else:
+            with anyio.move_on_after(max(item.seconds_left, 0)) as deadline:
+                crash = await contained(lambda: self.receive(message))
+            if deadline.cancelled_caught:
+                crash = Hopeless("its deadline passed")
+        self.handled += 1
+        if crash is None:
+            self._receipts.add(item.fence)
+            if self._is_resting and not self._is_hungry:
+                self._receipts.soon()
+            elif len(self._receipts) >= LARGEST_BATCH:
+                self.wake()
+        else:
+            await self._settle(item, message, crash)
+
+    async def _settle(self, item: Claimed, message: Message | None, crash: Exception) -> None:
+        """What becomes of a message whose handler did not return: written even when we are being stopped."""
+        self.failed += not isinstance(crash, Busy)
+        with anyio.move_on_after(SETTLE, shield=True) as late:
+            try:
+                after = await put_away(self.db, item, crash, lambda reason: self._bury(item, message, reason))
+                if after is not None:
+                    self._expect(after)
+            except (FenceLost, *TROUBLE) as error:
+                log.warning("could_not_put_back", message=item.fence.id, error=str(error))
+                self._doubt()
+        if late.cancelled_caught:
+            self._lost_hold(item)
+
+    async def _bury(self, item: Claimed, message: Message | None, reason: str) -> None:
+        log.error("message_buried", mailbox=self.mailbox, kind=item.kind, message=item.fence.id, reason=reason)
+        if message is not None:
+            await self.buried(message, reason)
+        await mailbox.bury(self.db, item.fence, reason)
+
+    # Ending.
+
+    async def _finish(self) -> None:
+        """Drained: what waits for a slot goes back, what runs may finish, and all that is done is acknowledged."""
+        self.slots.put_back()
+        self._is_resting, self._is_hungry = True, False
+        await self._leave()
+        while self.in_hand:
+            self._woken = anyio.Event()
+            await self._woken.wait()
+
+    async def _leave(self) -> None:
+        with anyio.move_on_after(3, shield=True):
+            try:
+                await self._receipts.flush()
+                await self._give_back()
+            except TROUBLE as error:
+                log.warning("not_given_back", mailbox=self.mailbox, error=str(error))  # the lease will free them

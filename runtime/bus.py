@@ -1,13 +1,13 @@
-"""One LISTEN connection per process: subscribe, heartbeat, reconnect, sweep after each reconnect."""
+"""One LISTEN connection per process: subscribe, heartbeat, reconnect, sweep after each reconnect; or polling without one."""
 
 from __future__ import annotations
 
 import contextlib
 import random
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import anyio
 import asyncpg
@@ -18,25 +18,31 @@ from limner.runtime.log import logger
 log = logger(__name__)
 
 BEAT = "bus_beat"
-EVERY = 5.0
-"""Seconds between heartbeats. asyncpg never notices a black-holed LISTEN connection by itself."""
-ANSWER = 4.0
+SAY = "select pg_notify($1, '')"
+QUIET = 6.0
+"""Seconds without a word until it says one to itself. asyncpg never notices a black-holed LISTEN connection by itself."""
+ANSWER = 3.0
+POLL = 1.0
+"""Seconds between sweeps when there is only a pooler, behind which nobody can LISTEN."""
 
 Listener = Callable[[str | None], None]
-"""Called with the payload; with None after a reconnect, since anything may have been missed."""
+"""Called with the payload; with None in a sweep: anything may have been missed."""
 
 
 class Bus:
-    """What others tell. A notification is only a hint: whoever listens must find the row without it, too."""
+    """What others tell. A notification is only a hint: whoever listens must find the row without it, too.
+
+    When the database has no ``direct`` address, nobody can LISTEN: every second each listener is asked to look for
+    itself, and that counts as connected.
+    """
 
     def __init__(self, db: Database) -> None:
         self.db = db
         self.is_connected = False
         self._listeners: defaultdict[str, set[Listener]] = defaultdict(set)
         self._connection: Any = None
-        self._beats = anyio.Event()
-        self._ended = anyio.Event()
-        self._id = uuid4().hex
+        self._heard_at = 0.0
+        self._word = anyio.Event()
 
     async def on(self, channel: str, listener: Listener) -> None:
         """Listen to a channel from now on; LISTEN is sent when it is the first listener."""
@@ -48,7 +54,18 @@ class Bus:
     def off(self, channel: str, listener: Listener) -> None:
         self._listeners[channel].discard(listener)
 
+    @property
+    def is_polling(self) -> bool:
+        """There is only a pooler: news arrives up to POLL seconds late."""
+        return self.db.direct is None
+
+    def about(self) -> dict[str, Any]:
+        """What `limner actors` shows of it."""
+        return {"hears_by": "poll" if self.is_polling else "listen", "is_connected": self.is_connected}
+
     async def run(self) -> None:
+        if self.is_polling:
+            await self._poll()
         failures = 0
         while True:
             try:
@@ -60,32 +77,45 @@ class Bus:
                 self._drop()
             await anyio.sleep(min(0.2 * 2**failures, 5) * random.uniform(0.7, 1.3))  # noqa: S311
 
+    async def _poll(self) -> None:
+        self.is_connected = True
+        try:
+            while True:
+                self._sweep()
+                await anyio.sleep(POLL * random.uniform(0.7, 1.3))  # noqa: S311
+        finally:
+            self.is_connected = False
+
     async def _listen(self) -> None:
         with anyio.fail_after(10):
             self._connection = await asyncpg.connect(
-                self.db.dsn, timeout=8, command_timeout=ANSWER, server_settings={"application_name": "limner-bus"}
+                self.db.direct, timeout=8, command_timeout=ANSWER, server_settings={"application_name": "limner-bus"}
             )
-        ended = self._ended = anyio.Event()
+        ended = anyio.Event()
         self._connection.add_termination_listener(lambda _: ended.set())
         with anyio.fail_after(10):
             for channel in [BEAT, *self._listeners]:
                 await self._connection.add_listener(channel, self._heard)
         self.is_connected = True
         self._sweep()
-        while True:
-            self._beats = anyio.Event()
-            with anyio.fail_after(ANSWER):
-                await self.db.execute("select pg_notify($1, $2)", BEAT, self._id)
-                await self._beats.wait()
-            with anyio.move_on_after(EVERY):
-                await self._ended.wait()
-                raise ConnectionError("the connection was ended")
+        await self._beat()
+        while not ended.is_set():
+            with anyio.move_on_after(self._heard_at + QUIET - time.monotonic()) as quiet:
+                await ended.wait()
+            if quiet.cancelled_caught and time.monotonic() >= self._heard_at + QUIET:
+                await self._beat()
+        raise ConnectionError("the connection was ended")
+
+    async def _beat(self) -> None:
+        """Say a word, and wait until one is heard, be it somebody else's. Raises TimeoutError."""
+        self._word = anyio.Event()
+        with anyio.fail_after(ANSWER):
+            await self.db.execute(SAY, BEAT)
+            await self._word.wait()
 
     def _heard(self, _connection: Any, _pid: int, channel: str, payload: str) -> None:
-        if channel == BEAT:
-            if payload == self._id:
-                self._beats.set()
-            return
+        self._heard_at = time.monotonic()
+        self._word.set()
         for listener in list(self._listeners[channel]):
             listener(payload)
 

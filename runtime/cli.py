@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -36,7 +37,9 @@ def main() -> None:
 
 def _settings() -> Config:
     try:
-        return Config.load()
+        config = Config.load()
+        log.set_up("cli", config.log_format, "error")  # what a command answers is not mixed with events
+        return config
     except ConfigError as error:
         for mistake in error.mistakes:
             click.echo(f"limner: {mistake}", err=True)
@@ -141,15 +144,21 @@ def demo(prompt: str, out: Path | None, size: str, once: bool, url: str | None, 
 @click.argument("role", type=click.Choice(["web", "worker", "bot"]))
 def health(role: str) -> None:
     """Exit 0 when a ROLE on this machine works: it answers, beats, and reaches the database."""
-    problems = _run(_call("limner.sql.checkup", "problems", _settings(), role))
+    config = _settings()
+    problems = _run(_call("limner.sql.checkup", "problems", config, role))
     for problem in problems:
         click.echo(f"{role}: {problem}", err=True)
-    click.echo(f"{role}: healthy") if not problems else sys.exit(1)
+    if problems:
+        sys.exit(1)
+    click.echo(f"{role}: healthy" + (", polls every second" if config.direct_dsn is None else ""))
 
 
 @main.command()
-def actors() -> None:
-    """Every living process with its children, and how full the mailboxes are."""
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+def actors(as_json: bool) -> None:
+    """Every living process with its children, and how full and how busy the mailboxes are."""
+    if as_json:
+        return click.echo(json.dumps(_run(_call("limner.sql.desk", "census", _settings()))))
     for line in _run(_call("limner.sql.desk", "tree", _settings())):
         click.echo(line)
 

@@ -44,6 +44,12 @@ class Config(BaseSettings):
         None, description="postgresql://user:password@host/database; empty: the embedded Postgres"
     )
     database_pool: int = Field(10, ge=2, le=200, description="connections per process at the most")
+    database_pooled: bool = Field(
+        False, description="true: the database's address leads through a pooler in transaction mode, such as PgBouncer"
+    )
+    database_direct_url: SecretStr | None = Field(
+        None, description="the same database around that pooler, for LISTEN and migrations; empty: poll every second"
+    )
     pg_bin: Path | None = Field(
         None, description="folder with postgres and initdb; empty: the packaged ones, then the system's"
     )
@@ -105,6 +111,7 @@ class Config(BaseSettings):
 
     @field_validator(
         "database_url",
+        "database_direct_url",
         "bot_token",
         "telegram_proxy",
         "s3_access_key",
@@ -128,7 +135,7 @@ class Config(BaseSettings):
             return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_direct_url")
     @classmethod
     def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
         if value and urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
@@ -158,6 +165,8 @@ class Config(BaseSettings):
     @model_validator(mode="after")
     def _hangs_together(self) -> Config:
         mistakes = []
+        if self.database_url is None and (self.database_pooled or self.database_direct_url):
+            mistakes.append("LIMNER_DATABASE_URL is needed with LIMNER_DATABASE_POOLED or LIMNER_DATABASE_DIRECT_URL")
         if self.storage == "s3" and not (self.s3_access_key and self.s3_secret_key):
             mistakes.append("LIMNER_S3_ACCESS_KEY and LIMNER_S3_SECRET_KEY are needed when LIMNER_STORAGE is s3")
         if self.env == "production":
@@ -206,6 +215,20 @@ class Config(BaseSettings):
         return (
             f"postgresql://limner@/limner?host={quote(str(embedded.socket_folder(self.data_dir)), safe='')}&port=5432"
         )
+
+    @property
+    def direct_dsn(self) -> str | None:
+        """Where a session of one's own can be had, for LISTEN and migrations. None: there is only a pooler."""
+        if self.database_direct_url is not None:
+            return self.database_direct_url.get_secret_value()
+        return None if self.database_pooled else self.dsn
+
+    @property
+    def migration_dsn(self) -> str:
+        """Where migrations are applied: they hold a lock for as long as a session. Raises ConfigError."""
+        if self.direct_dsn is None:
+            raise ConfigError(["LIMNER_DATABASE_DIRECT_URL is needed to migrate: a pooler in transaction mode cannot"])
+        return self.direct_dsn
 
     @property
     def pictures_folder(self) -> Path:

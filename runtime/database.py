@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import anyio
 import asyncpg
 import orjson
 
+from limner.runtime.connection import Connection
 from limner.runtime.errors import as_raised
 from limner.runtime.log import logger
+from limner.runtime.pool import Pool
 
 log = logger(__name__)
 
 COMMAND_TIMEOUT = 10.0
 """Seconds. Alone it does not free the caller of a black-holed connection; OUTER_TIMEOUT does (asyncpg cancels over the wire)."""
 OUTER_TIMEOUT = 15.0
+LIMITS = {
+    "statement_timeout": "30s",
+    "idle_in_transaction_session_timeout": "8s",  # a frozen process holds locks: shorter than others wait for them
+}
+"""Set for each session. Behind a pooler the operator sets them for the role, with ALTER ROLE."""
+UNLIMITED = "select array_agg(name) from pg_settings where name = any($1::text[]) and setting = '0'"
 
+BREATH = 0.002
+"""Seconds between notifications of one process: what is told sooner goes out together, a breath later."""
 TELL = "select pg_notify(channel, payload) from unnest($1::text[], $2::text[]) as t(channel, payload)"
 
 TROUBLE = (
@@ -89,12 +101,15 @@ class Transaction:
 class Database:
     """A pool of connections to one Postgres, and the one notifier that tells the others what has been committed."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], dsn: str) -> None:
+    def __init__(self, pool: Pool, dsn: str, direct: str | None) -> None:
         self.pool = pool
         self.dsn = dsn
+        self.direct = direct
+        """Where a session of one's own can be had, for LISTEN; None when there is only a pooler."""
         self.post: Any = None
         """The mailbox's group commit for this pool, made when it is first needed."""
         self._told: dict[tuple[str, str], None] = {}
+        self._told_at = 0.0
         self._wake = anyio.Event()
 
     async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
@@ -129,17 +144,28 @@ class Database:
         self._told[channel, payload] = None
         self._wake.set()
 
+    def may_carry(self, channel: str, payload: str) -> bool:
+        """Whether a statement that goes out now is to notify by itself; in a storm it is to be told instead."""
+        now = time.monotonic()
+        if now - self._told_at < BREATH:
+            return False
+        self._told_at = now
+        self._told.pop((channel, payload), None)
+        return True
+
     async def notify_forever(self) -> None:
         """Send what was told, outside any write transaction: NOTIFY inside one serialises commits."""
         while True:
             await self._wake.wait()
             self._wake = anyio.Event()
+            await anyio.sleep(max(self._told_at + 2 * BREATH - time.monotonic(), 0))
             await self.flush()
 
     async def flush(self) -> None:
         told, self._told = list(self._told), {}
         if not told:
             return
+        self._told_at = time.monotonic()
         try:
             await self.execute(TELL, [channel for channel, _ in told], [payload for _, payload in told])
         except TROUBLE as error:
@@ -147,18 +173,25 @@ class Database:
 
 
 @contextlib.asynccontextmanager
-async def open_database(dsn: str, *, role: str, pool: int = 10, patience: float = 0) -> AsyncIterator[Database]:
+async def open_database(
+    dsn: str, *, role: str, pool: int = 10, patience: float = 0, pooled: bool = False, direct: str | None = None
+) -> AsyncIterator[Database]:
     """A Database whose notifier runs until the block ends.
 
-    Raises one of TROUBLE when Postgres cannot be reached within ``patience`` seconds.
+    ``pooled``: ``dsn`` leads through a pooler in transaction mode, where nothing may be left in a session; ``direct``
+    leads around it. Raises one of TROUBLE when Postgres cannot be reached within ``patience`` seconds.
     """
     async with contextlib.AsyncExitStack() as stack:
-        opened = await _open_pool(dsn, role, pool, patience)
+        options = _options(role, pool, pooled=pooled) | {"max_inactive_connection_lifetime": _linger(dsn)}
+        opened = Pool(await _open_pool(dsn, options, patience))
         stack.push_async_callback(_close, opened)
         stack.enter_context(as_raised())
-        database = Database(opened, dsn)
+        database = Database(opened, dsn, direct or (None if pooled else dsn))
+        if pooled and (missing := await database.fetchval(UNLIMITED, list(LIMITS))):
+            log.warning("no_limits_behind_the_pooler", missing=missing)
         group = await stack.enter_async_context(anyio.create_task_group())
         group.start_soon(database.notify_forever)
+        group.start_soon(opened.cool_forever)
         try:
             yield database
         finally:
@@ -167,12 +200,20 @@ async def open_database(dsn: str, *, role: str, pool: int = 10, patience: float 
                 await database.flush()
 
 
-async def _open_pool(dsn: str, role: str, size: int, patience: float) -> asyncpg.Pool[asyncpg.Record]:
-    options = {
-        "application_name": f"limner-{role}",
-        "statement_timeout": "30s",
-        "idle_in_transaction_session_timeout": "8s",  # a frozen process holds locks: shorter than others wait for them
-    }
+def _options(role: str, size: int, *, pooled: bool) -> dict[str, Any]:
+    """How to open the pool. A pooler refuses LIMITS, and gives every transaction another session than the last."""
+    name = {"application_name": f"limner-{role}"}
+    if pooled:
+        return {"max_size": size, "server_settings": name, "statement_cache_size": 0}
+    return {"max_size": size, "server_settings": name | LIMITS}
+
+
+def _linger(dsn: str) -> float:
+    """Seconds that an idle connection stays. Each costs Postgres a process; on this machine a new one takes no time."""
+    return 60.0 if urlsplit(dsn).hostname else 5.0
+
+
+async def _open_pool(dsn: str, options: dict[str, Any], patience: float) -> asyncpg.Pool[asyncpg.Record]:
     give_up = anyio.current_time() + patience
     said = False
     while True:
@@ -181,13 +222,12 @@ async def _open_pool(dsn: str, role: str, size: int, patience: float) -> asyncpg
                 return await asyncpg.create_pool(
                     dsn,
                     min_size=1,
-                    max_size=size,
+                    connection_class=Connection,
                     command_timeout=COMMAND_TIMEOUT,
                     timeout=10,
-                    server_settings=options,
-                    max_inactive_connection_lifetime=20,  # each costs Postgres a process
                     reset=_leave_as_it_is,
                     init=_speak_json,
+                    **options,
                 )
         except (*TROUBLE, asyncpg.InvalidCatalogNameError) as error:
             if anyio.current_time() >= give_up:
@@ -198,7 +238,7 @@ async def _open_pool(dsn: str, role: str, size: int, patience: float) -> asyncpg
         await anyio.sleep(0.2)
 
 
-async def _close(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+async def _close(pool: Pool) -> None:
     with anyio.move_on_after(5, shield=True) as scope:
         await pool.close()
     if scope.cancelled_caught:

@@ -47,6 +47,7 @@ SETTINGS = {
     "jit": "off",
     "max_logical_replication_workers": "0",  # one process less that does nothing here
 }
+SINCE_18 = {"io_method": "sync"}  # instead of three processes that read ahead: this database fits into memory
 NO_DURABILITY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
 READY_WITHIN = 30.0
 
@@ -229,6 +230,8 @@ def _become(place: Place) -> NoReturn:
 
 def _command_line(place: Place, settings: dict[str, str]) -> list[str]:
     line = [str(place.binaries / "postgres"), "-D", str(place.cluster), "-k", str(place.sockets)]
+    if int(_version(place.binaries)) >= 18:
+        settings = SINCE_18 | settings
     return line + [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 

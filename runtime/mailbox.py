@@ -17,9 +17,8 @@ from uuid import UUID
 from limner.runtime.database import Database, Db, affected
 from limner.runtime.errors import FenceLost
 from limner.runtime.post import SEND, Post
+from limner.runtime.post import SENT as SENT  # the name that wakes mailboxes
 
-SENT = "message_sent"
-"""Wakes mailboxes. Payload: "<mailbox>", or "<mailbox> <seconds>" when something will come due that soon."""
 CANCELED = "message_canceled"
 """A message in hand was taken back. Payload: "<mailbox> <message id>"."""
 PROGRESSED = "message_progressed"
@@ -97,17 +96,24 @@ async def send(
     """
     options = (key, partition, partition_limit, priority, max_attempts, float(delay), deadline)
     row = (*_address(message, bool(partition)), *options)
-    sent = await _post(db).send(row) if isinstance(db, Database) else await db.fetchval(SEND, *row)
+    if isinstance(db, Database):
+        return await _post(db).send(row, _told(message.mailbox, delay))
+    sent: int | None = await db.fetchval(SEND, *row)
     if sent is not None:
         _tell(db, message.mailbox, delay)
     return sent
 
 
-def _tell(db: Db, mailbox: str, delay: float) -> None:
+def _told(mailbox: str, delay: float) -> str | None:
+    """What goes out on SENT; None when it comes due so late that anybody's next look finds it."""
     if delay <= 0:
-        db.tell(SENT, mailbox)
-    elif delay < 60:  # what comes later is found by anybody's next full look
-        db.tell(SENT, f"{mailbox} {delay:.2f}")
+        return mailbox
+    return f"{mailbox} {delay:.2f}" if delay < 60 else None
+
+
+def _tell(db: Db, mailbox: str, delay: float) -> None:
+    if (told := _told(mailbox, delay)) is not None:
+        db.tell(SENT, told)
 
 
 async def send_many(db: Database, messages: Sequence[Message], *, max_attempts: int = 5) -> None:
@@ -133,32 +139,36 @@ def _post(db: Database) -> Post:
     return db.post  # type: ignore[no-any-return]
 
 
-# The acknowledgements of the last batch and the next batch share a statement and a commit. Nothing below the
-# low-water mark is looked at: there stand only dead rows, which a long transaction elsewhere keeps from being removed.
-# "id = any (...)", here and elsewhere, and "is true" lest it becomes a join: in a plan that was made while the table was
-# empty, and is kept, a join reads the whole table.
+# Nothing below the low-water mark is looked at: there stand only dead rows, which a long transaction elsewhere keeps
+# from being removed. "id = any (...)", here and elsewhere, and "is true" lest it becomes a join: in a plan that was made
+# while the table was empty, and is kept, a join reads the whole table.
 CLAIM = """
-with done as (
-    delete from message as m
-    where m.id = any ($5::bigint[]) and m.owner = $2
-        and ((m.id, m.attempts) in (select * from unnest($5::bigint[], $6::smallint[]))) is true
-),
-next as (
+update message as m set state = 1, owner = $2, attempts = m.attempts + 1, claimed_at = now()
+where m.id = any (array (
     select id from message
-    where mailbox = $1 and state = 0 and partition = '' and pos > $4 and priority >= $7
+    where mailbox = $1 and state = 0 and partition = '' and deaths < 2 and pos > $4 and priority >= $5
     order by priority desc, pos limit $3
     for update skip locked
-)
-update message as m set state = 1, owner = $2, attempts = m.attempts + 1, claimed_at = now()
-where m.id = any (array (select id from next))
+))
 returning m.id, m.kind, m.payload, m.attempts, m.max_attempts, m.pos, m.priority,
     extract(epoch from m.deadline - now())::float8 as seconds_left
 """
 # One look in eight begins with what is least important, so that it does not starve.
-LEAST = """and priority = (select min(priority) from message where mailbox = $1 and state = 0 and partition = '')
+LEAST = """and priority = (select min(priority) from message where mailbox = $1 and state = 0 and partition = '' and deaths < 2)
     order by priority"""
-CLAIM_HUMBLY = CLAIM.replace("priority >= $7", "priority <= $7").replace("order by priority desc", LEAST)
+CLAIM_HUMBLY = CLAIM.replace("priority >= $5", "priority <= $5").replace("order by priority desc", LEAST)
 UTMOST = 32767
+# The acknowledgements of the last batch and the next batch can share a statement and a commit.
+ACK_AND_CLAIM = CLAIM.replace("update", """with done as (
+    delete from message as m
+    where m.id = any ($6::bigint[]) and m.owner = $2
+        and ((m.id, m.attempts) in (select * from unnest($6::bigint[], $7::smallint[]))) is true
+)
+update""", 1)  # fmt: skip
+ACK_AND_CLAIM_HUMBLY = ACK_AND_CLAIM.replace(CLAIM.strip(), CLAIM_HUMBLY.strip())
+CLAIM_SUSPECT = CLAIM.replace("deaths < 2 and pos > $4 and priority >= $5", """deaths >= 2 and not exists (
+        select from message as m where m.state = 1 and m.owner = $2 and m.mailbox = $1 and m.deaths >= 2
+    )""").replace("limit $3", "limit 1")  # fmt: skip
 CLAIM_FAIRLY = """
 select id, kind, payload, attempts, max_attempts, pos, priority,
     extract(epoch from deadline - now())::float8 as seconds_left
@@ -179,10 +189,18 @@ async def claim(
 
     The attempt is counted here, so that a kill counts too. A fence in ``done`` that is lost changes nothing.
     """
-    ids, attempts = [fence.id for fence in done], [fence.attempt for fence in done]
-    statement = CLAIM_HUMBLY if humbly else CLAIM
     level, pos = above or (UTMOST if humbly else -UTMOST, 0)
-    return _claimed(await db.fetch(statement, mailbox, owner, count, pos, ids, attempts, level), owner)
+    if not done:
+        statement = CLAIM_HUMBLY if humbly else CLAIM
+        return _claimed(await db.fetch(statement, mailbox, owner, count, pos, level), owner)
+    statement = ACK_AND_CLAIM_HUMBLY if humbly else ACK_AND_CLAIM
+    ids, attempts = [fence.id for fence in done], [fence.attempt for fence in done]
+    return _claimed(await db.fetch(statement, mailbox, owner, count, pos, level, ids, attempts), owner)
+
+
+async def claim_suspect(db: Db, mailbox: str, owner: UUID) -> list[Claimed]:
+    """Take one message with which two workers died, unless this worker has such a one in hand."""
+    return _claimed(await db.fetch(CLAIM_SUSPECT, mailbox, owner), owner)
 
 
 async def claim_fairly(db: Db, mailbox: str, owner: UUID, count: int, *, humbly: bool = False) -> list[Claimed]:

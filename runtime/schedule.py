@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import anyio
@@ -22,8 +24,10 @@ from limner.runtime.presence import Presence
 log = logger(__name__)
 
 PAUSE = 5.0
-"""Seconds between two looks at the lease, for the one who holds it and for those who would."""
-TERM = 2 * PAUSE
+"""Seconds between two looks at the lease, for those who would hold it."""
+RENEW = 6.0
+"""Seconds after which its holder renews it, unless a tick that it sent has done so."""
+TERM = 10.0
 """Seconds that the lease lasts, unless it is renewed."""
 BEATEN = 1.0
 """Seconds until a second look, when somebody else has sent a tick although we lead."""
@@ -104,19 +108,32 @@ class Cron:
 LOOK = "select now() as now, name, last_at from (select 1) as one left join schedule on true"
 LEAD = "with held as (TAKE) LOOK where exists (select from held)".replace("TAKE", lease.TAKE).replace("LOOK", LOOK)
 
-# The row decides, not the leadership: a tick follows the one that was seen last, or somebody else has sent it.
+# All ticks of a moment in one statement. The row decides, not the leadership: a tick follows the one that was seen last, or
+# somebody else has sent it. The NOTIFY is in the same transaction, where it makes commits queue: a few times a minute.
 TAKE = """
-with taken as (
-    insert into schedule (name, last_at) select $1, $2 where $2::timestamptz <= now()
-    on conflict (name) do update set last_at = excluded.last_at where schedule.last_at = $3
-    returning true
+with tick as materialized (
+    select * from unnest(
+        $1::text[], $2::timestamptz[], $3::timestamptz[], $4::boolean[], $5::text[], $6::text[], $7::jsonb[], $8::text[]
+    ) as t (name, at, last, is_sent, mailbox, kind, payload, key)
+),
+taken as (
+    insert into schedule (name, last_at) select name, at from tick where at <= now()
+    on conflict (name) do update set last_at = excluded.last_at
+    where schedule.last_at = (select last from tick where tick.name = schedule.name)
+    returning name
 ),
 sent as (
     insert into message (mailbox, kind, payload, key)
-    select $4, $5, $6, $7 from taken where $8
+    select mailbox, kind, payload, key from tick join taken using (name) where is_sent
     on conflict (mailbox, key) where key is not null do nothing
+),
+told as materialized (
+    select count(pg_notify($9, mailbox)) from (select distinct mailbox from tick join taken using (name) where is_sent) as woken
+),
+renewed as (
+    update lease set expires_at = now() + make_interval(secs => $12) where name = $10 and owner = $11 returning true
 )
-select true from taken
+select taken.name, now() as now, exists (select from renewed) as is_renewed from told left join taken on true
 """
 
 
@@ -148,7 +165,7 @@ class Schedule:
                     self._seen, pause = None, PAUSE
                 await anyio.sleep(pause)
         finally:
-            with anyio.move_on_after(2, shield=True):
+            with anyio.move_on_after(2, shield=True), contextlib.suppress(*TROUBLE):  # then it runs out by itself
                 await lease.leave(self.db, "schedule", self.presence.id)
 
     async def send_due(self) -> int:
@@ -158,7 +175,8 @@ class Schedule:
 
     async def _round(self) -> float:
         """Returns the seconds until there is something to do again."""
-        if self._seen is None or time.monotonic() - self._seen[1] >= PAUSE:
+        age = math.inf if self._seen is None else time.monotonic() - self._seen[1]
+        if age >= RENEW:
             self._note(await self.db.fetch(LEAD, "schedule", self.presence.id, TERM))
         if self._seen is None:
             return PAUSE
@@ -180,28 +198,37 @@ class Schedule:
             self._last[entry.name], self._next[entry.name] = last, entry.following(last)
 
     async def _send_due(self) -> int:
-        now, sent = self._now(), 0
+        now, due = self._now(), dict[str, tuple[Every | Cron, Tick]]()
         for entry in self.entries:
             last = self._last.get(entry.name)
             if last is None or self._next[entry.name] <= now:
                 tick = entry.tick(last, now)
-                if tick and await self._take(entry, tick, last):
-                    sent += tick.is_sent
-        return sent
+                if tick:
+                    due[entry.name] = entry, tick
+        if not due:
+            return 0
+        taken = await self._take(list(due.values()))
+        for name in taken:
+            self._taken(*due[name])
+        if len(taken) < len(due):
+            self._seen = None  # somebody else was faster
+        return sum(due[name][1].is_sent for name in taken)
 
-    async def _take(self, entry: Every | Cron, tick: Tick, last: datetime | None) -> bool:
-        """Note the tick and send its message in one statement. False when somebody else was faster."""
-        message, key = entry.message, f"schedule {entry.name}"
-        letter = message.mailbox, type(message).__name__, message.payload(), key
-        if not await self.db.fetchval(TAKE, entry.name, tick.at, last, *letter, tick.is_sent):
-            self._seen = None
-            return False
+    async def _take(self, due: Sequence[tuple[Every | Cron, Tick]]) -> list[str]:
+        """Note the ticks, send their messages and renew the lease; returns the names of those that were ours to send."""
+        ticks = [
+            (entry.name, tick.at, self._last.get(entry.name), tick.is_sent, *_letter(entry)) for entry, tick in due
+        ]
+        rows = await self.db.fetch(TAKE, *map(list, zip(*ticks, strict=True)), SENT, "schedule", self.presence.id, TERM)
+        if rows[0]["is_renewed"]:
+            self._seen = rows[0]["now"], time.monotonic()
+        return [row["name"] for row in rows if row["name"] is not None]
+
+    def _taken(self, entry: Every | Cron, tick: Tick) -> None:
+        is_first = entry.name not in self._last
         self._remember(entry, tick.at)
-        if tick.is_sent:
-            self.db.tell(SENT, message.mailbox)
-        elif last is not None:
+        if not tick.is_sent and not is_first:
             log.warning("tick_skipped", name=entry.name, at=tick.at.isoformat())
-        return True
 
     def _now(self) -> datetime:
         """The database's time, as far as we know it: never ahead of it, for TAKE asks it again."""
@@ -212,4 +239,10 @@ class Schedule:
     def _pause(self, seen: datetime, watch: float) -> float:
         """Seconds until the next tick, or until the lease wants its next renewal."""
         ends = [(at - seen).total_seconds() for at in self._next.values()]
-        return max(0.0, min([PAUSE, *ends]) - (time.monotonic() - watch))
+        return max(0.0, min([RENEW, *ends]) - (time.monotonic() - watch))
+
+
+def _letter(entry: Every | Cron) -> tuple[str, str, dict[str, Any], str]:
+    """Mailbox, kind, payload and key of its message."""
+    message = entry.message
+    return message.mailbox, type(message).__name__, message.payload(), f"schedule {entry.name}"

@@ -17,8 +17,15 @@ class Slots:
     """Works through what it is given. ``handle`` sees one message to its end and never raises but for cancellation."""
 
     def __init__(
-        self, most: int, presence: Presence, handle: Callable[[Claimed], Awaitable[None]], freed: Callable[[], None]
+        self,
+        most: int,
+        presence: Presence,
+        handle: Callable[[Claimed], Awaitable[None]],
+        *,
+        freed: Callable[[], None],
+        stopped: Callable[[Claimed], None],
     ) -> None:
+        """``freed`` is called when one is done and nothing waits here, ``stopped`` with one that was let go of half-way."""
         self.most = most
         self.in_hand: dict[int, anyio.CancelScope | None] = {}
         """What is owned: the scope of what runs, None for what waits for a slot."""
@@ -27,6 +34,7 @@ class Slots:
         self._presence = presence
         self._handle = handle
         self._freed = freed
+        self._stopped = stopped
         self._waiting: deque[Claimed] = deque()
         self._more = anyio.Event()
         self._open = 0
@@ -83,6 +91,10 @@ class Slots:
         began = time.monotonic()
         try:
             await self._handle(item)
+        except BaseException:
+            if scope.cancel_called:
+                self._stopped(item)
+            raise
         finally:
             self.in_hand.pop(item.fence.id, None)
             self.pace += (time.monotonic() - began - self.pace) * 0.1

@@ -35,7 +35,7 @@ async def deliver_all(actor: Actor, *, most: int = 1000) -> int:
             await upkeep.give_back(actor.db, actor.mailbox, actor.presence.id, keep=[])
             raise RuntimeError(f"{actor.mailbox} still holds messages after {most}: does a handler send to itself?")
         await actor._handle(item)
-        await actor._flush()
+        await actor._receipts.flush()
         handled += 1
     return handled
 
@@ -113,8 +113,7 @@ order by c.relname
 async def _take(actor: Actor) -> Claimed | None:
     """Claim the next message. Not ahead and never humbly, so that a test sees priority and age alone."""
     await actor.presence.beat()
-    await upkeep.promote(actor.db, actor.mailbox)
-    await upkeep.bury_overdue(actor.db, actor.mailbox)
+    await upkeep.look(actor.db, [actor.mailbox])
     found: list[Claimed] = []
     if any(kind.fair for kind in actor.messages):
         found = await mailbox.claim_fairly(actor.db, actor.mailbox, actor.presence.id, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from limner.runtime.database import Db, affected
@@ -9,23 +11,30 @@ from limner.runtime.mailbox import SENT
 
 GIVE_BACK = """
 update message set owner = null, claimed_at = null, state = 0, pos = nextval('message_pos'),
-    attempts = greatest(attempts - 1, 0)
+    attempts = case when id = any($4::bigint[]) then attempts else greatest(attempts - 1, 0) end,
+    deaths = case when id = any($4::bigint[]) then deaths + 1 else deaths end
 where state = 1 and owner = $1 and mailbox = $2 and not id = any($3::bigint[])
 """
 
 
-async def give_back(db: Db, mailbox: str, owner: UUID, *, keep: list[int]) -> int:
-    """Free what this worker owns but does not work on: after an outage, and when it drains. It costs no attempt."""
-    freed = affected(await db.execute(GIVE_BACK, owner, mailbox, keep))
+async def give_back(db: Db, mailbox: str, owner: UUID, *, keep: list[int], blame: Sequence[int] = ()) -> int:
+    """Free what this worker owns but does not work on: after an outage, and when it drains.
+
+    It costs an attempt only those to ``blame``, for which it is as if the worker had died.
+    """
+    freed = affected(await db.execute(GIVE_BACK, owner, mailbox, keep, list(blame)))
     if freed:
         db.tell(SENT, mailbox)
     return freed
 
 
 RESCUE = """
-with lost as (
+with alone as materialized (
+    select pg_try_advisory_xact_lock(hashtextextended('rescue', 0)) as is_so
+),
+lost as (
     select id, attempts >= max_attempts as is_poison from message
-    where state = 1 and not exists (
+    where (select is_so from alone) and state = 1 and not exists (
         select from worker
         where worker.id = message.owner and worker.state <> 'stopped'
             and worker.seen_at > now() - make_interval(secs => $1)
@@ -34,7 +43,7 @@ with lost as (
 ),
 freed as (
     update message as m set owner = null, claimed_at = null, ready_at = now(), last_error = 'its worker died',
-        state = 0, pos = nextval('message_pos')
+        deaths = m.deaths + 1, state = 0, pos = nextval('message_pos')
     from lost where m.id = lost.id and not lost.is_poison
     returning m.mailbox
 ),
@@ -62,47 +71,90 @@ async def rescue(db: Db, lease: float) -> int:
 
 LARGEST_STEP = 1000
 # statement_timestamp() may be looked for in an index, clock_timestamp() may not: it would be compared with every row.
-PROMOTE = """
-with due as (
-    select id from message where mailbox = $1 and state = 2 and ready_at <= statement_timestamp()
-    order by ready_at limit $2 for update skip locked
+# "select ... order by ... limit 1": an "exists" may be planned as a hash of the whole table.
+LOOK = """
+with due as materialized (
+    select m.id from unnest($1::text[]) as box (name) cross join lateral (
+        select id from message where mailbox = box.name and state = 2 and ready_at <= statement_timestamp()
+            and (deadline is null or deadline >= statement_timestamp())
+        order by ready_at limit $2 for update skip locked
+    ) as m
 ),
 promoted as (
-    update message as m set state = 0, pos = nextval('message_pos') where m.id = any (array (select id from due)) returning 1
+    update message as m set state = 0, pos = nextval('message_pos') where m.id = any (array (select id from due))
+    returning m.mailbox
+),
+late as materialized (
+    select m.id from unnest($1::text[]) as box (name) cross join lateral (
+        select id from message where mailbox = box.name and deadline < statement_timestamp() and state <> 1
+        order by deadline limit $2 for update skip locked
+    ) as m
+),
+dead as (
+    delete from message as m where m.id = any (array (select id from late)) returning m.*
+),
+buried as (
+    insert into dead_letter (id, mailbox, kind, partition, key, attempts, reason, payload, created_at)
+    select id, mailbox, kind, partition, key, attempts, 'its deadline passed', payload, created_at from dead
 )
-select (select count(*) from promoted) as promoted, (
-    select extract(epoch from min(ready_at) - clock_timestamp())::float8 from message
-    where mailbox = $1 and state = 2 and ready_at > statement_timestamp()
-) as next_in
+select box.name as mailbox,
+    (select count(*) from promoted where promoted.mailbox = box.name) as promoted,
+    (select count(*) from dead where dead.mailbox = box.name) as buried,
+    (
+        select extract(epoch from min(ready_at) - clock_timestamp())::float8 from message
+        where mailbox = box.name and state = 2 and ready_at > statement_timestamp()
+    ) as next_in,
+    extract(epoch from clock_timestamp() - coalesce(
+        (
+            select ready_at from message where mailbox = box.name and state = 0 and partition = '' and deaths < 2
+            order by priority desc, pos limit 1
+        ),
+        (
+            select ready_at from message where mailbox = box.name and state = 0 and partition <> ''
+            order by partition, priority desc, pos limit 1
+        )
+    ))::float8 as waited,
+    (
+        select true from message where mailbox = box.name and state = 0 and partition = '' and deaths >= 2
+        order by priority desc, pos limit 1
+    ) as has_suspects
+from unnest($1::text[]) as box (name)
 """
 
 
-async def promote(db: Db, mailbox: str) -> tuple[int, float | None]:
-    """Let what has come due wait with the others, a thousand at a time, the most overdue first.
+class Look(NamedTuple):
+    """What a look at one mailbox found and did, in messages."""
 
-    Returns how many did, and the seconds until the next one will.
+    promoted: int
+    buried: int
+    next_in: float | None
+    """Seconds until something else comes due, if anything will."""
+    waited: float | None
+    """Seconds that the first in line has waited; None when no other waits than those that came due just now."""
+    has_suspects: bool
+    """Some wait that two workers died with."""
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.waited is not None or self.promoted > 0 or self.has_suspects
+
+
+async def look(db: Db, mailboxes: Sequence[str]) -> dict[str, Look]:
+    """Let come due what is due, bury what nobody took before its deadline, and see what waits; of each mailbox.
+
+    At most a thousand come due at once, the most overdue first; ``next_in`` is 0 when there are more.
     """
-    row = await db.fetchrow(PROMOTE, mailbox, LARGEST_STEP)
-    assert row is not None
-    is_all = row["promoted"] < LARGEST_STEP
-    return row["promoted"], row["next_in"] if is_all else 0.0
-
-
-OVERDUE = """
-with dead as (
-    delete from message where id = any (array (
-        select id from message where mailbox = $1 and deadline < statement_timestamp() and state <> 1
-        order by deadline limit 1000 for update skip locked
-    )) returning *
-)
-insert into dead_letter (id, mailbox, kind, partition, key, attempts, reason, payload, created_at)
-select id, mailbox, kind, partition, key, attempts, 'its deadline passed', payload, created_at from dead
-"""
-
-
-async def bury_overdue(db: Db, mailbox: str) -> int:
-    """Messages that nobody took before their deadline become dead letters; returns how many."""
-    return affected(await db.execute(OVERDUE, mailbox))
+    rows = await db.fetch(LOOK, list(mailboxes), LARGEST_STEP)
+    return {
+        row["mailbox"]: Look(
+            row["promoted"],
+            row["buried"],
+            row["next_in"] if row["promoted"] < LARGEST_STEP else 0.0,
+            row["waited"],
+            row["has_suspects"] or False,
+        )
+        for row in rows
+    }
 
 
 REQUEUE = """

@@ -18,7 +18,7 @@ where role = $1 and host = $2 order by seen_at desc limit 1
 async def problems(config: Config, role: str) -> list[str]:
     """What is wrong with the role's newest process on this host, a line each; empty when it is healthy."""
     try:
-        async with open_database(config.dsn, role="health", pool=2) as db:
+        async with open_database(config.dsn, role="health", pool=2, pooled=config.database_pooled) as db:
             found = [] if await schema.current(db) >= schema.head() else ["the schema is behind: run `limner migrate`"]
             row = await db.fetchrow(LATEST, role, socket.gethostname())
     except TROUBLE as error:

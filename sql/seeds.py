@@ -24,7 +24,7 @@ async def sow(db: Db, config: Config) -> None:
 
 async def migrate_and_sow(config: Config) -> tuple[int, int]:
     """What `limner migrate` does. Returns the schema's version before and after. Raises SchemaError."""
-    versions = await schema.migrate(config.dsn)
-    async with open_database(config.dsn, role="migrate", pool=2) as db:
+    versions = await schema.migrate(config.migration_dsn)
+    async with open_database(config.migration_dsn, role="migrate", pool=2) as db:
         await sow(db, config)
     return versions

@@ -31,7 +31,7 @@ NO_TOKEN = {"name": "poller", "state": "no token", "last_ok": None}
 async def run(config: Config) -> int:
     """Work until told to stop. Returns the exit code: 0; 1 after too many crashes; 78 when the token is refused."""
     async with (
-        open_database(config.dsn, role="bot", pool=4, patience=120) as db,
+        open_database(config.dsn, role="bot", pool=4, patience=120, pooled=config.database_pooled) as db,
         aiohttp.ClientSession() as session,
     ):
         await schema.wait_until_ready(db)

@@ -63,7 +63,7 @@ def unsteady(rounds: Sequence[Round]) -> list[str]:
 
 
 def summary(rounds: Sequence[Round]) -> dict[str, Any]:
-    """Ratios, and the reached goals; null where a peer or a phase was left out."""
+    """Ratios, the reached goals, and each peer's medians; null where a peer or a phase was left out."""
     ratios: dict[str, dict[str, float | None]] = {
         f"{item.goal} {item.title}": {name: _short(value) for name, value in item.ratios(rounds).items()}
         for item in AGAINST_PEERS
@@ -73,7 +73,25 @@ def summary(rounds: Sequence[Round]) -> dict[str, Any]:
         ratios[f"{item.goal} {item.title}"] = {
             name: _short(statistics.median(each)) for name, each in found.items() if each
         }
-    return {"ratios": ratios, "goals": verdicts(rounds), "rounds": len(rounds), "valid": not unsteady(rounds)}
+    return {
+        "ratios": ratios,
+        "goals": verdicts(rounds),
+        "medians": _medians(rounds),
+        "rounds": len(rounds),
+        "valid": not unsteady(rounds),
+    }
+
+
+def _medians(rounds: Sequence[Round]) -> dict[str, dict[str, float | None]]:
+    found: dict[str, dict[str, list[float]]] = {}
+    for each in rounds:
+        for peer, measures in each.items():
+            for key, value in measures.items():
+                found.setdefault(peer, {}).setdefault(key, []).append(value)
+    return {
+        peer: {key: _short(statistics.median(values)) for key, values in measures.items()}
+        for peer, measures in found.items()
+    }
 
 
 def _cell(values: Sequence[float]) -> str:

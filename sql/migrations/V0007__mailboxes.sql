@@ -27,6 +27,7 @@ create table message (
     owner uuid,
     state smallint not null default 0 check (state in (0, 1, 2)),
     attempts smallint not null default 0,
+    deaths smallint not null default 0,
     max_attempts smallint not null default 5,
     priority smallint not null default 0,
     partition_limit smallint,
@@ -41,11 +42,13 @@ create table message (
 -- Not truncated: on a table of no pages every plan is a full scan, and plans are kept while the table fills again.
 
 comment on column message.state is '0 waiting, 1 in hand, 2 later';
+comment on column message.deaths is 'so many workers died with it in hand; from the second on it is a suspect';
 comment on column message.pos is 'orders what waits; a retry takes a new one, so the index grows at one end';
 
 -- What waits, what is in hand and what comes later are found by indexes of their own: a long line costs no more.
 create unique index message_key on message (mailbox, key) where key is not null;
-create index message_waiting on message (mailbox, priority desc, pos) where state = 0 and partition = '';
+create index message_waiting on message (mailbox, priority desc, pos) where state = 0 and partition = '' and deaths < 2;
+create index message_suspect on message (mailbox, priority desc, pos) where state = 0 and partition = '' and deaths >= 2;
 create index message_fair on message (mailbox, partition, priority desc, pos) where state = 0 and partition <> '';
 create index message_later on message (mailbox, ready_at) where state = 2;
 create index message_deadline on message (mailbox, deadline) where deadline is not null;
@@ -67,8 +70,8 @@ create table dead_letter (
 
 create index dead_letter_recent on dead_letter (died_at);
 
--- A message that was begun twice and never ended is a suspect: a worker takes one of them at a time, so that one that
--- kills its worker takes no innocent ones along.
+-- A message that was in hand when its worker died, twice, is a suspect: a worker takes one of them at a time, so that one
+-- that kills its worker takes no innocent ones along.
 -- Fair: partitions take turns inside a priority, and none exceeds its limit, counted from rows. The mailbox's lock comes
 -- first, so that the limits hold among all workers; the next statement has a fresh snapshot. The partitions are
 -- found by skipping through the index, so one with a hundred thousand messages costs no more than one with a single one.
@@ -107,10 +110,10 @@ begin
     ),
     candidate as (
         select c.id, c.priority, c.pos, c.partition_limit, w.n + c.turn as turn, c.is_suspect,
-            row_number() over (partition by c.is_suspect order by c.attempts, c.priority desc, c.pos) as line
+            row_number() over (partition by c.is_suspect order by c.deaths, c.priority desc, c.pos) as line
         from open as w
         cross join lateral (
-            select m.id, m.priority, m.pos, m.partition_limit, m.attempts, m.attempts >= 2 as is_suspect,
+            select m.id, m.priority, m.pos, m.partition_limit, m.deaths, m.deaths >= 2 as is_suspect,
                 row_number() over (order by m.priority desc, m.pos) as turn
             from message as m
             where m.mailbox = p_mailbox and m.state = 0 and m.partition = w.partition and m.partition <> ''
@@ -121,7 +124,7 @@ begin
         select c.id from candidate as c
         where (c.partition_limit is null or c.turn <= c.partition_limit)
             and (not c.is_suspect or c.line = 1 and not exists (
-                select from message as m where m.state = 1 and m.owner = p_owner and m.mailbox = p_mailbox and m.attempts > 2
+                select from message as m where m.state = 1 and m.owner = p_owner and m.mailbox = p_mailbox and m.deaths >= 2
             ))
         order by case when p_humbly then c.priority end, c.priority desc, c.turn, c.pos
         limit p_count
@@ -130,6 +133,31 @@ begin
     set state = 1, owner = p_owner, attempts = m.attempts + 1, claimed_at = clock_timestamp()
     where m.id = any (array (select c.id from chosen as c)) and m.state = 0
     returning m.*;
+end
+$body$;
+
+-- One message of the group commit, and the wake-up after its commit: a NOTIFY inside the write transaction would have all
+-- commits wait for each other, and a statement of its own would be one more way there and back.
+create procedure message_send(
+    inout id bigint, p_mailbox text, p_kind text, p_payload jsonb, p_key text, p_partition text, p_limit smallint,
+    p_priority smallint, p_max_attempts smallint, p_delay double precision, p_deadline double precision,
+    p_channel text, p_told text
+) language plpgsql as $body$
+begin
+    insert into message (
+        mailbox, kind, payload, key, partition, partition_limit, priority, max_attempts, state, ready_at, deadline
+    )
+    values (
+        p_mailbox, p_kind, p_payload, p_key, p_partition, p_limit, p_priority, p_max_attempts,
+        case when p_delay > 0 then 2 else 0 end, now() + make_interval(secs => p_delay),
+        now() + make_interval(secs => p_deadline)
+    )
+    on conflict (mailbox, key) where key is not null do nothing
+    returning message.id into id;
+    if p_told is not null and id is not null then
+        commit;
+        perform pg_notify(p_channel, p_told);
+    end if;
 end
 $body$;
 

@@ -1,4 +1,4 @@
-"""A crew on the test's own database, painters that do what they are told, and orders for them."""
+"""A crew and an office on the test's own database, a Postgres to be stopped, obedient painters, and orders for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from limner.sql import generations, keys
 from limner.sql.generations import Order
 from limner.sql.models import Size
 from tests.conftest import Cast
+from tests.faults.cluster import Cluster, cluster_of_its_own
 from tests.faults.crew import Crew, crew_at
+from tests.faults.office import Office
 
 SMALL = Size(512, 512)
 JOB = "select id from job where generation_id = $1"
@@ -24,6 +26,21 @@ JOB = "select id from job where generation_id = $1"
 def crew(dsn: str, tmp_path: Path) -> Iterator[Crew]:
     with crew_at(dsn, tmp_path) as started:
         yield started
+
+
+@pytest.fixture
+def office(dsn: str, tmp_path: Path) -> Iterator[Office]:
+    folder = tmp_path / "office"
+    folder.mkdir()
+    opened = Office(dsn, folder)
+    yield opened
+    opened.dismiss()
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    with cluster_of_its_own() as made:
+        yield made
 
 
 @pytest.fixture

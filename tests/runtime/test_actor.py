@@ -88,11 +88,22 @@ async def at_work(actor: Actor) -> AsyncIterator[None]:
     async with anyio.create_task_group() as group:
         group.start_soon(actor.bus.run)
         group.start_soon(actor.run)
+        with anyio.fail_after(5):
+            while not actor.bus.is_connected:
+                await anyio.sleep(0.01)
         yield
         actor.drain()
         with anyio.fail_after(5):
             while actor.in_hand:
                 await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+
+
+@contextlib.asynccontextmanager
+async def beating(presence: Presence) -> AsyncIterator[None]:
+    async with anyio.create_task_group() as group:
+        group.start_soon(presence.run)
+        yield
         group.cancel_scope.cancel()
 
 
@@ -204,6 +215,47 @@ async def test_a_message_that_is_taken_back_while_it_runs_is_stopped(db, door):
         await mailbox.send(db, Knock("next"))
         assert await door.heard.until(2) == ["wait", "next"]
     assert await left(db) == 0
+
+
+async def test_a_message_of_the_next_release_is_left_to_its_workers(db, door):
+    await db.execute(
+        "insert into message (mailbox, kind, payload) values ('door', 'Ring', '{}'), ('door', 'Knock', '{\"why\": 1}')"
+    )
+    await mailbox.send(db, Knock("hello"))
+    async with at_work(door):
+        assert await door.heard.until(1) == ["hello"]
+        with anyio.fail_after(5):
+            while await db.fetchval("select count(*) from message where state = 2") < 2:
+                await anyio.sleep(0.01)
+    rows = await db.fetch("select attempts, last_error from message order by id")
+    assert [tuple(row) for row in rows] == [(0, "not understood here")] * 2
+    assert await db.fetchval("select count(*) from dead_letter") == 0
+
+
+async def test_suspects_are_handled_one_at_a_time_beside_the_others(db, door):
+    for _ in range(3):
+        await mailbox.send(db, Knock("wait"))
+    await db.execute("update message set deaths = 2")
+    await mailbox.send(db, Knock("hello"))
+    async with at_work(door), beating(door.presence):
+        assert sorted(await door.heard.until(2)) == ["hello", "wait"]
+        await anyio.sleep(1.2)  # another look or two
+        assert sorted(door.heard.words) == ["hello", "wait"]
+        door.open.set()
+        assert await door.heard.until(4) == [*door.heard.words[:2], "wait", "wait"]
+    assert await left(db) == 0
+
+
+async def test_two_actors_of_one_process_share_one_look_and_the_second_looks_on_when_the_first_is_gone(db, door):
+    other = Door(db, door.bus, door.presence)
+    async with at_work(other), anyio.create_task_group() as group:
+        group.start_soon(door.run)
+        with anyio.fail_after(5):
+            while len(door.presence.lookout._watchers) < 2:
+                await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+        await mailbox.send(db, Knock("later"), delay=0.3)
+        assert await other.heard.until(1) == ["later"]
 
 
 async def test_a_message_past_its_deadline_is_stopped_and_buried(db, door):

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from limner.runtime.bus import Bus
+from limner.runtime.database import LIMITS, open_database
 
 
 @pytest.fixture
@@ -79,3 +80,44 @@ async def test_after_its_connection_is_killed_it_listens_again_and_sweeps(db, he
     with anyio.fail_after(3):
         assert await receive.receive() == "again"
     assert bus.is_connected
+
+
+async def test_behind_a_pooler_it_asks_everybody_to_look_every_second(dsn):
+    async with open_database(dsn, role="test", pool=2, pooled=True) as db, anyio.create_task_group() as group:
+        bus, rounds = Bus(db), anyio.Semaphore(0)
+        await bus.on("gossip", lambda payload: rounds.release() if payload is None else None)
+        group.start_soon(bus.run)
+        with anyio.fail_after(5):
+            await rounds.acquire()
+            assert bus.is_connected
+            assert bus.about() == {"hears_by": "poll", "is_connected": True}
+            await rounds.acquire()
+        listening = "select count(*) from pg_stat_activity where application_name = 'limner-bus'"
+        assert await db.fetchval(f"{listening} and datname = current_database()") == 0
+        group.cancel_scope.cancel()
+    assert not bus.is_connected
+
+
+async def test_behind_a_pooler_it_listens_at_the_direct_address(dsn):
+    opening = open_database(dsn, role="test", pool=2, pooled=True, direct=dsn)
+    async with opening as db, anyio.create_task_group() as group:
+        bus = Bus(db)
+        send, receive = anyio.create_memory_object_stream[str | None](100)
+        await bus.on("gossip", send.send_nowait)
+        group.start_soon(bus.run)
+        with anyio.fail_after(5), send, receive:
+            assert await receive.receive() is None
+            db.tell("gossip", "told through the pooler")
+            assert await receive.receive() == "told through the pooler"
+        assert bus.about() == {"hears_by": "listen", "is_connected": True}
+        group.cancel_scope.cancel()
+
+
+async def test_behind_a_pooler_whoever_forgot_the_limits_is_told(dsn, db, capsys):
+    async with open_database(dsn, role="test", pool=2, pooled=True):
+        assert "no_limits_behind_the_pooler" in "".join(capsys.readouterr())
+    name = await db.fetchval("select current_database()")
+    for limit in LIMITS:
+        await db.execute(f"alter database {name} set {limit} = '8s'")
+    async with open_database(dsn, role="test", pool=2, pooled=True):
+        assert "no_limits_behind_the_pooler" not in "".join(capsys.readouterr())

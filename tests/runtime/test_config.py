@@ -86,6 +86,27 @@ def test_an_empty_setting_counts_as_not_set(monkeypatch):
     assert Config.load().has_demo_painter
 
 
+def test_around_a_pooler_leads_only_a_direct_address(monkeypatch):
+    monkeypatch.setenv("LIMNER_DATABASE_URL", "postgresql://limner@pooler/limner")
+    assert Config.load().direct_dsn == "postgresql://limner@pooler/limner"
+    monkeypatch.setenv("LIMNER_DATABASE_POOLED", "true")
+    assert Config.load().direct_dsn is None
+    monkeypatch.setenv("LIMNER_DATABASE_DIRECT_URL", "postgresql://limner@postgres/limner")
+    assert Config.load().direct_dsn == Config.load().migration_dsn == "postgresql://limner@postgres/limner"
+
+
+def test_nobody_migrates_through_a_pooler(monkeypatch):
+    monkeypatch.setenv("LIMNER_DATABASE_URL", "postgresql://limner@pooler/limner")
+    monkeypatch.setenv("LIMNER_DATABASE_POOLED", "true")
+    with pytest.raises(ConfigError, match="LIMNER_DATABASE_DIRECT_URL is needed to migrate"):
+        _ = Config.load().migration_dsn
+
+
+def test_a_pooler_without_an_address_is_a_mistake(monkeypatch):
+    monkeypatch.setenv("LIMNER_DATABASE_POOLED", "true")
+    assert mistakes() == ["LIMNER_DATABASE_URL is needed with LIMNER_DATABASE_POOLED or LIMNER_DATABASE_DIRECT_URL"]
+
+
 def test_the_command_line_says_every_mistake_in_a_line_and_exits_78():
     environment = os.environ | {"LIMNER_HTTP_PORT": "eighty", "LIMNER_LEASE": "0"}
     command = [sys.executable, "-P", "-m", "limner.runtime.cli", "config"]

@@ -116,19 +116,20 @@ async def test_a_higher_priority_goes_first(db, worker):
 async def test_a_delayed_message_waits_for_its_time(db, worker):
     await mailbox.send(db, Polish(uuid4()), delay=60)
     assert await mailbox.claim(db, "polishing", worker.id, 1) == []
-    promoted, next_in = await upkeep.promote(db, "polishing")
-    assert promoted == 0
-    assert 55 < next_in <= 60
+    look = (await upkeep.look(db, ["polishing"]))["polishing"]
+    assert (look.promoted, look.is_waiting) == (0, False)
+    assert 55 < look.next_in <= 60
     await db.execute("update message set ready_at = now()")
-    assert await upkeep.promote(db, "polishing") == (1, None)
+    look = (await upkeep.look(db, ["polishing"]))["polishing"]
+    assert (look.promoted, look.next_in, look.waited, look.is_waiting) == (1, None, None, True)
     assert len(await mailbox.claim(db, "polishing", worker.id, 1)) == 1
 
 
 async def test_a_message_that_nobody_took_before_its_deadline_is_buried(db, worker):
     await mailbox.send(db, Polish(uuid4()), deadline=60)
-    assert await upkeep.bury_overdue(db, "polishing") == 0
+    assert (await upkeep.look(db, ["polishing"]))["polishing"].buried == 0
     await db.execute("update message set deadline = now() - interval '1 second'")
-    assert await upkeep.bury_overdue(db, "polishing") == 1
+    assert (await upkeep.look(db, ["elsewhere", "polishing"]))["polishing"].buried == 1
     assert await db.fetchval("select reason from dead_letter") == "its deadline passed"
 
 
@@ -236,6 +237,21 @@ async def test_a_message_that_kills_every_worker_becomes_a_dead_letter(db):
         assert await upkeep.rescue(db, 3) == 1
     assert await db.fetchval("select count(*) from message") == 0
     assert await db.fetchval("select reason from dead_letter") == "its worker died every time"
+
+
+async def test_a_poisoned_message_takes_no_innocent_ones_along(db, worker):
+    for _ in range(5):
+        await mailbox.send(db, Polish(uuid4()), max_attempts=9)
+    for _ in range(2):
+        victim = Presence(db, "test", lease=3)
+        await victim.beat()
+        assert len(await mailbox.claim(db, "polishing", victim.id, 10)) == 5
+        await db.execute("update worker set seen_at = now() - interval '4 seconds' where id = $1", victim.id)
+        assert await upkeep.rescue(db, 3) == 5
+    assert await mailbox.claim(db, "polishing", worker.id, 10) == [], "two workers died with each of them"
+    assert (await upkeep.look(db, ["polishing"]))["polishing"].has_suspects
+    assert len(await mailbox.claim_suspect(db, "polishing", worker.id)) == 1
+    assert await mailbox.claim_suspect(db, "polishing", worker.id) == [], "one at a time"
 
 
 async def test_the_messages_of_a_living_worker_are_left_alone(db, worker):

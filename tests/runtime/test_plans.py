@@ -18,15 +18,15 @@ pytestmark = pytest.mark.timeout(90)
 
 OWNER = uuid4()
 STATEMENTS: dict[str, tuple[str, tuple[Any, ...], str]] = {
-    "claim": (mailbox.CLAIM, ("m", OWNER, 10, 0, [], [], -mailbox.UTMOST), "message_waiting"),
-    "claim above the mark": (mailbox.CLAIM, ("m", OWNER, 10, 7, [1], [1], 0), "message_waiting"),
-    "claim humbly": (mailbox.CLAIM_HUMBLY, ("m", OWNER, 10, 0, [], [], mailbox.UTMOST), "message_waiting"),
+    "claim": (mailbox.CLAIM, ("m", OWNER, 10, 0, -mailbox.UTMOST), "message_waiting"),
+    "acknowledge and claim": (mailbox.ACK_AND_CLAIM, ("m", OWNER, 10, 7, 0, [1], [1]), "message_waiting"),
+    "claim humbly": (mailbox.CLAIM_HUMBLY, ("m", OWNER, 10, 0, mailbox.UTMOST), "message_waiting"),
+    "claim a suspect": (mailbox.CLAIM_SUSPECT, ("m", OWNER), "message_suspect"),
     "claim fairly": (mailbox.CLAIM_FAIRLY, ("m", OWNER, 10, False), "message_fair"),
     "acknowledge": (mailbox.ACK_MANY, (OWNER, [1, 2], [1, 1]), "message_pkey"),
-    "promote": (upkeep.PROMOTE, ("m", 1000), "message_later"),
-    "bury overdue": (upkeep.OVERDUE, ("m",), "message_deadline"),
+    "look": (upkeep.LOOK, (["m"], 1000), "message_later"),
     "rescue": (upkeep.RESCUE, (15.0,), "message_in_hand"),
-    "give back": (upkeep.GIVE_BACK, (OWNER, "m", []), "message_in_hand"),
+    "give back": (upkeep.GIVE_BACK, (OWNER, "m", [], []), "message_in_hand"),
     "forget": (presence.FORGET, (), ""),
 }
 EXPLAIN = """
@@ -169,9 +169,9 @@ async def test_a_hundred_thousand_scheduled_messages_are_not_looked_at_one_by_on
 async def test_what_is_due_comes_in_thousands_the_most_overdue_first(db, boss):
     await boss.execute(FILL, 2)
     await boss.execute("update message set ready_at = now() - make_interval(secs => id) where id <= 2500")
-    assert await upkeep.promote(db, "m") == (1000, 0.0)
+    assert (await upkeep.look(db, ["m"]))["m"][:3] == (1000, 0, 0.0)
     assert await db.fetchval("select min(id) from message where state = 0") == 1501
-    assert await upkeep.promote(db, "m") == (1000, 0.0)
-    promoted, next_in = await upkeep.promote(db, "m")
-    assert promoted == 500
-    assert 3500 < next_in <= 3600
+    assert (await upkeep.look(db, ["m"]))["m"][:3] == (1000, 0, 0.0)
+    look = (await upkeep.look(db, ["m"]))["m"]
+    assert look.promoted == 500
+    assert 3500 < look.next_in <= 3600

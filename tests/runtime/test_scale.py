@@ -112,7 +112,7 @@ async def _claim_times(db: Database, presence: Presence, fairly: bool) -> float:
 
 async def test_a_transaction_that_keeps_dead_rows_alive_does_not_slow_the_work(db, dsn, presence):
     free, pinned = [], []
-    for _ in range(2):
+    for _ in range(4 if FULL else 2):
         free.append(await _rate(db, presence))
         await db.execute("vacuum message")
         pin: Any = await asyncpg.connect(dsn)
@@ -124,7 +124,7 @@ async def test_a_transaction_that_keeps_dead_rows_alive_does_not_slow_the_work(d
     print(
         f"{JOBS} jobs: {max(free):.0f}/s, beside a long transaction {max(pinned):.0f}/s: {max(pinned) / max(free):.2f}"
     )
-    assert max(pinned) > max(free) * 0.7
+    assert max(pinned) > max(free) * (0.9 if FULL else 0.7)
 
 
 async def _rate(db: Database, presence: Presence) -> float:

@@ -2,36 +2,95 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import time
+
 import pytest
 
 from limner.runtime import mailbox
 from limner.runtime.errors import NotFound
 from limner.runtime.presence import Presence
-from limner.sql import desk
+from limner.sql import crew, desk
 from limner.sql.billing import CheckOpenInvoices
 
 
-async def test_actors_shows_each_living_process_and_each_mailbox(db, config):
+def cashier(**more: object) -> dict[str, object]:
+    """What the Cashier's supervisor reports of it."""
+    report = {"name": "Cashier", "state": "running", "since": time.time() - 300, "restarts": 0, "last_error": ""}
+    counts = {"in_hand": 1, "handled": 7, "failed": 2, "found_by_poll": 3, "pace": 0.25, "rate": 1.5}
+    return report | {"mailbox": "billing"} | counts | more
+
+
+@pytest.fixture
+async def worker(db) -> Presence:
     worker = Presence(db, "worker", lease=3)
-    worker.children = lambda: [
-        {
-            "name": "Cashier",
-            "state": "running",
-            "restarts": 0,
-            "mailbox": "billing",
-            "in_hand": 1,
-            "handled": 7,
-            "failed": 2,
-        },
-        {"name": "bus", "state": "degraded", "restarts": 3, "last_error": "no route"},
-    ]
+    bus = {"name": "bus", "state": "degraded", "since": time.time() - 7, "restarts": 3, "last_error": "no route"}
+    counter = {"name": "counter", "state": "running", "since": time.time() - 7300, "children": [cashier()]}
+    worker.children = lambda: [counter, bus]
     await worker.beat()
+    return worker
+
+
+def rows(text: list[str]) -> dict[str, list[str]]:
+    return {line.split()[0]: line.split() for line in text if line.strip()}
+
+
+async def test_actors_shows_the_tree_of_each_living_process(db, config, worker):
+    lines = await desk.tree(config)
+    assert re.match(rf"worker   {str(worker.id)[:8]}  \S+:{os.getpid()}  running for \d s, heard \d s ago", lines[0])
+    assert re.match(r"  counter       running         2 h", lines[1])
+    assert re.match(r"    Cashier     running       5 min  in hand 1, handled 7, failed 2", lines[2])
+    assert re.match(r"  bus           degraded        7 s  restarted 3 times  last error: no route", lines[3])
+    await worker.leave()
+    assert (await desk.tree(config))[0] == "no process is alive"
+
+
+async def test_actors_shows_how_full_and_how_busy_each_mailbox_is(db, config, worker):
+    second = Presence(db, "worker", lease=3)
+    second.children = lambda: [cashier(handled=3, rate=0.25, pace=0.75, in_hand=0)]
+    await second.beat()
     await mailbox.send(db, CheckOpenInvoices())
-    text = "\n".join(await desk.tree(config))
-    assert f"worker   {str(worker.id)[:8]}" in text
-    assert "Cashier      running    in hand 1, handled 7, failed 2" in text
-    assert "bus          degraded    restarted 3 times: no route" in text
-    assert f"{'billing':<14}{1:>9}{0:>9}{0:>9}" in text
+    await mailbox.send(db, CheckOpenInvoices(), delay=50)
+    await db.execute("update message set ready_at = now() - interval '200 seconds' where state = 0")
+    await db.execute(
+        "insert into message (mailbox, kind, payload, partition) select 'painting', '', '{}', n::text "
+        "from generate_series(1, 5) as n"
+    )
+    await db.execute("insert into message (mailbox, kind, payload, deaths) values ('cursed', '', '{}', 2)")
+    await db.execute(
+        "insert into message (mailbox, kind, payload, state, owner) values ('held', '', '{}', 1, $1)", worker.id
+    )
+    shown = rows(await desk.tree(config))
+    assert " ".join(shown["billing"]) == "billing 1 0 1 3 min 1.75/s 0.500 s 10 4 6 0"
+    assert shown["painting"][:4] == ["painting", "5", "0", "0"]
+    assert shown["cursed"][1] == "1"
+    assert shown["held"][1:4] == ["0", "1", "0"]
+
+
+async def test_actors_as_data_says_the_same(db, config, worker):
+    await mailbox.send(db, CheckOpenInvoices())
+    census = json.loads(json.dumps(await desk.census(config)))
+    (process,), (box,) = census["processes"], census["mailboxes"]
+    assert (process["id"], process["role"], process["pid"]) == (str(worker.id), "worker", os.getpid())
+    assert process["children"][0]["children"][0]["since"] == pytest.approx(300, abs=5)
+    assert {name: box[name] for name in ("mailbox", "waiting", "rate", "pace", "failed", "by_poll", "more_than")} == {
+        "mailbox": "billing", "waiting": 1, "rate": 1.5, "pace": 0.25, "failed": 2, "by_poll": 3, "more_than": [],
+    }  # fmt: skip
+
+
+async def test_a_long_line_is_not_counted_to_its_end(db, config):
+    many = (
+        "insert into message (mailbox, kind, payload, state, ready_at) "
+        "select $1, '', '{}', $2, now() - interval '1 hour' from generate_series(1, $3)"
+    )
+    await db.execute(many, "billing", 0, crew.MOST + 500)
+    await db.execute(many, "tidying", 2, crew.MOST + 500)
+    shown = rows(await desk.tree(config))
+    assert shown["billing"][1:6] == ["100,000+", "0", "0", "60", "min"]
+    assert shown["tidying"][3] == "100,000+"
+    assert [box["more_than"] for box in (await desk.census(config))["mailboxes"]] == [["waiting"], ["later"]]
 
 
 async def test_a_drained_worker_hears_of_it_with_its_next_heartbeat_and_goes_on_later(db, config):
