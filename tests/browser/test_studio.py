@@ -79,6 +79,7 @@ async def test_the_keyboard_alone_is_enough(desk, cast, db):
 async def test_enter_sends_and_shift_enter_begins_a_line(desk, cast, db):
     async with desk.sit(cast.alice) as screen:
         page = await screen.open(START)
+        await page.wait_for_function("document.activeElement.id === 'prompt'")  # focused without a click
         await page.keyboard.type("a barn")
         await page.keyboard.press("Shift+Enter")
         await page.keyboard.type("by night")
