@@ -32,7 +32,7 @@ SCHEDULE = (
     Every("tidy", 600, Tidy()),
     Every("check open invoices", 30, CheckOpenInvoices()),
     Every("close ended periods", 60, CloseEndedPeriods()),
-    Every("look around", 30, LookAround()),
+    Every("look around", 60, LookAround()),  # the bot looks more often
     Every("deliver notices", 30, DeliverNotices()),
 )
 
