@@ -28,7 +28,7 @@ def main() -> None:
     \b
     On a developer's machine    limner up, limner demo
     The roles of the image      limner migrate, web, worker, bot
-    For the operator            limner config, health, actors, drain, resume, key, pair, user
+    For the operator            limner config, health, actors, drain, resume, ledger, key, pair, user
 
     Settings come from the environment (LIMNER_…); `limner config` shows them all. Secrets may stand in files:
     LIMNER_SECRET_KEY_FILE=/run/secrets/secret_key.
@@ -175,6 +175,29 @@ def drain(worker: str) -> None:
 def resume(worker: str) -> None:
     """Have a drained WORKER go on: "all", or the beginning of its id."""
     click.echo(_run(_call("limner.sql.desk", "pause", _settings(), worker, paused=False)))
+
+
+@main.group()
+def ledger() -> None:
+    """The credits and what they were spent on."""
+
+
+@ledger.command("verify")
+@click.option("--deep", is_flag=True, help="Read every picture, and compare it with what was delivered.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, for programs.")
+def ledger_verify(deep: bool, as_json: bool) -> None:
+    """Check every balance, charge and picture against the rules. Exit 1 when one is broken. Changes nothing."""
+    findings = _run(_call("limner.sql.desk", "verify_books", _settings(), deep=deep))
+    if as_json:
+        click.echo(json.dumps([vars(finding) for finding in findings]))
+    for finding in [] if as_json else findings:
+        click.echo(
+            f"{'ok    ' if not finding.broken else 'BROKEN'}  {finding.rule}"
+            + (f": {finding.broken}" if finding.broken else "")
+        )
+        for case in finding.cases:
+            click.echo(f"        {case}")
+    sys.exit(any(finding.broken for finding in findings))
 
 
 @main.group()

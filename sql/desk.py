@@ -9,8 +9,9 @@ from limner.runtime import presence
 from limner.runtime.config import Config
 from limner.runtime.database import Database, open_database
 from limner.runtime.errors import NotFound
+from limner.runtime.storage import open_storage
 from limner.runtime.vault import Vault
-from limner.sql import accounts, crew, keys, roster, telegram
+from limner.sql import accounts, books, crew, keys, roster, telegram
 
 ME = "cli"
 
@@ -56,6 +57,11 @@ async def census(config: Config) -> dict[str, Any]:
 async def _crew(config: Config) -> tuple[list[crew.Process], list[crew.Depth]]:
     async with _open(config) as db:
         return await crew.processes(db, config.lease), await crew.depths(db)
+
+
+async def verify_books(config: Config, *, deep: bool) -> list[books.Finding]:
+    async with _open(config) as db, open_storage(config) as storage:
+        return await books.verify(db, storage, deep=deep)
 
 
 async def pause(config: Config, workers: str, *, paused: bool) -> str:

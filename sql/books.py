@@ -1,0 +1,148 @@
+"""Verify the books: what must be true of money, jobs and pictures at every moment, read from one snapshot."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from limner.runtime.database import Database, Db
+from limner.runtime.storage import Missing, Storage
+
+MOST = 20
+"""Cases of one broken rule that are shown; all of them are counted."""
+PATIENCE = 600.0
+"""Seconds that the whole reading may take."""
+SNAPSHOT = "set transaction isolation level repeatable read, read only"
+UNHURRIED = "set local statement_timeout = '10min'"
+
+# What each account's entries come to, and what its balance says.
+BALANCE_IS_THE_SUM = """
+select b.account_id::text as what, format('balance %s/%s/%s, entries %s/%s/%s (available/held/spent)',
+    b.available, b.held, b.spent, e.available, e.held, e.spent) as why
+from balance as b
+left join lateral (
+    select coalesce(sum(case kind when 'reserve' then -credits when 'cycle_reset' then -credits when 'settle' then 0
+            else credits end), 0) as available,
+        coalesce(sum(case kind when 'reserve' then credits when 'settle' then -credits when 'release' then -credits
+            else 0 end), 0) as held,
+        coalesce(sum(case kind when 'settle' then credits when 'refund' then -credits else 0 end), 0) as spent
+    from ledger_entry where account_id = b.account_id
+) as e on true
+where (b.available, b.held, b.spent) is distinct from (e.available, e.held, e.spent)
+    or least(b.available, b.held, b.spent) < 0
+union all
+select distinct e.account_id::text, 'entries without a balance' from ledger_entry as e
+where not exists (select from balance as b where b.account_id = e.account_id)
+"""
+PAID_IS_CREDITED_ONCE = """
+select i.id::text as what, format('%s, with %s grants of %s credits for %s', i.state, count(e.id),
+    coalesce(sum(e.credits), 0), i.credits) as why
+from invoice as i left join ledger_entry as e on e.invoice_id = i.id and e.kind = 'grant'
+group by i.id
+having (i.state = 'paid') <> (count(e.id) = 1) or count(e.id) > 1 or count(e.id) = 1 and sum(e.credits) <> i.credits
+"""
+DELIVERED_IS_CHARGED_ONCE = """
+select j.id::text as what, format('%s, with %s pictures and %s charges', j.state, i.n, e.n) as why
+from job as j
+cross join lateral (select count(*) as n from image where job_id = j.id) as i
+cross join lateral (
+    select count(*) as n from ledger_entry where job_id = j.id and kind = 'settle' and credits = j.credits
+) as e
+where (j.state = 'delivered') <> (i.n = 1) or (j.state = 'delivered') <> (e.n = 1)
+"""
+UNDELIVERED_IS_RELEASED = """
+select j.id::text as what, format('%s, entries %s', j.state, k.kinds) as why
+from job as j
+cross join lateral (select array_agg(kind order by id) as kinds from ledger_entry where job_id = j.id) as k
+where j.state in ('failed', 'canceled') and k.kinds is distinct from '{reserve,release}'
+"""
+UNFINISHED_IS_HELD = """
+select j.id::text as what, format('%s, entries %s', j.state, k.kinds) as why
+from job as j
+cross join lateral (select array_agg(kind order by id) as kinds from ledger_entry where job_id = j.id) as k
+where j.state in ('queued', 'running') and k.kinds is distinct from '{reserve}'
+"""
+OWN_PICTURES = """
+select i.id::text as what, format('of job %s, whose account or generation is another', i.job_id) as why
+from image as i join job as j on j.id = i.job_id
+where (i.account_id, i.generation_id) is distinct from (j.account_id, j.generation_id)
+"""
+RULES = {
+    "a balance is the sum of its entries": BALANCE_IS_THE_SUM,
+    "a paid invoice is credited once, an unpaid one never": PAID_IS_CREDITED_ONCE,
+    "a delivered picture is charged once, an undelivered one never": DELIVERED_IS_CHARGED_ONCE,
+    "a job that ended without a picture was released": UNDELIVERED_IS_RELEASED,
+    "a job that has not ended holds its credits": UNFINISHED_IS_HELD,
+    "a picture belongs to whom its job belongs": OWN_PICTURES,
+}
+FILES = "the bytes behind each charge are there"
+"""The rule that the storage answers for."""
+PICTURES = """
+select id, storage_key, thumb_key, sha256, bytes from image
+where deleted_at is null and wiped_at is null and id > $1 order by id limit 500
+"""
+FIRST = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of one rule: ``broken`` cases, and the first of them in words."""
+
+    rule: str
+    broken: int
+    cases: Sequence[str]
+
+
+async def verify(db: Database, storage: Storage, *, deep: bool = False) -> list[Finding]:
+    """One finding for each rule, in order. ``deep`` reads every picture and compares its SHA-256.
+
+    Nothing is written, and nobody is held up. Pictures are looked for after the snapshot, so one that was wiped
+    meanwhile is asked for again before it counts as gone. Raises StorageUnavailable.
+    """
+    async with db.transaction(PATIENCE) as tx:
+        await tx.execute(SNAPSHOT)
+        await tx.execute(UNHURRIED)
+        found = [
+            _finding(rule, [f"{row['what']}: {row['why']}" for row in await tx.fetch(sql)])
+            for rule, sql in RULES.items()
+        ]
+    gone = [case async for case in _gone(db, storage, deep)]
+    return [*found, _finding(FILES, gone)]
+
+
+def _finding(rule: str, cases: Sequence[str]) -> Finding:
+    return Finding(rule, len(cases), cases[:MOST])
+
+
+STILL_THERE = "select deleted_at is null and wiped_at is null from image where id = $1"
+
+
+async def _gone(db: Db, storage: Storage, deep: bool) -> AsyncIterator[str]:
+    after: object = FIRST
+    while rows := await db.fetch(PICTURES, after):
+        for row in rows:
+            after = row["id"]
+            why = await _trouble(storage, row["storage_key"], row["bytes"], row["sha256"] if deep else None)
+            if why is None and await storage.head(row["thumb_key"]) is None:
+                why = "no thumbnail"
+            if why is not None and await db.fetchval(STILL_THERE, row["id"]):
+                yield f"{row['id']}: {why}"
+
+
+async def _trouble(storage: Storage, key: str, size: int, sha256: str | None) -> str | None:
+    """What is wrong with the bytes under this key."""
+    found = await storage.head(key)
+    if found is None:
+        return f"nothing is stored under {key}"
+    if found != size:
+        return f"{found} bytes are stored under {key}, {size} were delivered"
+    if sha256 is None:
+        return None
+    digest = hashlib.sha256()
+    try:
+        async for chunk in storage.stream(key):
+            digest.update(chunk)
+    except Missing:
+        return f"nothing is stored under {key}"
+    return None if digest.hexdigest() == sha256 else f"other bytes than were delivered are stored under {key}"

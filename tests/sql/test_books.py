@@ -1,0 +1,148 @@
+"""The books: sound ones are found sound, and each kind of damage breaks its own rule and no other."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+from click.testing import CliRunner
+
+from limner.runtime import cli, mailbox
+from limner.runtime.folder import Folder
+from limner.runtime.presence import Presence
+from limner.sql import books, generations, jobs, keys
+from limner.sql.generations import Order
+from limner.sql.jobs import Painted
+from limner.sql.models import Size
+from tests.conftest import VAULT_KEYS
+
+BYTES = b"not really a picture"
+INVOICE = """
+with made as (
+    insert into invoice (account_id, plan_id, processor, amount_cents, currency, credits, state, paid_at, expires_at)
+    select $1, id, 'sandbox', price_cents, 'USDT', 40, $2, case $2 when 'paid' then now() end, now() from plan limit 1
+    returning *
+)
+insert into ledger_entry (account_id, invoice_id, kind, credits) select account_id, id, 'grant', credits from made
+where state = 'paid'
+"""
+
+
+@dataclass
+class Studio:
+    storage: Folder
+    folder: Path
+    picture: Path
+
+
+@pytest.fixture
+async def studio(db, cast, config, vault) -> Studio:
+    """One picture delivered, one failed, one under way and one waiting; an invoice paid and one not."""
+    await keys.add(db, vault, "simulator", "brush", "simulated-1", actor="test")
+    for state in ("paid", "pending"):
+        await db.execute(INVOICE, cast.alice.id, state)
+    storage = Folder(config.pictures_folder)
+    await storage.prepare()
+    for part in ("whole", "thumb"):
+        await storage.put(f"pictures/{part}.webp", BYTES, "image/webp")
+    await generations.order(db, Order(cast.alice.id, "a barn", "simulator", Size(512, 512), count=4), deadline=120)
+    presence = Presence(db, "worker", lease=3)
+    await presence.beat()
+    await db.execute("update message set partition_limit = null")  # three at once, whatever the plan says
+    items = await mailbox.claim_fairly(db, "painting", presence.id, 3)
+    begun = [await jobs.start(db, item.payload["job_id"], item.fence) for item in items]
+    digest = hashlib.sha256(BYTES).hexdigest()
+    await jobs.deliver(
+        db, begun[0], Painted("pictures/whole.webp", "pictures/thumb.webp", digest, "image/webp", 512, 512, len(BYTES))
+    )
+    await jobs.fail(db, begun[1], "the brush broke")
+    return Studio(storage, config.pictures_folder, config.pictures_folder / "pictures/whole.webp")
+
+
+async def broken(db, studio: Studio, *, deep: bool = False) -> dict[str, int]:
+    return {each.rule: each.broken for each in await books.verify(db, studio.storage, deep=deep) if each.broken}
+
+
+async def test_sound_books_are_found_sound(db, studio):
+    found = await books.verify(db, studio.storage, deep=True)
+    assert [each.rule for each in found] == [*books.RULES, books.FILES]
+    assert [(each.broken, list(each.cases)) for each in found] == [(0, [])] * len(found)
+
+
+DAMAGE = {
+    "a balance is the sum of its entries": "update balance set available = available + 1 where held > 0",
+    "a paid invoice is credited once, an unpaid one never": (
+        "update invoice set state = 'pending', paid_at = null where state = 'paid'"
+    ),
+    "a delivered picture is charged once, an undelivered one never": "delete from image",
+    "a job that ended without a picture was released": (
+        "update ledger_entry set kind = 'cycle_reset', job_id = null where kind = 'release';"
+        " update balance set available = available - 2 * e.credits, held = held + e.credits"
+        " from ledger_entry as e where e.kind = 'cycle_reset' and e.account_id = balance.account_id"
+    ),
+    "a job that has not ended holds its credits": (
+        "update ledger_entry set kind = 'adjust', job_id = null, credits = -credits"
+        " where id = (select max(id) from ledger_entry where kind = 'reserve' and job_id in"
+        " (select id from job where state in ('queued', 'running')));"
+        " update balance set held = held - e.amount from"
+        " (select account_id, -credits as amount from ledger_entry where kind = 'adjust' and credits < 0) as e"
+        " where e.account_id = balance.account_id"
+    ),
+    "a picture belongs to whom its job belongs": (
+        "update image set account_id = (select id from account where email = 'bob@example.com')"
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", books.RULES)
+async def test_each_damage_breaks_its_own_rule_and_no_other(db, dsn, studio, rule):
+    vandal = await asyncpg.connect(dsn)
+    await vandal.execute(f"set session_replication_role = replica; {DAMAGE[rule]}")  # no trigger stands in the way
+    await vandal.close()
+    assert await broken(db, studio) == {rule: 1}
+
+
+async def test_bytes_that_are_gone_or_cut_or_others_are_found(db, studio):
+    studio.picture.write_bytes(BYTES[:-1] + b"X")
+    assert await broken(db, studio) == {}
+    assert await broken(db, studio, deep=True) == {books.FILES: 1}
+    studio.picture.write_bytes(BYTES[:-1])
+    assert await broken(db, studio) == {books.FILES: 1}
+    studio.picture.unlink()
+    assert await broken(db, studio) == {books.FILES: 1}
+    studio.picture.write_bytes(BYTES)
+    (studio.folder / "pictures/thumb.webp").unlink()
+    assert await broken(db, studio) == {books.FILES: 1}
+    await db.execute("update image set deleted_at = now()")
+    assert await broken(db, studio) == {}, "what its owner deleted need not be there"
+
+
+async def test_the_command_says_what_is_broken_and_ends_with_one(db, dsn, studio, config):
+    environment = {
+        "LIMNER_DATABASE_URL": dsn, "LIMNER_DATA_DIR": str(config.data_dir), "LIMNER_VAULT_KEYS": VAULT_KEYS,
+        "LIMNER_SECRET_KEY": "s" * 40,
+    }  # fmt: skip
+
+    def run(*words: str):
+        return CliRunner(env=environment).invoke(cli.main, ["ledger", "verify", *words])
+
+    sound = await _apart(run)
+    assert sound.exit_code == 0, sound.output
+    assert sound.output.count("ok") == len(books.RULES) + 1
+    studio.picture.unlink()
+    torn = await _apart(run)
+    assert torn.exit_code == 1
+    assert f"BROKEN  {books.FILES}: 1" in torn.output
+    assert "nothing is stored under pictures/whole.webp" in torn.output
+    data = json.loads((await _apart(run, "--json")).output)
+    assert [each["broken"] for each in data] == [0] * len(books.RULES) + [1]
+
+
+async def _apart(run, *words):
+    """Commands bring an event loop of their own along."""
+    return await asyncio.to_thread(run, *words)
