@@ -33,6 +33,9 @@ async def _missing(request: web.Request) -> list[str]:
     try:
         with anyio.fail_after(3):
             current = await schema.current(request.app[DB])
+            await schema.check_window(request.app[DB], current)
+    except schema.SchemaTooNew:
+        return ["schema_ahead"]
     except TROUBLE:
         return ["database"]
     return [] if current >= schema.head() else ["schema_behind"]

@@ -14,11 +14,9 @@ import click
 
 from limner.runtime import log
 from limner.runtime.config import Config, ConfigError
-from limner.runtime.errors import LimnerError
+from limner.runtime.errors import WRONG_SETTINGS, LimnerError
 
 ROLES = {"web": "limner.http.app", "worker": "limner.actors.worker", "bot": "limner.actors.bot.role"}
-WRONG_SETTINGS = 78
-"""Exit code (EX_CONFIG) for settings that cannot work: restarting will not help."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -47,7 +45,7 @@ def _settings() -> Config:
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run it; what Limner foresaw ends in one clear line and exit code 1."""
+    """Run it; what Limner foresaw ends in one clear line and its exit code."""
     try:
         return asyncio.run(work)
     except ConfigError as error:
@@ -57,7 +55,7 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
         sys.exit(WRONG_SETTINGS)
     except (LimnerError, OSError) as error:
         click.echo(f"limner: {error}", err=True)
-        sys.exit(1)
+        sys.exit(getattr(error, "exit_code", 1))
     except KeyboardInterrupt:
         sys.exit(130)
 

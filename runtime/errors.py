@@ -16,9 +16,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+WRONG_SETTINGS = 78
+"""Exit code (EX_CONFIG) for what cannot work as it is set up: restarting will not help."""
+
 
 class LimnerError(Exception):
-    """Something Limner foresaw."""
+    """Something Limner foresaw. A command that it ends exits with ``exit_code``."""
+
+    exit_code = 1
 
 
 class Refused(LimnerError):

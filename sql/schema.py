@@ -16,7 +16,7 @@ import anyio
 import asyncpg
 
 from limner.runtime.database import TROUBLE, Db
-from limner.runtime.errors import LimnerError
+from limner.runtime.errors import WRONG_SETTINGS, LimnerError
 from limner.runtime.log import logger
 
 log = logger(__name__)
@@ -28,6 +28,12 @@ LOCK = 4_710_018_530
 
 class SchemaError(LimnerError):
     """The migrations could not be applied; the message is pgmigrate's own last lines."""
+
+
+class SchemaTooNew(SchemaError):
+    """The database has been migrated past what this code can work with. Starting again will not help."""
+
+    exit_code = WRONG_SETTINGS
 
 
 @lru_cache
@@ -52,13 +58,28 @@ async def current(db: Db | asyncpg.Connection[asyncpg.Record]) -> int:
     return int(await db.fetchval(CURRENT)) if await db.fetchval(IS_THERE) else 0
 
 
+OLDEST_IMAGE = "select min_image_head from schema_window"
+
+
+async def check_window(db: Db | asyncpg.Connection[asyncpg.Record], found: int) -> None:
+    """Whether this code may work on a newer schema. Raises SchemaTooNew, which says what to do."""
+    if found > head() and (oldest := await db.fetchval(OLDEST_IMAGE)) > head():
+        raise SchemaTooNew(
+            f"the database is at schema {found} and takes images that know schema {oldest} or later; this one knows {head()}."
+            " Run a newer image, or restore the backup that was taken before the upgrade."
+        )
+
+
 async def wait_until_ready(db: Db, patience: float = 120.0) -> None:
-    """Wait for the migrations that this code needs. Raises SchemaError after ``patience`` seconds."""
+    """Wait for the migrations that this code needs.
+
+    Raises SchemaError after ``patience`` seconds, and SchemaTooNew at once.
+    """
     with anyio.move_on_after(patience):
         while True:
             try:
-                if await current(db) >= head():
-                    return
+                if (found := await current(db)) >= head():
+                    return await check_window(db, found)
             except TROUBLE as error:
                 log.info("waiting_for_database", error=str(error) or type(error).__name__)
             await anyio.sleep(0.1)
@@ -68,10 +89,11 @@ async def wait_until_ready(db: Db, patience: float = 120.0) -> None:
 async def migrate(dsn: str, *, patience: float = 60.0) -> tuple[int, int]:
     """Apply what is pending; safe beside any number of other migrators. Returns the versions before and after.
 
-    Raises SchemaError; then nothing was applied, as all pending migrations share one transaction.
+    Raises SchemaError, or SchemaTooNew; then nothing was applied, as all pending migrations share one transaction.
     """
     async with _alone(dsn, patience) as connection:
         before = await current(connection)
+        await check_window(connection, before)
         if before < head():
             await _run_pgmigrate(dsn)
         return before, await current(connection)

@@ -127,6 +127,16 @@ async def test_an_older_schema_is_not_ready(stranger, db):
     assert (status, body["missing"]) == (503, ["schema_behind"])
 
 
+async def test_a_newer_schema_that_this_image_may_not_use_is_not_ready(stranger, db):
+    await db.execute(
+        "insert into schema_version (version, description, type, installed_by) values (99, 'later', 'auto', 'test')"
+    )
+    assert (await health(stranger, "ready"))[0] == 200
+    await db.execute("update schema_window set min_image_head = 99")
+    status, body = await health(stranger, "ready")
+    assert (status, body["missing"]) == (503, ["schema_ahead"])
+
+
 async def test_health_tells_nothing_else(stranger):
     for which in ("live", "ready"):
         page = await stranger.get(f"/health/{which}")

@@ -12,9 +12,12 @@ from pathlib import Path
 import anyio
 import asyncpg
 import pytest
+from click.testing import CliRunner
 
+from limner.runtime import cli
 from limner.runtime.database import open_database
 from limner.sql import keys, plans, schema, seeds
+from tests.conftest import VAULT_KEYS
 
 FOLDER = Path(schema.__file__).parent / "migrations"
 
@@ -78,3 +81,30 @@ async def test_a_migrator_killed_half_way_leaves_nothing_behind(empty):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
     assert (await schema.migrate(empty))[1] == schema.head()
+
+
+AHEAD = "insert into schema_version (version, description, type, installed_by) values (99, 'from the future', 'auto', 'test')"
+RAISED = "update schema_window set min_image_head = 99"
+
+
+async def test_a_newer_schema_is_worked_on_as_long_as_its_window_allows_it(db):
+    await db.execute(AHEAD)
+    await schema.wait_until_ready(db, patience=5)
+    await db.execute(RAISED)
+    with pytest.raises(
+        schema.SchemaTooNew, match=rf"at schema 99 .* schema 99 or later; this one knows {schema.head()}"
+    ):
+        await schema.wait_until_ready(db, patience=5)
+
+
+async def test_an_image_that_is_too_old_ends_with_78_and_says_what_to_do(db, dsn, config):
+    await db.execute(AHEAD)
+    await db.execute(RAISED)
+    environment = {
+        "LIMNER_DATABASE_URL": dsn, "LIMNER_DATA_DIR": str(config.data_dir), "LIMNER_VAULT_KEYS": VAULT_KEYS,
+        "LIMNER_SECRET_KEY": "s" * 40,
+    }  # fmt: skip
+    for command in ("migrate", "worker"):
+        done = await asyncio.to_thread(CliRunner(env=environment).invoke, cli.main, [command])
+        assert done.exit_code == 78, done.output
+        assert "restore the backup that was taken before the upgrade" in done.output
