@@ -233,18 +233,27 @@ class Actor:
         """What the lookout saw."""
         self._marks.doubt()
         self._has_suspects = look.has_suspects
-        if look.is_waiting and self.presence.is_sure and not self.presence.is_paused:
+        if look.is_waiting and self._is_able:
             is_late = look.waited is not None and look.waited > LATE
             self._by_look = is_late and self._is_resting and not self._is_hungry
             self.wake()
+
+    def told(self) -> bool:
+        """Something was committed to our mailbox. False when it has to wait here."""
+        self._was_told = True
+        self.wake()
+        return self._is_able and not self._is_hungry
+
+    @property
+    def _is_able(self) -> bool:
+        return self.presence.is_sure and not self.presence.is_paused and not self.draining.is_set()
 
     def _heard(self, payload: str | None) -> None:
         name, _, seconds = (payload or "").partition(" ")
         if payload is None:
             self.presence.lookout.expect(0)
         elif payload == self.mailbox:
-            self._was_told = True
-            self.wake()
+            self.told()
         elif name == self.mailbox and seconds.replace(".", "", 1).isdigit():
             self._expect(float(seconds))
 

@@ -33,6 +33,8 @@ class Watcher(Protocol):
     @property
     def is_busy(self) -> bool: ...
     def found(self, look: Look) -> None: ...
+    def told(self) -> bool:
+        """Something was committed to its mailbox. Returns whether it takes it at once."""
 
 
 class Lookout:
@@ -53,6 +55,10 @@ class Lookout:
             yield
         finally:
             self._watchers.discard(watcher)
+
+    def tell(self, mailbox: str) -> bool:
+        """Something was committed to this mailbox. Returns whether somebody of this process takes it at once."""
+        return any(each.told() for each in self._watchers if each.mailbox == mailbox)
 
     def expect(self, seconds: float) -> None:
         """Something comes due then: look at that moment, not only at the next pause."""

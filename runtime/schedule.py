@@ -109,7 +109,7 @@ LOOK = "select now() as now, name, last_at from (select 1) as one left join sche
 LEAD = "with held as (TAKE) LOOK where exists (select from held)".replace("TAKE", lease.TAKE).replace("LOOK", LOOK)
 
 # All ticks of a moment in one statement. The row decides, not the leadership: a tick follows the one that was seen last, or
-# somebody else has sent it. The NOTIFY is in the same transaction, where it makes commits queue: a few times a minute.
+# somebody else has sent it.
 TAKE = """
 with tick as materialized (
     select * from unnest(
@@ -127,13 +127,10 @@ sent as (
     select mailbox, kind, payload, key from tick join taken using (name) where is_sent
     on conflict (mailbox, key) where key is not null do nothing
 ),
-told as materialized (
-    select count(pg_notify($9, mailbox)) from (select distinct mailbox from tick join taken using (name) where is_sent) as woken
-),
 renewed as (
-    update lease set expires_at = now() + make_interval(secs => $12) where name = $10 and owner = $11 returning true
+    update lease set expires_at = now() + make_interval(secs => $11) where name = $9 and owner = $10 returning true
 )
-select taken.name, now() as now, exists (select from renewed) as is_renewed from told left join taken on true
+select taken.name, now() as now, exists (select from renewed) as is_renewed from (select 1) as one left join taken on true
 """
 
 
@@ -219,7 +216,7 @@ class Schedule:
         ticks = [
             (entry.name, tick.at, self._last.get(entry.name), tick.is_sent, *_letter(entry)) for entry, tick in due
         ]
-        rows = await self.db.fetch(TAKE, *map(list, zip(*ticks, strict=True)), SENT, "schedule", self.presence.id, TERM)
+        rows = await self.db.fetch(TAKE, *map(list, zip(*ticks, strict=True)), "schedule", self.presence.id, TERM)
         if rows[0]["is_renewed"]:
             self._seen = rows[0]["now"], time.monotonic()
         return [row["name"] for row in rows if row["name"] is not None]
@@ -227,8 +224,15 @@ class Schedule:
     def _taken(self, entry: Every | Cron, tick: Tick) -> None:
         is_first = entry.name not in self._last
         self._remember(entry, tick.at)
-        if not tick.is_sent and not is_first:
+        if tick.is_sent:
+            self._tell(entry.message.mailbox)
+        elif not is_first:
             log.warning("tick_skipped", name=entry.name, at=tick.at.isoformat())
+
+    def _tell(self, mailbox: str) -> None:
+        """Whoever leads has the actor at home, most of the time: then nobody else need hear of it."""
+        if not self.presence.lookout.tell(mailbox):
+            self.db.tell(SENT, mailbox)
 
     def _now(self) -> datetime:
         """The database's time, as far as we know it: never ahead of it, for TAKE asks it again."""
