@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import aiohttp
 
@@ -12,6 +13,7 @@ from limner.actors.generator import Generator
 from limner.actors.janitor import EndLostJobs, Janitor, Tidy
 from limner.actors.steward import CloseEndedPeriods, Steward
 from limner.actors.watchman import LookAround, Watchman
+from limner.runtime import metrics
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
@@ -22,7 +24,7 @@ from limner.runtime.schedule import Every, Schedule
 from limner.runtime.storage import Storage, open_storage
 from limner.runtime.supervisor import Child, CrashStorm, Supervisor, supervise
 from limner.runtime.vault import Vault
-from limner.sql import schema
+from limner.sql import gauges, schema
 from limner.sql.billing import CheckOpenInvoices
 
 log = logger(__name__)
@@ -61,7 +63,7 @@ async def run(config: Config) -> int:
             patience=120,
             pooled=config.database_pooled,
             direct=config.direct_dsn,
-        ) as db,  # fmt: skip
+        ) as db,
         open_storage(config) as storage,
         aiohttp.ClientSession() as session,
     ):
@@ -69,10 +71,12 @@ async def run(config: Config) -> int:
         presence, bus = Presence(db, "worker", lease=config.lease), Bus(db)
         await presence.beat()
         actors = occupations(db, bus, presence, config=config, storage=storage, session=session)
+        read = partial(gauges.read, db, config.lease)
         supervisor = Supervisor(
             [
                 Child("presence", presence.run),
                 Child("bus", bus.run, about=bus.about),
+                Child("metrics", partial(metrics.serve, config, metrics.Metrics(lambda: supervisor.report(), read))),
                 Child("schedule", Schedule(db, presence, SCHEDULE).run),
                 *(
                     Child(type(actor).__name__, actor.run, drain=actor.drain, patience=config.drain, about=actor.about)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 import aiohttp
 import anyio
@@ -15,6 +16,7 @@ from limner.http.live import LIVE, Live
 from limner.http.routes import ROUTES
 from limner.http.server import Runner
 from limner.http.state import BUS, CLIENT, CONFIG, DB, PRESENCE, STORAGE, VAULT
+from limner.runtime import metrics
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config, ConfigError
 from limner.runtime.database import Database, open_database
@@ -69,7 +71,7 @@ async def run(config: Config) -> int:
             patience=120,
             pooled=config.database_pooled,
             direct=config.direct_dsn,
-        ) as db,  # fmt: skip
+        ) as db,
         open_storage(config) as storage,
         aiohttp.ClientSession() as client,
     ):
@@ -79,7 +81,11 @@ async def run(config: Config) -> int:
         app = make_app(config, db, bus, storage, client)
         app[PRESENCE] = presence
         async with _serving(app, config):
-            supervisor = Supervisor([Child("presence", presence.run), Child("bus", bus.run, about=bus.about)])
+            supervisor = Supervisor([
+                Child("presence", presence.run),
+                Child("bus", bus.run, about=bus.about),
+                Child("metrics", partial(metrics.serve, config, metrics.Metrics(lambda: supervisor.report()))),
+            ])  # fmt: skip
             presence.children = supervisor.report
             log.info("web_ready", address=f"http://{config.http_host}:{config.http_port}")
             try:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from limner.http import forms, pages
 from limner.http.state import ADDRESS, ANCHOR, CONFIG, DB, REQUEST_ID, SESSION, SignInNeeded, csrf_token, session_of
+from limner.runtime import metrics
 from limner.runtime.database import TROUBLE
 from limner.runtime.errors import Busy, LimnerError, Refused, TooMany
 from limner.runtime.log import logger
@@ -36,6 +37,7 @@ HEADERS = {
     "Server": "limner",
 }
 SAFE = ("GET", "HEAD", "OPTIONS")
+METHODS = (*SAFE, "POST", "PUT", "PATCH", "DELETE")
 UNGUARDED = ("/hooks/", "/sandbox/api/")
 """Called by machines, which prove themselves by a signature or a bearer token."""
 
@@ -78,9 +80,22 @@ async def name_request(request: web.Request, handler: Handler) -> web.StreamResp
     began = time.monotonic()
     with structlog.contextvars.bound_contextvars(request=request[REQUEST_ID]):
         response = await handler(request)
-        milliseconds = round((time.monotonic() - began) * 1000)
-        log.debug("answered", method=request.method, path=request.path, status=response.status, ms=milliseconds)
+        seconds = time.monotonic() - began
+        _count(request, response, seconds)
+        log.debug(
+            "answered", method=request.method, path=request.path, status=response.status, ms=round(seconds * 1000)
+        )
         return response
+
+
+def _count(request: web.Request, response: web.StreamResponse, seconds: float) -> None:
+    """By the route's pattern: a path would make a series of each picture."""
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else "none"
+    method = request.method if request.method in METHODS else "other"
+    metrics.ANSWERS.labels(method, route, response.status).inc()
+    if response.content_type != "text/event-stream":
+        metrics.ANSWER_SECONDS.labels(route).observe(seconds)
 
 
 def _address(request: web.Request) -> str:

@@ -63,6 +63,9 @@ class Config(BaseSettings):
         (), description="addresses or networks, comma-separated, whose last X-Forwarded-For entry is believed"
     )
 
+    metrics_host: str = Field("127.0.0.1", description="the address on which every role shows its metrics")
+    metrics_port: int = Field(0, ge=0, le=65535, description="the port for it, at /metrics; 0: nowhere")
+
     secret_key: SecretStr = Field(
         SecretStr(""), description="signs forms and short-lived links; at least 32 characters"
     )

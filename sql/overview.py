@@ -90,39 +90,6 @@ async def workers(db: Db, lease: float) -> list[Worker]:
 
 
 @dataclass(frozen=True)
-class Depth:
-    """How full a mailbox is. ``oldest``: the longest wait in seconds; ``dead``: dead letters of the last 24 hours."""
-
-    mailbox: str
-    waiting: int
-    in_hand: int
-    later: int
-    oldest: float
-    dead: int
-
-
-DEPTHS = """
-with alive as (
-    select mailbox, count(*) filter (where state = 0) as waiting, count(*) filter (where state = 1) as in_hand,
-        count(*) filter (where state = 2) as later,
-        coalesce(extract(epoch from now() - min(ready_at) filter (where state = 0)), 0)::float as oldest
-    from message group by mailbox
-),
-dead as (
-    select mailbox, count(*) as dead from dead_letter where died_at > now() - interval '24 hours' group by mailbox
-)
-select mailbox, coalesce(waiting, 0) as waiting, coalesce(in_hand, 0) as in_hand, coalesce(later, 0) as later,
-    coalesce(oldest, 0) as oldest, coalesce(dead, 0) as dead
-from alive full join dead using (mailbox) order by mailbox
-"""
-
-
-async def depths(db: Db) -> list[Depth]:
-    """Every mailbox with something in it, or with dead letters."""
-    return [Depth(**row) for row in await db.fetch(DEPTHS)]
-
-
-@dataclass(frozen=True)
 class AdminGeneration:
     id: UUID
     email: str

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import aiohttp
 import anyio
 
 from limner.actors import courier, watchman
+from limner.runtime import metrics
 from limner.runtime.config import Config
 from limner.runtime.database import Database, open_database
 from limner.runtime.errors import Busy, LimnerError
@@ -52,6 +54,7 @@ def _common(db: Database, config: Config, presence: Presence, session: aiohttp.C
         Child("watch", _every(LOOK_EVERY, lambda: watchman.look(db, config), first=float(config.lease))),
         Child("deliver", _every(DELIVER_EVERY, lambda: courier.deliver(db, config, session))),
         Child("tidy", _every(TIDY_EVERY, lambda: books.cleanup(db))),
+        Child("metrics", partial(metrics.serve, config, metrics.Metrics(lambda: presence.children()))),
     ]
 
 
