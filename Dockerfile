@@ -41,7 +41,9 @@ ENV PATH=/opt/limner/bin:/usr/local/bin:/usr/bin:/bin \
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Limner" \
       org.opencontainers.image.description="A paid image studio that one person can run on one server" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      limner.schema.head="9" \
+      limner.schema.min_image_head="9"
 
 USER 10001:10001
 WORKDIR /var/lib/limner

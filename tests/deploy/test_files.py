@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from limner.runtime.config import Config, secret_fields, setting_name
+from limner.sql import schema
 from tests.deploy.conftest import ROOT, SCRIPTS, caddy_command, caddy_environment
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -70,6 +71,17 @@ def test_the_last_stage_installs_nothing_and_is_nobody() -> None:
         assert wanted in last
     assert any("PYTHONSAFEPATH=1" in line and "PYTHONDONTWRITEBYTECODE=1" in line for line in last)
     assert any(re.match(r'HEALTHCHECK .*CMD \["limner", "health", "web"\]', line) for line in last)
+
+
+def test_the_image_says_which_schema_it_knows_and_whom_that_shuts_out() -> None:
+    """docs/explanation/schema-window.md: what a migration raises, the label says."""
+    raised = [
+        int(bound)
+        for path in sorted((ROOT / "sql/migrations").glob("*.sql"))
+        for bound in re.findall(r"min_image_head\)? (?:values \(|= )(\d+)", path.read_text())
+    ]
+    assert f'limner.schema.head="{schema.head()}"' in DOCKERFILE
+    assert f'limner.schema.min_image_head="{raised[-1]}"' in DOCKERFILE
 
 
 def test_every_room_reaches_the_image() -> None:
