@@ -26,7 +26,7 @@ def main() -> None:
     \b
     On a developer's machine    limner up, limner demo
     The roles of the image      limner migrate, web, worker, bot
-    For the operator            limner config, health, actors, drain, resume, ledger, key, pair, user
+    For the operator            limner init, config, health, actors, drain, resume, ledger, key, pair, user
 
     Settings come from the environment (LIMNER_…); `limner config` shows them all. Secrets may stand in files:
     LIMNER_SECRET_KEY_FILE=/run/secrets/secret_key.
@@ -99,6 +99,23 @@ def migrate() -> None:
     log.set_up("migrate", config.log_format, config.log_level)
     before, after = _run(_call("limner.sql.seeds", "migrate_and_sow", config))
     click.echo(f"schema {before} -> {after}" if before != after else f"schema {after}: nothing to do")
+
+
+@main.command()
+@click.argument("domain")
+@click.option("--tls", required=True, help="Your e-mail address, for Let's Encrypt; or internal.")
+@click.option(
+    "--folder", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="A clone.  [default: here]"
+)
+def init(domain: str, tls: str, folder: Path) -> None:
+    """Write .env and secrets/ for an installation with Compose under DOMAIN. What is there already stays as it is."""
+    try:
+        said = _call("limner.runtime.installation", "init", folder, domain, tls)
+    except (LimnerError, OSError) as error:
+        click.echo(f"limner: {error}", err=True)
+        sys.exit(1)
+    for line in said:
+        click.echo(line)
 
 
 @main.command()

@@ -18,13 +18,30 @@ PAGE = (ROOT / "docs" / "how-to" / "install-with-compose.md").read_text()
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 
 
+# The page's commands run the image; here its program runs by itself.
+DOCKER = """#!/bin/sh
+[ "$1" = build ] && exit 0
+while [ "$1" != limner:local ]; do shift; done
+shift
+exec {limner} "$@"
+"""
+
+
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """A folder in which somebody followed the page up to the start."""
     (tmp_path / "deploy").mkdir()
+    (tmp_path / "docker").write_text(DOCKER.format(limner=Path(sys.executable).with_name("limner")))
+    (tmp_path / "docker").chmod(0o755)
     (tmp_path / "deploy/compose.env.example").write_text((ROOT / "deploy/compose.env.example").read_text())
     script = "set -eu\n" + "".join(re.findall(r"^```sh\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL))
-    subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True, timeout=30)
+    subprocess.run(
+        ["sh", "-c", script],
+        cwd=tmp_path,
+        check=True,
+        timeout=30,
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )
     return tmp_path
 
 

@@ -1,0 +1,96 @@
+"""`limner init`: complete, closed, harmless when it is run again, and clear about what cannot be."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from limner.runtime import cli
+from limner.runtime.errors import Refused
+from limner.runtime.installation import EXAMPLE, init
+from limner.runtime.vault import Vault
+from tests.conftest import settings
+
+ROOT = Path(__file__).parents[2]
+SECRETS = set(yaml.safe_load((ROOT / "docker-compose.yml").read_text())["secrets"])
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / EXAMPLE).write_text((ROOT / EXAMPLE).read_text())
+    return tmp_path
+
+
+def contents(clone: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in [clone / ".env", *(clone / "secrets").iterdir()]}
+
+
+def test_all_that_compose_takes_is_made_and_closed(clone):
+    said = init(clone, "Art.Example.com", "you@example.com")
+    assert len(said) == len(SECRETS) + 1
+    made = contents(clone)
+    assert set(made) == SECRETS | {".env"}
+    assert "\nDOMAIN=art.example.com\n" in made[".env"]
+    assert "\nTLS=you@example.com\n" in made[".env"]
+    assert stat.S_IMODE((clone / ".env").stat().st_mode) == 0o600
+    assert stat.S_IMODE((clone / "secrets").stat().st_mode) == 0o700
+
+
+def test_secrets_are_plain_long_and_work(clone, tmp_path):
+    init(clone, "localhost", "internal")
+    made = contents(clone)
+    for name in SECRETS - {"bot_token", "database_url", "vault_keys"}:
+        assert re.fullmatch(r"[A-Za-z0-9]{20,}", made[name]), name
+    assert urlsplit(made["database_url"]).password == made["postgres_password"]
+    vault = Vault.from_config(settings("postgresql://x@y/z", tmp_path, vault_keys=made["vault_keys"]))
+    assert vault is not None
+    assert made["bot_token"] == ""
+
+
+def test_a_second_run_changes_nothing(clone):
+    init(clone, "art.example.com", "internal")
+    before = contents(clone)
+    said = init(clone, "other.example.com", "internal")
+    assert contents(clone) == before
+    assert {line.split()[0] for line in said} == {"kept"}
+
+
+def test_a_run_that_was_cut_short_is_completed_and_fits_what_is_there(clone):
+    init(clone, "art.example.com", "internal")
+    before = contents(clone)
+    for name in ("postgres_password", "secret_key"):
+        (clone / "secrets" / name).unlink()
+    init(clone, "art.example.com", "internal")
+    after = contents(clone)
+    assert after["postgres_password"] == before["postgres_password"]
+    assert after["secret_key"] != before["secret_key"]
+    assert {path.name for path in (clone / "secrets").iterdir()} == SECRETS, "and no draft is left"
+
+
+@pytest.mark.parametrize(
+    ("domain", "tls", "said"),
+    [
+        ("https://art.example.com", "internal", "DOMAIN: 'https://art.example.com'"),
+        ("art example", "internal", "DOMAIN: 'art example'"),
+        ("art.example.com", "me", "--tls: 'me'"),
+        ("art.example.com", "a@b.c$(x)", "--tls: "),
+    ],
+)
+def test_what_cannot_be_is_named_and_nothing_is_written(clone, domain, tls, said):
+    with pytest.raises(Refused) as refused:
+        init(clone, domain, tls)
+    assert str(refused.value).startswith(said)
+    assert not (clone / ".env").exists()
+
+
+def test_elsewhere_than_in_a_clone_it_says_so(tmp_path):
+    done = CliRunner().invoke(cli.main, ["init", "art.example.com", "--tls", "internal", "--folder", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "is no clone of Limner" in done.output
