@@ -146,7 +146,7 @@ CLAIM = """
 update message as m set state = 1, owner = $2, attempts = m.attempts + 1, claimed_at = now()
 where m.id = any (array (
     select id from message
-    where mailbox = $1 and state = 0 and partition = '' and deaths < 2 and pos > $4 and priority >= $5
+    where mailbox = $1 and state = 0 and partition = '' and pos > $4 and priority >= $5
     order by priority desc, pos limit $3
     for update skip locked
 ))
@@ -154,7 +154,7 @@ returning m.id, m.kind, m.payload, m.attempts, m.max_attempts, m.pos, m.priority
     extract(epoch from m.deadline - now())::float8 as seconds_left
 """
 # One look in eight begins with what is least important, so that it does not starve.
-LEAST = """and priority = (select min(priority) from message where mailbox = $1 and state = 0 and partition = '' and deaths < 2)
+LEAST = """and priority = (select min(priority) from message where mailbox = $1 and state = 0 and partition = '')
     order by priority"""
 CLAIM_HUMBLY = CLAIM.replace("priority >= $5", "priority <= $5").replace("order by priority desc", LEAST)
 UTMOST = 32767
@@ -166,9 +166,17 @@ ACK_AND_CLAIM = CLAIM.replace("update", """with done as (
 )
 update""", 1)  # fmt: skip
 ACK_AND_CLAIM_HUMBLY = ACK_AND_CLAIM.replace(CLAIM.strip(), CLAIM_HUMBLY.strip())
-CLAIM_SUSPECT = CLAIM.replace("deaths < 2 and pos > $4 and priority >= $5", """deaths >= 2 and not exists (
-        select from message as m where m.state = 1 and m.owner = $2 and m.mailbox = $1 and m.deaths >= 2
-    )""").replace("limit $3", "limit 1")  # fmt: skip
+CLAIM_SUSPECT = """
+update message as m set state = 1, owner = $2, attempts = m.attempts + 1, claimed_at = now()
+where m.id = any (array (
+    select id from message where mailbox = $1 and state = 3 and not exists (
+        select from message as m where m.state = 1 and m.mailbox = $1 and m.owner = $2 and m.deaths >= 2
+    )
+    order by ready_at limit 1 for update skip locked
+))
+returning m.id, m.kind, m.payload, m.attempts, m.max_attempts, m.pos, m.priority,
+    extract(epoch from m.deadline - now())::float8 as seconds_left
+"""
 CLAIM_FAIRLY = """
 select id, kind, payload, attempts, max_attempts, pos, priority,
     extract(epoch from deadline - now())::float8 as seconds_left
@@ -246,7 +254,7 @@ async def ack(db: Db, fence: Fence) -> None:
 
 RETRY = """
 update message set owner = null, claimed_at = null, last_error = $5, ready_at = now() + make_interval(secs => $4),
-    state = case when $4::float8 > 0 then 2 else 0 end, pos = nextval('message_pos'),
+    state = case when $4::float8 > 0 then 2 when deaths >= 2 and partition = '' then 3 else 0 end, pos = nextval('message_pos'),
     attempts = case when $6 then attempts else greatest(attempts - 1, 0) end
 where id = $1 and owner = $2 and attempts = $3
 returning mailbox

@@ -10,9 +10,10 @@ from limner.runtime.database import Db, affected
 from limner.runtime.mailbox import SENT
 
 GIVE_BACK = """
-update message set owner = null, claimed_at = null, state = 0, pos = nextval('message_pos'),
+update message set owner = null, claimed_at = null, pos = nextval('message_pos'),
     attempts = case when id = any($4::bigint[]) then attempts else greatest(attempts - 1, 0) end,
-    deaths = case when id = any($4::bigint[]) then deaths + 1 else deaths end
+    deaths = deaths + (id = any($4::bigint[]))::int,
+    state = case when deaths + (id = any($4::bigint[]))::int >= 2 and partition = '' then 3 else 0 end
 where state = 1 and owner = $1 and mailbox = $2 and not id = any($3::bigint[])
 """
 
@@ -43,7 +44,8 @@ lost as (
 ),
 freed as (
     update message as m set owner = null, claimed_at = null, ready_at = now(), last_error = 'its worker died',
-        deaths = m.deaths + 1, state = 0, pos = nextval('message_pos')
+        deaths = m.deaths + 1, state = case when m.deaths >= 1 and m.partition = '' then 3 else 0 end,
+        pos = nextval('message_pos')
     from lost where m.id = lost.id and not lost.is_poison
     returning m.mailbox
 ),
@@ -81,7 +83,9 @@ with due as materialized (
     ) as m
 ),
 promoted as (
-    update message as m set state = 0, pos = nextval('message_pos') where m.id = any (array (select id from due))
+    update message as m set pos = nextval('message_pos'),
+        state = case when m.deaths >= 2 and m.partition = '' then 3 else 0 end
+    where m.id = any (array (select id from due))
     returning m.mailbox
 ),
 late as materialized (
@@ -106,17 +110,16 @@ select box.name as mailbox,
     ) as next_in,
     extract(epoch from clock_timestamp() - coalesce(
         (
-            select ready_at from message where mailbox = box.name and state = 0 and partition = '' and deaths < 2
+            select ready_at from message where mailbox = box.name and state = 0 and partition = ''
             order by priority desc, pos limit 1
         ),
         (
-            select ready_at from message where mailbox = box.name and state = 0 and partition <> ''
+            select ready_at from message where mailbox = box.name and state = 0 and partition > ''
             order by partition, priority desc, pos limit 1
         )
     ))::float8 as waited,
     (
-        select true from message where mailbox = box.name and state = 0 and partition = '' and deaths >= 2
-        order by priority desc, pos limit 1
+        select true from message where mailbox = box.name and state = 3 order by ready_at limit 1
     ) as has_suspects
 from unnest($1::text[]) as box (name)
 """

@@ -83,36 +83,22 @@ class Depth:
 
 # Mailboxes are found by skipping through the indexes, and nothing is counted beyond $1: a long line costs no more.
 DEPTHS = """
-with recursive plain as (
-    (select mailbox from message where state = 0 and partition = '' and deaths < 2 order by mailbox limit 1)
+with recursive line as (
+    (select mailbox from message where state = 0 order by mailbox limit 1)
     union all
-    select next.mailbox from plain cross join lateral (
-        select m.mailbox from message as m
-        where m.state = 0 and m.partition = '' and m.deaths < 2 and m.mailbox > plain.mailbox order by m.mailbox limit 1
-    ) as next
-),
-fair as (
-    (select mailbox from message where state = 0 and partition <> '' order by mailbox limit 1)
-    union all
-    select next.mailbox from fair cross join lateral (
-        select m.mailbox from message as m
-        where m.state = 0 and m.partition <> '' and m.mailbox > fair.mailbox order by m.mailbox limit 1
+    select next.mailbox from line cross join lateral (
+        select m.mailbox from message as m where m.state = 0 and m.mailbox > line.mailbox order by m.mailbox limit 1
     ) as next
 ),
 coming as (
-    (select mailbox from message where state = 2 order by mailbox limit 1)
+    (select mailbox from message where state >= 2 order by mailbox limit 1)
     union all
     select next.mailbox from coming cross join lateral (
-        select m.mailbox from message as m where m.state = 2 and m.mailbox > coming.mailbox order by m.mailbox limit 1
+        select m.mailbox from message as m where m.state >= 2 and m.mailbox > coming.mailbox order by m.mailbox limit 1
     ) as next
 ),
 held as (
     select mailbox, count(*) as n from (select mailbox from message where state = 1 limit $1 + 1) as m group by mailbox
-),
-suspect as (
-    select mailbox, count(*) as n, min(ready_at) as oldest from (
-        select mailbox, ready_at from message where state = 0 and partition = '' and deaths >= 2 limit $1 + 1
-    ) as m group by mailbox
 ),
 gone as (
     select mailbox, count(*) as n from (
@@ -120,32 +106,29 @@ gone as (
     ) as d group by mailbox
 ),
 box as (
-    select mailbox from plain union select mailbox from fair union select mailbox from coming
-    union select mailbox from held union select mailbox from suspect union select mailbox from gone
+    select mailbox from line union select mailbox from coming union select mailbox from held union select mailbox from gone
 )
 select box.mailbox,
-    least($1 + 1, line.n + lines.n + coalesce(suspect.n, 0))::int as waiting,
+    least($1 + 1, plain.n + suspect.n)::int as waiting,
     coalesce(held.n, 0)::int as in_hand,
     (
         select count(*) from (select from message as m where m.state = 2 and m.mailbox = box.mailbox limit $1 + 1) as l
     )::int as later,
-    coalesce(extract(epoch from now() - least(line.oldest, lines.oldest, suspect.oldest)), 0)::float8 as oldest,
+    coalesce(extract(epoch from now() - least(plain.oldest, suspect.oldest)), 0)::float8 as oldest,
     coalesce(gone.n, 0)::int as dead
 from box
-left join held using (mailbox) left join suspect using (mailbox) left join gone using (mailbox)
+left join held using (mailbox) left join gone using (mailbox)
 cross join lateral (
     select count(*) as n, min(ready_at) as oldest from (
-        select ready_at from message as m
-        where m.mailbox = box.mailbox and m.state = 0 and m.partition = '' and m.deaths < 2
-        order by m.priority desc, m.pos limit $1 + 1
-    ) as l
-) as line
-cross join lateral (
-    select count(*) as n, min(ready_at) as oldest from (
-        select ready_at from message as m where m.mailbox = box.mailbox and m.state = 0 and m.partition <> ''
+        select ready_at from message as m where m.mailbox = box.mailbox and m.state = 0
         order by m.partition, m.priority desc, m.pos limit $1 + 1
     ) as l
-) as lines
+) as plain
+cross join lateral (
+    select count(*) as n, min(ready_at) as oldest from (
+        select ready_at from message as m where m.mailbox = box.mailbox and m.state = 3 limit $1 + 1
+    ) as l
+) as suspect
 order by box.mailbox
 """
 

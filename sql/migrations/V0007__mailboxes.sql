@@ -25,7 +25,7 @@ create table message (
     claimed_at timestamptz,
     deadline timestamptz,
     owner uuid,
-    state smallint not null default 0 check (state in (0, 1, 2)),
+    state smallint not null default 0 check (state in (0, 1, 2, 3)),
     attempts smallint not null default 0,
     deaths smallint not null default 0,
     max_attempts smallint not null default 5,
@@ -41,19 +41,17 @@ create table message (
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = false);
 -- Not truncated: on a table of no pages every plan is a full scan, and plans are kept while the table fills again.
 
-comment on column message.state is '0 waiting, 1 in hand, 2 later';
+comment on column message.state is '0 waiting, 1 in hand, 2 later, 3 waiting as a suspect that takes no turns';
 comment on column message.deaths is 'so many workers died with it in hand; from the second on it is a suspect';
 comment on column message.pos is 'orders what waits; a retry takes a new one, so the index grows at one end';
 
--- What waits, what is in hand and what comes later are found by indexes of their own: a long line costs no more.
+-- What waits, what is in hand and what comes later are found by indexes of their own: a long line costs no more. There are
+-- as few as will do, since each one costs every send and every claim.
 create unique index message_key on message (mailbox, key) where key is not null;
-create index message_waiting on message (mailbox, priority desc, pos) where state = 0 and partition = '' and deaths < 2;
-create index message_suspect on message (mailbox, priority desc, pos) where state = 0 and partition = '' and deaths >= 2;
-create index message_fair on message (mailbox, partition, priority desc, pos) where state = 0 and partition <> '';
-create index message_later on message (mailbox, ready_at) where state = 2;
+create index message_waiting on message (mailbox, partition, priority desc, pos) where state = 0;
+create index message_later on message (mailbox, state, ready_at) where state >= 2;
 create index message_deadline on message (mailbox, deadline) where deadline is not null;
-create index message_in_hand on message (owner, mailbox) where state = 1;
-create index message_in_hand_of on message (mailbox, partition) where state = 1 and partition <> '';
+create index message_in_hand on message (mailbox, partition) where state = 1;
 
 create table dead_letter (
     id bigint primary key,
@@ -86,20 +84,20 @@ begin
     with recursive waiting as (
         (
             select m.partition, m.partition_limit from message as m
-            where m.mailbox = p_mailbox and m.state = 0 and m.partition <> ''
+            where m.mailbox = p_mailbox and m.state = 0 and m.partition > ''
             order by m.partition, m.priority desc, m.pos limit 1
         )
         union all
         select n.partition, n.partition_limit
         from waiting as w cross join lateral (
             select m.partition, m.partition_limit from message as m
-            where m.mailbox = p_mailbox and m.state = 0 and m.partition <> '' and m.partition > w.partition
+            where m.mailbox = p_mailbox and m.state = 0 and m.partition > w.partition
             order by m.partition, m.priority desc, m.pos limit 1
         ) as n
     ),
     running as (
         select m.partition, count(*) as n from message as m
-        where m.mailbox = p_mailbox and m.state = 1 and m.partition <> ''
+        where m.mailbox = p_mailbox and m.state = 1 and m.partition > ''
         group by m.partition
     ),
     -- A partition whose first in line may not start costs one look, however long its line is.
@@ -116,7 +114,7 @@ begin
             select m.id, m.priority, m.pos, m.partition_limit, m.deaths, m.deaths >= 2 as is_suspect,
                 row_number() over (order by m.priority desc, m.pos) as turn
             from message as m
-            where m.mailbox = p_mailbox and m.state = 0 and m.partition = w.partition and m.partition <> ''
+            where m.mailbox = p_mailbox and m.state = 0 and m.partition = w.partition
             order by m.priority desc, m.pos limit p_count
         ) as c
     ),
@@ -131,7 +129,7 @@ begin
     )
     update message as m
     set state = 1, owner = p_owner, attempts = m.attempts + 1, claimed_at = clock_timestamp()
-    where m.id = any (array (select c.id from chosen as c)) and m.state = 0
+    where m.id = any (array (select c.id from chosen as c)) and (m.state = 0) is true -- else an index on that is taken
     returning m.*;
 end
 $body$;
@@ -144,16 +142,28 @@ create procedure message_send(
     p_channel text, p_told text
 ) language plpgsql as $body$
 begin
-    insert into message (
-        mailbox, kind, payload, key, partition, partition_limit, priority, max_attempts, state, ready_at, deadline
-    )
-    values (
-        p_mailbox, p_kind, p_payload, p_key, p_partition, p_limit, p_priority, p_max_attempts,
-        case when p_delay > 0 then 2 else 0 end, now() + make_interval(secs => p_delay),
-        now() + make_interval(secs => p_deadline)
-    )
-    on conflict (mailbox, key) where key is not null do nothing
-    returning message.id into id;
+    if p_key is null then -- looking for a conflict costs a part of the whole
+        insert into message (
+            mailbox, kind, payload, partition, partition_limit, priority, max_attempts, state, ready_at, deadline
+        )
+        values (
+            p_mailbox, p_kind, p_payload, p_partition, p_limit, p_priority, p_max_attempts,
+            case when p_delay > 0 then 2 else 0 end, now() + make_interval(secs => p_delay),
+            now() + make_interval(secs => p_deadline)
+        )
+        returning message.id into id;
+    else
+        insert into message (
+            mailbox, kind, payload, key, partition, partition_limit, priority, max_attempts, state, ready_at, deadline
+        )
+        values (
+            p_mailbox, p_kind, p_payload, p_key, p_partition, p_limit, p_priority, p_max_attempts,
+            case when p_delay > 0 then 2 else 0 end, now() + make_interval(secs => p_delay),
+            now() + make_interval(secs => p_deadline)
+        )
+        on conflict (mailbox, key) where key is not null do nothing
+        returning message.id into id;
+    end if;
     if p_told is not null and id is not null then
         commit;
         perform pg_notify(p_channel, p_told);

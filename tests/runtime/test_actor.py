@@ -235,7 +235,7 @@ async def test_a_message_of_the_next_release_is_left_to_its_workers(db, door):
 async def test_suspects_are_handled_one_at_a_time_beside_the_others(db, door):
     for _ in range(3):
         await mailbox.send(db, Knock("wait"))
-    await db.execute("update message set deaths = 2")
+    await db.execute("update message set deaths = 2, state = 3")
     await mailbox.send(db, Knock("hello"))
     async with at_work(door), beating(door.presence):
         assert sorted(await door.heard.until(2)) == ["hello", "wait"]

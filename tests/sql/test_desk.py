@@ -58,7 +58,7 @@ async def test_actors_shows_how_full_and_how_busy_each_mailbox_is(db, config, wo
         "insert into message (mailbox, kind, payload, partition) select 'painting', '', '{}', n::text "
         "from generate_series(1, 5) as n"
     )
-    await db.execute("insert into message (mailbox, kind, payload, deaths) values ('cursed', '', '{}', 2)")
+    await db.execute("insert into message (mailbox, kind, payload, deaths, state) values ('cursed', '', '{}', 2, 3)")
     await db.execute(
         "insert into message (mailbox, kind, payload, state, owner) values ('held', '', '{}', 1, $1)", worker.id
     )
