@@ -26,7 +26,7 @@ from limner.runtime.upkeep import Look
 
 log = logger(__name__)
 
-LARGEST_BATCH = 500
+LARGEST_BATCH = 1000
 AHEAD = 1.0
 """Seconds of work that may be fetched before a slot is free. A painter's five seconds fetch nothing ahead."""
 LATE = 0.5
@@ -198,7 +198,7 @@ class Actor:
     def _room(self) -> int:
         ahead = 0
         if not self._is_fair and self.slots.pace < AHEAD / 2:
-            ahead = min(LARGEST_BATCH, int(AHEAD / max(self.slots.pace, 1e-6)))
+            ahead = min(2 * LARGEST_BATCH, int(AHEAD / max(self.slots.pace, 1e-6)))
         return min(self.concurrency + ahead - len(self.in_hand), LARGEST_BATCH)
 
     async def _rest(self) -> None:

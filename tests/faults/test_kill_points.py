@@ -28,7 +28,6 @@ NOT_OF_A_WORKER = {"PAUSE", "LEAD", "TICK", "UNLIMITED"}
 """What operators send, the schedule, which has a test of its own, and what is asked behind a pooler."""
 POINTS = [
     *sorted({*NAMES.values()} - ONLY_IN_TRANSACTIONS - NOT_OF_A_WORKER),
-    "ACK_AND_CLAIM",
     *(f"{name} in a transaction" for name in ("SEND", "HOLD", "ACK", "RETRY")),
     *(f"commit of {name}" for name in ("SEND", "ACK", "RETRY")),
     COPY,

@@ -24,7 +24,12 @@ def statements(*modules: Any) -> dict[str, str]:
     return {text: name for name, text in whole if STATEMENT.match(text)}
 
 
-NAMES = statements(presence, database, upkeep, post, mailbox) | {schedule.TAKE: "TICK", schedule.LEAD: "LEAD"}
+NAMES = statements(presence, database, upkeep, post, mailbox) | {
+    schedule.TAKE: "TICK",
+    schedule.LEAD: "LEAD",
+    mailbox.CLAIM_HUMBLY: "CLAIM",  # the same in another order; which of the two comes is chance
+    mailbox.ACK_AND_CLAIM_HUMBLY: "ACK_AND_CLAIM",
+}
 
 
 def name_of(sql: str) -> str:

@@ -33,7 +33,7 @@ create table effect (number integer not null, attempt integer not null, owner uu
 create table seen (number integer primary key);
 """
 BEGUN = "select exists (select from seen join message on payload->'number' = to_jsonb(number) and payload->>'what' = 'last')"
-AT_ONCE = 16
+AT_ONCE = 8
 """Processes that run at a time: each costs Postgres up to four connections."""
 
 
