@@ -17,7 +17,7 @@ from limner.runtime import metrics
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database, open_for
 from limner.runtime.log import logger
 from limner.runtime.presence import Presence
 from limner.runtime.schedule import Every, Schedule
@@ -56,14 +56,7 @@ def occupations(
 async def run(config: Config) -> int:
     """Work until told to stop. Returns the exit code."""
     async with (
-        open_database(
-            config.dsn,
-            role="worker",
-            pool=config.database_pool,
-            patience=120,
-            pooled=config.database_pooled,
-            direct=config.direct_dsn,
-        ) as db,
+        open_for(config, "worker") as db,
         open_storage(config) as storage,
         aiohttp.ClientSession() as session,
     ):

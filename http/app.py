@@ -19,7 +19,7 @@ from limner.http.state import BUS, CLIENT, CONFIG, DB, PRESENCE, STORAGE, VAULT
 from limner.runtime import metrics
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config, ConfigError
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database, open_for
 from limner.runtime.log import logger
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage, open_storage
@@ -64,14 +64,7 @@ async def _listen(app: web.Application) -> None:
 async def run(config: Config) -> int:
     """Serve until told to stop. Returns the exit code."""
     async with (
-        open_database(
-            config.dsn,
-            role="web",
-            pool=config.database_pool,
-            patience=120,
-            pooled=config.database_pooled,
-            direct=config.direct_dsn,
-        ) as db,
+        open_for(config, "web") as db,
         open_storage(config) as storage,
         aiohttp.ClientSession() as client,
     ):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
@@ -16,6 +17,9 @@ from limner.runtime.connection import Connection
 from limner.runtime.errors import as_raised
 from limner.runtime.log import logger
 from limner.runtime.pool import Pool
+
+if TYPE_CHECKING:
+    from limner.runtime.config import Config
 
 log = logger(__name__)
 
@@ -201,6 +205,14 @@ async def open_database(
             group.cancel_scope.cancel()
             with anyio.CancelScope(shield=True), anyio.move_on_after(2, shield=True):
                 await database.flush()
+
+
+def open_for(config: Config, role: str, *, pool: int | None = None) -> AbstractAsyncContextManager[Database]:
+    """The configured database for a role, which waits two minutes for it; ``pool`` instead of the configured size."""
+    return open_database(
+        config.dsn, role=role, pool=pool or config.database_pool, patience=120,
+        pooled=config.database_pooled, direct=config.direct_dsn,
+    )  # fmt: skip
 
 
 def _options(role: str, size: int, *, pooled: bool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import anyio
 from limner.actors import courier, watchman
 from limner.runtime import metrics
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database, open_for
 from limner.runtime.errors import Busy, LimnerError
 from limner.runtime.log import logger
 from limner.runtime.presence import Presence
@@ -33,7 +33,7 @@ NO_TOKEN = {"name": "poller", "state": "no token", "last_ok": None}
 async def run(config: Config) -> int:
     """Work until told to stop. Returns the exit code: 0; 1 after too many crashes; 78 when the token is refused."""
     async with (
-        open_database(config.dsn, role="bot", pool=4, patience=120, pooled=config.database_pooled) as db,
+        open_for(config, "bot", pool=4) as db,
         aiohttp.ClientSession() as session,
     ):
         await schema.wait_until_ready(db)
