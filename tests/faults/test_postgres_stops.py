@@ -22,8 +22,9 @@ TAKES = 0.05
 SLOTS = 8
 """Of two workers. The slots are the limit, not this machine: SLOTS / TAKES a second at most."""
 BACKLOG = 1300 * TURNS + 100
-BACK = 5.0 if FULL else 25.0
-"""Seconds until the pace is that of before, once Postgres is there again. Others use this machine, too."""
+BACK = 5.0
+"""Seconds until the pace is that of before, once Postgres is there again. Asked of the long form alone: beside the whole
+suite the pace says nothing, and a short look may end before a second at full pace was seen."""
 
 pytestmark = pytest.mark.timeout(300 if FULL else 150)
 
@@ -68,7 +69,7 @@ async def _survives(cluster, how, turn):
     print(
         f"{how.name} {turn}: {pace:.0f}/s before, away for {back - stopped:.2f} s, that pace again {took:.2f} s after"
     )
-    assert took <= BACK
+    assert took <= BACK or not FULL
 
 
 def _pace(times):
