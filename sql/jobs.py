@@ -71,8 +71,9 @@ MARK_RUNNING = "update generation set state = 'running', changed_at = now() wher
 SHOW = """
 update job set line = case when cancel_asked then line else $2 end, percent = $3 where id = $1 and state = 'running'
 """
-SHOW_PREVIEW = """
-insert into preview (job_id, step, mime, data) values ($1, 1, $2, $3)
+SHOW_PREVIEW = f"""
+with shown as ({SHOW} returning id)
+insert into preview (job_id, step, mime, data) select id, 1, $4, $5 from shown
 on conflict (job_id) do update set step = preview.step + 1, mime = excluded.mime, data = excluded.data, created_at = now()
 """
 
@@ -80,10 +81,11 @@ on conflict (job_id) do update set step = preview.step + 1, mime = excluded.mime
 async def show(
     db: Db, job: Job, line: str, percent: int | None = None, preview: tuple[str, bytes] | None = None
 ) -> None:
-    """Say how it goes; ``preview`` is a mime type and at most 64 KiB."""
+    """Say how it goes; ``preview`` is a mime type and at most 64 KiB. Whoever sees one of the three sees all."""
     if preview is not None and len(preview[1]) <= 65536:
-        await db.execute(SHOW_PREVIEW, job.id, *preview)
-    await db.execute(SHOW, job.id, line, percent)
+        await db.execute(SHOW_PREVIEW, job.id, line, percent, *preview)
+    else:
+        await db.execute(SHOW, job.id, line, percent)
     _tell(db, job)
 
 
