@@ -136,6 +136,9 @@ $body$;
 
 -- One message of the group commit, and the wake-up after its commit: a NOTIFY inside the write transaction would have all
 -- commits wait for each other, and a statement of its own would be one more way there and back.
+-- The actor is woken while the commit is on its way to the disk. WAL is flushed in order, so its claim is durable only when
+-- the message is; the sender has its answer after the last commit, which waits for all before it. A key would tell another
+-- sender of a message that may still be lost, so with one the first commit waits.
 create procedure message_send(
     inout id bigint, p_mailbox text, p_kind text, p_payload jsonb, p_key text, p_partition text, p_limit smallint,
     p_priority smallint, p_max_attempts smallint, p_delay double precision, p_deadline double precision,
@@ -143,6 +146,9 @@ create procedure message_send(
 ) language plpgsql as $body$
 begin
     if p_key is null then -- looking for a conflict costs a part of the whole
+        if p_told is not null then
+            perform set_config('synchronous_commit', 'off', true);
+        end if;
         insert into message (
             mailbox, kind, payload, partition, partition_limit, priority, max_attempts, state, ready_at, deadline
         )
@@ -167,6 +173,10 @@ begin
     if p_told is not null and id is not null then
         commit;
         perform pg_notify(p_channel, p_told);
+        if p_key is null then
+            commit;
+            perform pg_logical_emit_message(true, 'limner', ''); -- a commit that has written nothing would not wait
+        end if;
     end if;
 end
 $body$;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +12,9 @@ import asyncpg
 import pytest
 
 from limner.runtime import mailbox
+from limner.runtime.database import BREATH, open_database
 from limner.runtime.mailbox import Message
+from limner.runtime.post import SEND_ONE, SENT
 
 
 @dataclass(frozen=True)
@@ -104,3 +108,43 @@ async def test_a_bulk_is_sent_by_copy_in_one_transaction(db):
     with pytest.raises(asyncpg.PostgresError):
         await mailbox.send_many(db, [Note("good"), Note("nul \x00 in it")])
     assert await db.fetchval("select count(*) from message") == 5000
+
+
+@contextlib.asynccontextmanager
+async def with_commits_that_wait(db):
+    """Tests run on a Postgres that does not wait for the disk; here it does."""
+    name = await db.fetchval("select current_database()")
+    await db.execute(f'alter database "{name}" set synchronous_commit = on')
+    async with open_database(db.dsn, role="test") as waiting:
+        yield waiting
+
+
+async def test_what_is_sent_is_on_the_disk_before_the_sender_hears_of_it(db):
+    """The actor is woken before that; the last commit of the procedure waits for the first one's WAL."""
+    async with with_commits_that_wait(db) as waiting:
+        for number in range(20):
+            before = await waiting.fetchval("select pg_current_wal_insert_lsn()")
+            await anyio.sleep(BREATH * 1.5)  # so that each brings its wake-up along
+            await mailbox.send(waiting, Note(f"{number} {random.randbytes(500).hex()}"))
+            assert await waiting.fetchval("select pg_current_wal_flush_lsn() - $1::pg_lsn >= 1000", before)
+
+
+async def test_a_key_that_is_taken_is_taken_by_a_message_on_the_disk(db):
+    """Who is told "taken" may rely on the other's message."""
+    async with with_commits_that_wait(db) as one, open_database(db.dsn, role="test") as other:
+        for number in range(20):
+            before = await one.fetchval("select pg_current_wal_insert_lsn()")
+            text = random.randbytes(500).hex()
+            is_flushed: list[bool] = []
+
+            async def send(each: Any, row: tuple[Any, ...], before: Any, is_flushed: list[bool]) -> None:
+                if await each.fetchval(SEND_ONE, *row, SENT, Note.mailbox) is None:
+                    is_flushed.append(
+                        await each.fetchval("select pg_current_wal_flush_lsn() - $1::pg_lsn >= 1000", before)
+                    )
+
+            row = (Note.mailbox, "Note", {"text": text}, str(number), "", None, 0, 5, 0.0, None)
+            async with anyio.create_task_group() as group:
+                for each in (one, other):
+                    group.start_soon(send, each, row, before, is_flushed)
+            assert is_flushed == [True]
