@@ -1,0 +1,26 @@
+"""`limner ROLE|COMMAND`: parses, then hands over by name, so it imports no room."""
+
+from __future__ import annotations
+
+import click
+
+from limner.runtime.cli import desk, installation, roles
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Limner: a paid image studio that one person can run on one server.
+
+    \b
+    On a developer's machine    limner up, limner demo
+    The roles of the image      limner migrate, web, worker, bot
+    For the operator            limner init, config, health, actors, drain, resume, ledger, key, pair, user
+
+    Settings come from the environment (LIMNER_…); `limner config` shows them all. Secrets may stand in files:
+    LIMNER_SECRET_KEY_FILE=/run/secrets/secret_key.
+    """
+
+
+for part in (roles, installation, desk):
+    for command in part.COMMANDS:
+        main.add_command(command)

@@ -1,0 +1,168 @@
+"""What an operator asks of a running studio: its processes, its books, its keys, its people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from limner.runtime.cli.calling import call, json_option, run, settings
+
+
+@click.command()
+def config() -> None:
+    """Print every setting with its value; secrets are masked. Exit 78 when something is wrong, with every mistake."""
+    for name, value in settings().redacted().items():
+        click.echo(f"{name}={value}")
+
+
+@click.command()
+@click.argument("role", type=click.Choice(["web", "worker", "bot"]))
+def health(role: str) -> None:
+    """Exit 0 when a ROLE on this machine works: it answers, beats, and reaches the database."""
+    config = settings()
+    problems = run(call("limner.sql.checkup", "problems", config, role))
+    for problem in problems:
+        click.echo(f"{role}: {problem}", err=True)
+    if problems:
+        sys.exit(1)
+    click.echo(f"{role}: healthy" + (", polls every second" if config.direct_dsn is None else ""))
+
+
+@click.command()
+@json_option
+def actors(as_json: bool) -> None:
+    """Every living process with its children, and how full and how busy the mailboxes are."""
+    if as_json:
+        return click.echo(json.dumps(run(call("limner.sql.desk", "census", settings()))))
+    for line in run(call("limner.sql.desk", "tree", settings())):
+        click.echo(line)
+
+
+@click.command()
+@click.argument("worker")
+def drain(worker: str) -> None:
+    """Have a WORKER take nothing new: "all", or the beginning of its id. What it has in hand it finishes."""
+    click.echo(run(call("limner.sql.desk", "pause", settings(), worker, paused=True)))
+
+
+@click.command()
+@click.argument("worker")
+def resume(worker: str) -> None:
+    """Have a drained WORKER go on: "all", or the beginning of its id."""
+    click.echo(run(call("limner.sql.desk", "pause", settings(), worker, paused=False)))
+
+
+@click.group()
+def ledger() -> None:
+    """The credits and what they were spent on."""
+
+
+@ledger.command("verify")
+@click.option("--deep", is_flag=True, help="Read every picture, and compare it with what was delivered.")
+@json_option
+def ledger_verify(deep: bool, as_json: bool) -> None:
+    """Check every balance, charge and picture against the rules. Exit 1 when one is broken. Changes nothing."""
+    findings = run(call("limner.sql.desk", "verify_books", settings(), deep=deep))
+    if as_json:
+        click.echo(json.dumps([vars(finding) for finding in findings]))
+    for finding in [] if as_json else findings:
+        click.echo(
+            f"{'ok    ' if not finding.broken else 'BROKEN'}  {finding.rule}"
+            + (f": {finding.broken}" if finding.broken else "")
+        )
+        for case in finding.cases:
+            click.echo(f"        {case}")
+    sys.exit(any(finding.broken for finding in findings))
+
+
+@click.group()
+def key() -> None:
+    """The pool of provider keys."""
+
+
+@key.command("add")
+@click.option("--provider", required=True, help="openai, demo or simulator.")
+@click.option("--label", required=True, help="How people call it.")
+@click.option(
+    "--secret-file", type=click.File("r"), default="-", help="Where the key stands.  [default: standard input]"
+)
+@click.option("--group", "account_group", default="", help="The billing account it belongs to.")
+@click.option("--concurrency", type=click.IntRange(1, 1000), default=2, show_default=True)
+@click.option("--switch", default="", help="For the simulator and the demo painter: how to behave.")
+def key_add(provider: str, label: str, secret_file: Any, **options: Any) -> None:
+    """Put a key into the pool. It is read from standard input, so that no shell history keeps it."""
+    secret = click.prompt("Key", hide_input=True) if secret_file.isatty() else secret_file.read().strip()
+    shown = run(call("limner.sql.desk", "add_key", settings(), provider, label, secret, **options))
+    click.echo(shown)
+
+
+@key.command("list")
+def key_list() -> None:
+    """Every key with its state; never a secret."""
+    for line in run(call("limner.sql.desk", "list_keys", settings())):
+        click.echo(line)
+
+
+@click.group()
+def user() -> None:
+    """The people."""
+
+
+@user.command("promote")
+@click.argument("email")
+@click.option("--role", type=click.Choice(["user", "support", "admin"]), default="admin", show_default=True)
+def user_promote(email: str, role: str) -> None:
+    """Make somebody an admin, or take it away again."""
+    click.echo(run(call("limner.sql.desk", "promote", settings(), email, role)))
+
+
+class _Pair(click.Group):
+    """`limner pair CODE` beside `limner pair list`: what is no command is a code."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            args = ["code", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Pair)
+def pair() -> None:
+    """Who may steer from Telegram: `limner pair CODE`, with the code that the bot told."""
+
+
+@pair.command("code", hidden=True)
+@click.argument("code")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def pair_code(code: str, yes: bool) -> None:
+    """Let the person with this code in."""
+    config = settings()
+    name = run(call("limner.sql.desk", "who_has_code", config, code))
+    if not yes:
+        click.confirm(f"Let {name} steer this studio from Telegram?", abort=True)
+    click.echo(run(call("limner.sql.desk", "pair", config, code)))
+
+
+@pair.command("list")
+def pair_list() -> None:
+    """Who is paired."""
+    for line in run(call("limner.sql.desk", "list_paired", settings())):
+        click.echo(line)
+
+
+@pair.command("revoke")
+@click.argument("telegram_id", type=int)
+def pair_revoke(telegram_id: int) -> None:
+    """Shut somebody out again, at once."""
+    click.echo(run(call("limner.sql.desk", "unpair", settings(), telegram_id)))
+
+
+@pair.command("cleanup")
+def pair_cleanup() -> None:
+    """Forget codes that were not used."""
+    click.echo(run(call("limner.sql.desk", "forget_codes", settings())))
+
+
+COMMANDS = (config, health, actors, drain, resume, ledger, key, user, pair)

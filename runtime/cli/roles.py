@@ -1,0 +1,82 @@
+"""The roles of the image, and what a developer starts them all with."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from limner.runtime.cli.calling import call, run, settings
+
+ROLES = {"web": "limner.http.app", "worker": "limner.actors.worker", "bot": "limner.actors.bot.role"}
+
+
+def _play(role: str) -> None:
+    config = settings(role)
+    sys.exit(run(importlib.import_module(ROLES[role]).run(config)))
+
+
+@click.command()
+def web() -> None:
+    """Serve the site: pages, payments' webhooks, admin. Any number of processes may share the port."""
+    _play("web")
+
+
+@click.command()
+def worker() -> None:
+    """Paint, bill, tidy up: the actors. Any number of replicas."""
+    _play("worker")
+
+
+@click.command()
+def bot() -> None:
+    """Talk to admins on Telegram by long polling. Two replicas are safe: one polls, the other waits."""
+    _play("bot")
+
+
+@click.command()
+def postgres() -> None:
+    """Run the embedded Postgres of the all-in-one mode; does nothing when LIMNER_DATABASE_URL is set."""
+    config = settings("postgres")
+    sys.exit(call("limner.runtime.embedded", "main", config))
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database up to this version, and sow what a fresh studio needs. Safe to run any number of times."""
+    config = settings("migrate")
+    before, after = run(call("limner.sql.seeds", "migrate_and_sow", config))
+    click.echo(f"schema {before} -> {after}" if before != after else f"schema {after}: nothing to do")
+
+
+@click.command()
+def up() -> None:
+    """Start everything on this machine under supervisord, and stay until Ctrl-C."""
+    config = settings("up")
+    sys.exit(call("limner.actors.visitor", "stay", config))
+
+
+@click.command()
+@click.option("--prompt", default="a fox in the snow", show_default=True, help="What to paint.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="Where to put it.  [default: by its words]",
+)
+@click.option("--size", default="1024x1024", show_default=True, help="WIDTHxHEIGHT, one that the model offers.")
+@click.option("--once", is_flag=True, help="Stop everything afterwards.")
+@click.option("--url", default=None, help="Use the studio at this address instead of starting one.")
+@click.option("--insecure", is_flag=True, help="With --url: do not check the certificate.")
+def demo(prompt: str, out: Path | None, size: str, once: bool, url: str | None, insecure: bool) -> None:
+    """Start everything, then act as a user over HTTP: register, buy a plan, order a picture, download it."""
+    config = settings("demo")
+    wish = {"prompt": prompt, "out": out, "size": size}
+    if url:
+        sys.exit(run(call("limner.actors.visitor", "visit", url, insecure=insecure, **wish)))
+    sys.exit(run(call("limner.actors.visitor", "demonstrate", config, once=once, **wish)))
+
+
+COMMANDS = (web, worker, bot, postgres, migrate, up, demo)
