@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import signal
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
-import asyncpg
 import pytest
 
-from limner.runtime import embedded
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
@@ -26,42 +20,31 @@ from limner.runtime.presence import Presence
 from limner.runtime.vault import Vault
 from limner.sql import accounts, generations, keys, seeds
 from limner.sql.generations import Order
-from tests.conftest import held, settings
+from tests.conftest import held
 from tests.faults.books import audit
+from tests.faults.cluster import cluster_of_its_own
 from tests.faults.conftest import SMALL
-from tests.faults.crew import SETTLED, Crew, crew_at, death_of, until
+from tests.faults.crew import SETTLED, until
 from tests.faults.faultproxy import FaultProxy
 
 pytestmark = pytest.mark.timeout(150)
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A data folder that the user of Postgres can enter."""
-    made = Path(tempfile.mkdtemp(prefix="limner-test-", dir="/tmp"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
-
-
-async def test_the_death_of_postgres_under_load_needs_no_restart_of_ours(folder):
-    config = settings("", folder / "var")
-    with crew_at(None, config.data_dir) as crew:
-        config.data_dir.mkdir()
-        postgres = await _started(crew, config)
+async def test_the_death_of_postgres_under_load_needs_no_restart_of_ours():
+    with cluster_of_its_own() as cluster:
+        config = cluster.config
+        await cluster.start()
         await seeds.migrate_and_sow(config)
         async with held(open_database(config.dsn, role="test", pool=4)) as db:
-            workers = [crew.start("worker") for _ in range(2)]
+            workers = [cluster.crew.start("worker") for _ in range(2)]
             await _order(db, config, count=12)
             await until(config.dsn, "select count(*) filter (where state = 'delivered') >= 2 from job")
-            os.kill(postgres.pid, signal.SIGKILL)
-            await death_of(postgres)
-            postgres = await _started(crew, config)
+            await cluster.stop(signal.SIGKILL)
+            await cluster.start()
             await until(config.dsn, SETTLED, within=60)
-            assert [worker.poll() for worker in workers] == [None, None], crew.log("worker").read_text()
+            assert [worker.poll() for worker in workers] == [None, None], cluster.crew.log("worker").read_text()
             await audit(db, config.pictures_folder)
             assert await db.fetchval("select count(*) from image") == 12
-        embedded.stop(embedded.locate(config))
 
 
 async def test_a_lost_listen_connection_comes_back_and_sweeps(db):
@@ -206,21 +189,6 @@ async def _until(condition: Any, within: float = 10) -> None:
     with anyio.fail_after(within):
         while not condition():
             await anyio.sleep(0.02)
-
-
-async def _started(crew: Crew, config: Config) -> Any:
-    """The embedded Postgres, started as often as it takes: right after a kill its old processes are still ending."""
-    with anyio.fail_after(60):
-        while True:
-            postgres = crew.start("postgres")
-            while postgres.poll() is None:
-                with contextlib.suppress(OSError, asyncpg.PostgresError):
-                    connection = await asyncpg.connect(config.dsn, timeout=5)
-                    pid = int((config.data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
-                    await connection.close()
-                    if pid == postgres.pid:
-                        return postgres
-                await anyio.sleep(0.05)
 
 
 async def _order(db: Database, config: Config, count: int) -> None:
