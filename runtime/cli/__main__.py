@@ -2,4 +2,5 @@
 
 from limner.runtime.cli import main
 
-main(prog_name="limner")
+if __name__ == "__main__":  # worker processes of anyio import it, too
+    main(prog_name="limner")
