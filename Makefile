@@ -30,7 +30,7 @@ MIGRATIONS = $(wildcard sql/migrations/*.sql)
 # Time-outs are set for the whole session; a new release is migrated to while the old one is still serving.
 SQUAWK := --assume-in-transaction --exclude=require-lock-timeout,require-statement-timeout,require-timeout-settings,prefer-bigint-over-int,prefer-bigint-over-smallint
 
-.PHONY: help setup up demo test check format css css-check lock faults bench containers clean
+.PHONY: help setup cli up demo test check format css css-check lock faults bench containers clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,8 @@ up: $(RUN_STAMP) ## bring everything up; Ctrl-C stops it
 	@exec $(VENV)/bin/limner up
 
 setup: $(DEV_STAMP) ## the environment for tests and checks
+
+cli: $(RUN_STAMP) ## only the command limner for this server, in .venv/bin
 
 test: $(DEV_STAMP) ## the whole suite; ARGS="-k word" for a part
 	$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)

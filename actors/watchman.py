@@ -13,7 +13,7 @@ from limner.runtime.database import Database, Db
 from limner.runtime.log import logger, redact
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
-from limner.sql import alerts, notices, telegram
+from limner.sql import alerts, backups, notices, telegram
 from limner.sql.alerts import Alert, LostKey
 
 log = logger(__name__)
@@ -22,6 +22,9 @@ LONG_WAIT = 120.0
 """Seconds that a picture may wait before somebody is told."""
 CALM_WAIT = 60.0
 """Seconds below which the alert ends: less than what begins it, so that it does not flutter."""
+OLDEST_BACKUP = 26 * 3600.0
+OLDEST_DRILL = 8 * 86400.0
+"""Seconds: a day, or a week, and what a late one may take."""
 STATES = {"out_of_funds": "is out of funds", "manual_review": "needs a look", "disabled": "was disabled"}
 
 
@@ -103,6 +106,16 @@ async def _troubles(db: Db, lease: float) -> dict[str, str]:
     begun = any(alert.cause == "queue_waits" for alert in await alerts.still_open(db))
     if waited > (CALM_WAIT if begun else LONG_WAIT):
         troubles["queue_waits"] = f"Pictures have been waiting for {duration(waited)}."
+    return troubles | await _overdue_copies(db)
+
+
+async def _overdue_copies(db: Db) -> dict[str, str]:
+    """Only once somebody has begun to make backups: a studio on a developer's machine needs none."""
+    troubles = {}
+    if (age := await backups.overdue(db, "backup", OLDEST_BACKUP)) is not None:
+        troubles["backup_overdue"] = f"There has been no good backup for {duration(age)}: see `limner backups`."
+    if (age := await backups.overdue(db, "drill", OLDEST_DRILL)) is not None:
+        troubles["drill_overdue"] = f"No backup has been proved for {duration(age)}: run `limner drill`."
     return troubles
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
@@ -16,6 +17,8 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+
+from limner.runtime.cron import Calendar
 
 PREFIX = "LIMNER_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -67,7 +70,8 @@ class Config(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65535, description="the port for it, at /metrics; 0: nowhere")
 
     secret_key: SecretStr = Field(
-        SecretStr(""), description="signs forms and short-lived links; at least 32 characters"
+        SecretStr(""),
+        description="signs forms; at least 32 characters; of several, comma-separated, the first one signs, all of them hold",
     )
     vault_keys: SecretStr = Field(
         SecretStr(""), description="id:base64 of 32 bytes, comma-separated; the first one encrypts, all of them decrypt"
@@ -82,6 +86,24 @@ class Config(BaseSettings):
     s3_region: str = Field("us-east-1", description="the region for storage=s3")
     s3_access_key: SecretStr | None = Field(None, description="the access key for storage=s3")
     s3_secret_key: SecretStr | None = Field(None, description="the secret key for storage=s3")
+
+    backup_folder: Path | None = Field(
+        None, description="where backups are kept, unless a bucket is named; empty: backups in the data folder"
+    )
+    backup_s3_bucket: str | None = Field(None, description="the bucket for backups, and for nothing else")
+    backup_s3_endpoint: str | None = Field(None, description="its S3 address, when it is not Amazon's")
+    backup_s3_region: str = Field("us-east-1", description="its region")
+    backup_s3_access_key: SecretStr | None = Field(None, description="its access key; better not the pictures' own")
+    backup_s3_secret_key: SecretStr | None = Field(None, description="its secret key")
+    backup_keep: str = Field("7,4,6", description="of how many days, weeks and months the newest backup is kept")
+    backup_at: str = Field("17 3 * * *", description="when the archivist makes a backup: a cron expression, in UTC")
+    backup_drill_at: str = Field("17 4 * * sun", description="when it tries the newest one out: the same")
+    backup_after: str | None = Field(
+        None, description="a command for the shell after each backup, to carry a copy off this machine"
+    )
+    pitr_folder: Path | None = Field(
+        None, description="where a recovery to a moment finds its bases and the log; empty: pitr in the data folder"
+    )
 
     sandbox_payments: bool | None = Field(
         None, description="offer the sandbox processor, which takes no money; empty: only in development"
@@ -101,12 +123,19 @@ class Config(BaseSettings):
     drain: int = Field(
         8, ge=0, le=3600, description="seconds that running work may take to finish when a process is told to stop"
     )
+    lame_duck: float = Field(
+        0, ge=0, le=60, description="seconds that web still serves when told to stop, and says that it is not ready"
+    )
     worker_slots: int = Field(8, ge=1, le=500, description="pictures that one worker paints at a time")
     job_deadline: int = Field(
         900, ge=5, le=86400, description="seconds after which an unfinished picture fails, uncharged"
     )
     lease: int = Field(15, ge=3, le=600, description="seconds without a heartbeat after which a process counts as dead")
 
+    otlp_url: str | None = Field(
+        None,
+        description="where an OpenTelemetry collector takes OTLP over HTTP; needs the extra otel; empty: no traces",
+    )
     log_format: Literal["text", "json"] = Field("text", description="json: one object a line")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least important level that is written"
@@ -122,7 +151,15 @@ class Config(BaseSettings):
         "pg_bin",
         "storage_folder",
         "s3_endpoint",
+        "backup_folder",
+        "backup_s3_bucket",
+        "backup_s3_endpoint",
+        "backup_s3_access_key",
+        "backup_s3_secret_key",
+        "backup_after",
+        "pitr_folder",
         "sandbox_url",
+        "otlp_url",
         "sandbox_payments",
         "demo_painter",
         mode="before",
@@ -136,6 +173,19 @@ class Config(BaseSettings):
     def _networks(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("backup_keep")
+    @classmethod
+    def _three_counts(cls, value: str) -> str:
+        if not re.fullmatch(r"\d{1,3},\d{1,3},\d{1,3}", value) or not any(map(int, value.split(","))):
+            raise ValueError("must be three numbers such as 7,4,6: days, weeks, months")
+        return value
+
+    @field_validator("backup_at", "backup_drill_at")
+    @classmethod
+    def _is_cron(cls, value: str) -> str:
+        Calendar.parse(value)
         return value
 
     @field_validator("database_url", "database_direct_url")
@@ -153,7 +203,9 @@ class Config(BaseSettings):
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(info.data["http_host"], info.data["http_host"])  # noqa: S104
         return f"http://{host}:{info.data['http_port']}"
 
-    @field_validator("public_url", "openai_url", "telegram_url", "s3_endpoint", "sandbox_url")
+    @field_validator(
+        "public_url", "openai_url", "telegram_url", "s3_endpoint", "backup_s3_endpoint", "sandbox_url", "otlp_url"
+    )
     @classmethod
     def _is_web_address(cls, value: str | None) -> str | None:
         if value is None:
@@ -172,6 +224,10 @@ class Config(BaseSettings):
             mistakes.append("LIMNER_DATABASE_URL is needed with LIMNER_DATABASE_POOLED or LIMNER_DATABASE_DIRECT_URL")
         if self.storage == "s3" and not (self.s3_access_key and self.s3_secret_key):
             mistakes.append("LIMNER_S3_ACCESS_KEY and LIMNER_S3_SECRET_KEY are needed when LIMNER_STORAGE is s3")
+        if self.backup_s3_bucket and not (self.backup_s3_access_key and self.backup_s3_secret_key):
+            mistakes.append("LIMNER_BACKUP_S3_ACCESS_KEY and LIMNER_BACKUP_S3_SECRET_KEY are needed with its bucket")
+        if self.backup_s3_bucket and self.backup_folder:
+            mistakes.append("LIMNER_BACKUP_S3_BUCKET and LIMNER_BACKUP_FOLDER are both set: keep one")
         if self.env == "production":
             if self.database_url is None:
                 mistakes.append("LIMNER_DATABASE_URL is needed in production")
@@ -179,7 +235,7 @@ class Config(BaseSettings):
                 mistakes.append(f"LIMNER_PUBLIC_URL must begin with https:// in production, not {self.public_url!r}")
             if not self.vault_keys.get_secret_value():
                 mistakes.append("LIMNER_VAULT_KEYS is needed in production")
-            if len(self.secret_key.get_secret_value()) < 32:
+            if any(len(key) < 32 for key in self.secret_keys):
                 mistakes.append("LIMNER_SECRET_KEY needs at least 32 characters in production")
         if (
             self.takes_sandbox_payments
@@ -198,6 +254,11 @@ class Config(BaseSettings):
     @property
     def has_demo_painter(self) -> bool:
         return self.demo_painter if self.demo_painter is not None else self.env == "development"
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The first one signs, all of them hold; never empty."""
+        return tuple(key.strip() for key in self.secret_key.get_secret_value().split(","))
 
     @property
     def is_https(self) -> bool:
@@ -236,6 +297,20 @@ class Config(BaseSettings):
     @property
     def pictures_folder(self) -> Path:
         return self.storage_folder or self.data_dir / "pictures"
+
+    @property
+    def backups_folder(self) -> Path:
+        return self.backup_folder or self.data_dir / "backups"
+
+    @property
+    def pitr_base(self) -> Path:
+        return self.pitr_folder or self.data_dir / "pitr"
+
+    @property
+    def backups_kept(self) -> tuple[int, int, int]:
+        """Of how many days, weeks and months."""
+        days, weeks, months = map(int, self.backup_keep.split(","))
+        return days, weeks, months
 
     @classmethod
     def load(cls, **overrides: Any) -> Config:

@@ -14,6 +14,7 @@ import asyncpg
 import orjson
 
 from limner.runtime.connection import Connection
+from limner.runtime.entrance import enter
 from limner.runtime.errors import as_raised
 from limner.runtime.log import logger
 from limner.runtime.pool import Pool
@@ -73,21 +74,23 @@ class Db(Protocol):
 class Transaction:
     """A connection inside a transaction. What it tells goes out after the commit, or never."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, timeout: float | None = None) -> None:
+        """``timeout``: seconds for each statement, when it is not the connection's own."""
         self._connection = connection
+        self._timeout = timeout
         self.told: list[tuple[str, str]] = []
 
     async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
-        return await self._connection.fetch(sql, *args)  # type: ignore[no-any-return]
+        return await self._connection.fetch(sql, *args, timeout=self._timeout)  # type: ignore[no-any-return]
 
     async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
-        return await self._connection.fetchrow(sql, *args)  # type: ignore[no-any-return]
+        return await self._connection.fetchrow(sql, *args, timeout=self._timeout)  # type: ignore[no-any-return]
 
     async def fetchval(self, sql: str, *args: Any) -> Any:
-        return await self._connection.fetchval(sql, *args)
+        return await self._connection.fetchval(sql, *args, timeout=self._timeout)
 
     async def execute(self, sql: str, *args: Any) -> str:
-        return await self._connection.execute(sql, *args)  # type: ignore[no-any-return]
+        return await self._connection.execute(sql, *args, timeout=self._timeout)  # type: ignore[no-any-return]
 
     def tell(self, channel: str, payload: str = "") -> None:
         self.told.append((channel, payload))
@@ -141,7 +144,7 @@ class Database:
         with anyio.fail_after(limit):
             async with self.pool.acquire() as connection:
                 async with connection.transaction():
-                    tx = Transaction(connection)
+                    tx = Transaction(connection, limit if limit > OUTER_TIMEOUT else None)
                     yield tx
         for channel, payload in tx.told:
             self.tell(channel, payload)
@@ -219,8 +222,8 @@ def _options(role: str, size: int, *, pooled: bool) -> dict[str, Any]:
     """How to open the pool. A pooler refuses LIMITS, and gives every transaction another session than the last."""
     name = {"application_name": f"limner-{role}"}
     if pooled:
-        return {"max_size": size, "server_settings": name, "statement_cache_size": 0}
-    return {"max_size": size, "server_settings": name | LIMITS}
+        return {"connect": enter, "max_size": size, "server_settings": name, "statement_cache_size": 0}
+    return {"connect": enter, "max_size": size, "server_settings": name | LIMITS}
 
 
 def _linger(dsn: str) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from limner.runtime.database import Db
 from limner.runtime.metrics import Gauge
-from limner.sql import alerts, crew, schema
+from limner.sql import alerts, backups, crew, schema
+from limner.sql.backups import Run
 
 ALIVE = """
 select role, count(*)::float8 as n from worker
@@ -21,7 +22,7 @@ select state, count(*)::float8 as n, coalesce(extract(epoch from now() - min(cre
 from job where state in ('queued', 'running') group by state
 """
 OPEN_INVOICES = "select count(*)::float8 from invoice where state in ('pending', 'processing')"
-ROLES = ("web", "worker", "bot")
+ROLES = ("web", "worker", "bot", "archivist")
 MAILBOX = {
     "waiting": "Messages that wait; 100,001 stands for more.",
     "in_hand": "Messages that somebody works on.",
@@ -53,5 +54,15 @@ async def read(db: Db, lease: float) -> Sequence[Gauge]:
         ),
         Gauge("invoices_open", "Invoices that are neither paid nor over.", (), {(): await db.fetchval(OPEN_INVOICES)}),
         Gauge("alerts_open", "Troubles that admins were told of.", (), {(): len(open_alerts)}),
+        *_copies(await backups.latest(db, "backup"), await backups.latest(db, "drill")),
         Gauge("schema_head", "The newest migration in the database.", (), {(): await schema.current(db)}),
     ]  # fmt: skip
+
+
+def _copies(backup: Run | None, drill: Run | None) -> Iterator[Gauge]:
+    """Nothing at all of what has never been."""
+    ages = {("backup",): backup, ("drill",): drill}
+    found: dict[tuple[str, ...], float] = {kind: run.age for kind, run in ages.items() if run}
+    yield Gauge("archivist_age_seconds", "Since the last good backup, and the last good drill.", ("kind",), found)
+    size: dict[tuple[str, ...], float] = {(): backup.bytes} if backup else {}
+    yield Gauge("backup_bytes", "Of the last good backup: database and pictures.", (), size)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import anyio
 import asyncpg
@@ -159,4 +159,4 @@ def _without_password(dsn: str) -> tuple[str, dict[str, str]]:
     user = quote(parts.username or "", safe="%")
     host = parts.netloc.rpartition("@")[2]
     query = urlencode(parse_qsl(parts.query))
-    return urlunsplit(parts._replace(netloc=f"{user}@{host}", query=query)), {"PGPASSWORD": parts.password}
+    return urlunsplit(parts._replace(netloc=f"{user}@{host}", query=query)), {"PGPASSWORD": unquote(parts.password)}

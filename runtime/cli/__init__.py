@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from limner.runtime.cli import desk, installation, roles
+from limner.runtime.cli import archive, care, desk, installation, roles, rotation, upgrade
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -13,14 +13,17 @@ def main() -> None:
 
     \b
     On a developer's machine    limner up, limner demo
-    The roles of the image      limner migrate, web, worker, bot
-    For the operator            limner init, config, health, actors, drain, resume, ledger, key, pair, user
+    The roles of the image      limner migrate, web, worker, bot, archivist
+    For the operator            limner init, config, health, actors, drain, resume, ledger, key, pair, user,
+                                doctor, checklist, support-bundle,
+                                backup, backups, restore, drill, pitr,
+                                secrets, export, preflight, upgrade, rollback, releases, bundle
 
     Settings come from the environment (LIMNER_…); `limner config` shows them all. Secrets may stand in files:
     LIMNER_SECRET_KEY_FILE=/run/secrets/secret_key.
     """
 
 
-for part in (roles, installation, desk):
+for part in (roles, installation, desk, archive, care, rotation, upgrade):
     for command in part.COMMANDS:
         main.add_command(command)

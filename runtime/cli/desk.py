@@ -19,7 +19,7 @@ def config() -> None:
 
 
 @click.command()
-@click.argument("role", type=click.Choice(["web", "worker", "bot"]))
+@click.argument("role", type=click.Choice(["web", "worker", "bot", "archivist"]))
 def health(role: str) -> None:
     """Exit 0 when a ROLE on this machine works: it answers, beats, and reaches the database."""
     config = settings()

@@ -8,14 +8,22 @@ from pathlib import Path
 
 import click
 
+from limner.runtime import tracing
 from limner.runtime.cli.calling import call, run, settings
 
-ROLES = {"web": "limner.http.app", "worker": "limner.actors.worker", "bot": "limner.actors.bot.role"}
+ROLES = {
+    "web": "limner.http.app",
+    "worker": "limner.actors.worker",
+    "bot": "limner.actors.bot.role",
+    "archivist": "limner.actors.archivist.role",
+}
 
 
 def _play(role: str) -> None:
     config = settings(role)
-    sys.exit(run(importlib.import_module(ROLES[role]).run(config)))
+    with tracing.on(role, config.otlp_url):
+        code = run(importlib.import_module(ROLES[role]).run(config))
+    sys.exit(code)
 
 
 @click.command()
@@ -37,6 +45,12 @@ def bot() -> None:
 
 
 @click.command()
+def archivist() -> None:
+    """Make a backup every day and try one out every week. Two replicas are safe: one works, the other waits."""
+    _play("archivist")
+
+
+@click.command()
 def postgres() -> None:
     """Run the embedded Postgres of the all-in-one mode; does nothing when LIMNER_DATABASE_URL is set."""
     config = settings("postgres")
@@ -54,6 +68,7 @@ def migrate() -> None:
 @click.command()
 def up() -> None:
     """Start everything on this machine under supervisord, and stay until Ctrl-C."""
+    run(lambda: call("limner.runtime.allinone", "check_environment"))
     config = settings("up")
     sys.exit(call("limner.actors.visitor", "stay", config))
 
@@ -72,6 +87,8 @@ def up() -> None:
 @click.option("--insecure", is_flag=True, help="With --url: do not check the certificate.")
 def demo(prompt: str, out: Path | None, size: str, once: bool, url: str | None, insecure: bool) -> None:
     """Start everything, then act as a user over HTTP: register, buy a plan, order a picture, download it."""
+    if not url:
+        run(lambda: call("limner.runtime.allinone", "check_environment"))
     config = settings("demo")
     wish = {"prompt": prompt, "out": out, "size": size}
     if url:
@@ -79,4 +96,4 @@ def demo(prompt: str, out: Path | None, size: str, once: bool, url: str | None, 
     sys.exit(run(call("limner.actors.visitor", "demonstrate", config, once=once, **wish)))
 
 
-COMMANDS = (web, worker, bot, postgres, migrate, up, demo)
+COMMANDS = (web, worker, bot, archivist, postgres, migrate, up, demo)
