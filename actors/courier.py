@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 
 import aiohttp
 
+from limner.runtime import tracing
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
-from limner.runtime.database import Database
+from limner.runtime.database import Database, Db
 from limner.runtime.errors import Busy, Hopeless
-from limner.runtime.log import logger, redact
+from limner.runtime.log import following, logger, redact
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
 from limner.sql import notices
@@ -70,15 +71,23 @@ async def _deliver_one(db: Database, config: Config, session: aiohttp.ClientSess
     """True when one went out, False when it never will, None when none waits. Raises Busy."""
     async with db.transaction() as tx:
         for notice in await notices.take(tx, ["telegram"], 1):
-            try:
-                await _send(config, session, notice)
-            except Hopeless as why:
-                log.warning("notice_failed", notice=notice.id, why=str(why))
-                await notices.failed(tx, notice.id, str(why))
-                return False
-            await notices.sent(tx, notice.id)
-            return True
+            about = {"limner.channel": notice.channel}
+            with following(notice.request_id), tracing.span("notice", "producer", about, parent=notice.traceparent):
+                return await _try(tx, config, session, notice)
     return None
+
+
+async def _try(tx: Db, config: Config, session: aiohttp.ClientSession, notice: Notice) -> bool:
+    try:
+        await _send(config, session, notice)
+    except Hopeless as why:
+        log.warning("notice_failed", notice=notice.id, why=str(why))
+        tracing.here().failed(type(why).__name__)
+        await notices.failed(tx, notice.id, str(why))
+        return False
+    await notices.sent(tx, notice.id)
+    log.info("notice_sent", notice=notice.id, channel=notice.channel)
+    return True
 
 
 async def _send(config: Config, session: aiohttp.ClientSession, notice: Notice) -> None:

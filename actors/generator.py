@@ -12,18 +12,18 @@ from limner.actors import failover
 from limner.actors.failover import Blame
 from limner.actors.providers import base
 from limner.actors.providers.base import Access, Fault, Picture, Step, UpstreamError, provider
-from limner.runtime import faults, raster
+from limner.runtime import faults, raster, tracing
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
 from limner.runtime.database import TROUBLE, Database
 from limner.runtime.errors import Busy, FenceLost, Hopeless, Refused
-from limner.runtime.log import logger
+from limner.runtime.log import follow, logger
 from limner.runtime.mailbox import backoff
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
 from limner.runtime.supervisor import contained
-from limner.runtime.vault import Vault
+from limner.runtime.vault import KeyUnknown, Vault
 from limner.sql import attempts, images, jobs, keys
 from limner.sql.attempts import Lease
 from limner.sql.generations import PaintPicture
@@ -53,11 +53,19 @@ class Generator(Actor):
 
     async def receive(self, message: PaintPicture) -> None:
         faults.point("after-claim", message.job_id)
+        follow(None)
         job = await jobs.start(self.db, message.job_id, message.fence)
         if job is None:
             return
+        follow(job.request_id)  # beyond the end of this block: the line about a crash is written after it
+        with tracing.span("paint", attributes={"limner.model": job.model_id}, parent=job.traceparent):
+            await self._see_through(job)
+
+    async def _see_through(self, job: Job) -> None:
         stop = _Stop()
         trouble = await self._paint_until(job, stop)
+        if trouble is not None:
+            tracing.here().failed(type(trouble).__name__)
         if stop.reason:
             await attempts.close_left_open(self.db, job.id)
             await jobs.fail(self.db, job, stop.reason, state=stop.state)
@@ -125,7 +133,7 @@ class Generator(Actor):
             await jobs.show(self.db, job, "painting", round(step.done * 100), preview)
 
         faults.point("before-provider", job.id)
-        picture = await provider(lease.kind).paint(order, self._access(lease, job), on_step)
+        picture = await self._ask(job, order, lease, on_step)
         faults.point("after-provider", job.id)
         painted = await self._keep(job, lease, picture)
         await attempts.close(
@@ -138,6 +146,19 @@ class Generator(Actor):
         await keys.praise(self.db, lease, job.model_id)
         log.info("painted", job=str(job.id), key=lease.label, seconds=round(time.monotonic() - started, 2))
         return painted
+
+    async def _ask(self, job: Job, order: base.Order, lease: Lease, on_step: base.OnStep) -> Picture:
+        about: tracing.Attributes = {
+            "limner.provider": lease.kind,
+            "limner.model": job.model_id,
+            "limner.attempt": lease.number,
+        }
+        with tracing.span("attempt", "client", about) as span:
+            try:
+                return await provider(lease.kind).paint(order, self._access(lease, job), on_step)
+            except UpstreamError as error:
+                span.failed(error.fault)
+                raise
 
     async def _keep(self, job: Job, lease: Lease, picture: Picture) -> Painted:
         """Prove that it is a whole picture, and make it durable under a name of this attempt alone."""
@@ -167,8 +188,9 @@ class Generator(Actor):
                 raise
 
     async def _blame(self, job: Job, lease: Lease, error: UpstreamError) -> None:
-        fault, cause = error.fault, f"{error.fault}: {error.detail}"[:300]
-        log.warning("attempt_failed", job=str(job.id), key=lease.label, fault=fault, detail=error.detail)
+        fault, cause = error.fault, f"{error.fault}: {error.detail.replace(job.prompt, '…')}"[:300]
+        log.warning("attempt_failed", job=str(job.id), key=lease.label, fault=fault)
+        log.debug("attempt_detail", job=str(job.id), detail=error.detail)  # upstreams quote prompts
         await attempts.close(self.db, lease.attempt_id, fault=fault, detail=error.detail)
         match failover.REACTIONS[fault].blame:
             case Blame.KEY_FOR_EVER:
@@ -185,15 +207,23 @@ class Generator(Actor):
                 log.debug("nobody_to_blame", fault=fault)
 
     def _access(self, lease: Lease, job: Job) -> Access:
-        secret = self.vault.open(lease.sealed_secret, bound_to=keys.bound_to(lease.key_id))
+        secret = self._open(lease.sealed_secret, keys.bound_to(lease.key_id))
         proxy = None
         if lease.proxy_id is not None and lease.sealed_proxy is not None:
-            proxy = self.vault.open(lease.sealed_proxy, bound_to=keys.proxy_bound_to(lease.proxy_id))
+            proxy = self._open(lease.sealed_proxy, keys.proxy_bound_to(lease.proxy_id))
         base_url = lease.base_url or (self.config.openai_url if lease.kind == "openai" else "")
         return Access(secret, base_url, proxy, lease.switch, timeout=max(job.seconds_left, 1))
 
+    def _open(self, sealed: str, bound_to: str) -> str:
+        """Raises Busy while a rotation is ahead of this process: one that was started later can paint it."""
+        try:
+            return self.vault.open(sealed, bound_to=bound_to)
+        except KeyUnknown as error:
+            log.error("vault_is_behind", why=str(error), hint="restart this process with the present LIMNER_VAULT_KEYS")
+            raise Busy("waiting for a painter", after=NO_KEY_PAUSE) from None
+
     def _pseudonym(self, job: Job) -> str:
-        secret = self.config.secret_key.get_secret_value()
+        secret = self.config.secret_keys[0]
         return hashlib.sha256(f"{secret} {job.account_id}".encode()).hexdigest()[:32]
 
 

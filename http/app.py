@@ -16,16 +16,16 @@ from limner.http.live import LIVE, Live
 from limner.http.routes import ROUTES
 from limner.http.server import Runner
 from limner.http.state import BUS, CLIENT, CONFIG, DB, PRESENCE, STORAGE, VAULT
+from limner.http.status import WATCH, Watch
 from limner.runtime import metrics
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config, ConfigError
 from limner.runtime.database import Database, open_for
 from limner.runtime.log import logger
-from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage, open_storage
 from limner.runtime.supervisor import Child, CrashStorm, Supervisor, supervise
 from limner.runtime.vault import Vault
-from limner.sql import schema
+from limner.sql import vaults
 
 log = logger(__name__)
 
@@ -44,11 +44,12 @@ def make_app(
     config: Config, db: Database, bus: Bus, storage: Storage, client: aiohttp.ClientSession
 ) -> web.Application:
     """The site on these means. Raises ConfigError when there is nothing to sign forms with."""
-    if len(config.secret_key.get_secret_value()) < 16:
+    if any(len(key) < 16 for key in config.secret_keys):
         raise ConfigError(["LIMNER_SECRET_KEY: at least 16 characters are needed to sign forms; `make up` makes one"])
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=256 * 1024)
     app[CONFIG], app[DB], app[BUS], app[STORAGE], app[CLIENT] = config, db, bus, storage, client
     app[VAULT], app[LIVE], app[DRAINING] = Vault.from_config(config), Live(), anyio.Event()
+    app[WATCH] = Watch(db, config.lease)
     pages.set_up(app)
     app.on_response_prepare.append(middleware.put_headers)
     app.on_startup.append(_listen)
@@ -68,8 +69,7 @@ async def run(config: Config) -> int:
         open_storage(config) as storage,
         aiohttp.ClientSession() as client,
     ):
-        await schema.wait_until_ready(db)
-        presence, bus = Presence(db, "web", lease=config.lease), Bus(db)
+        presence, bus = await vaults.enlist(db, config, "web"), Bus(db)
         await presence.beat()
         app = make_app(config, db, bus, storage, client)
         app[PRESENCE] = presence
@@ -89,6 +89,8 @@ async def run(config: Config) -> int:
             finally:
                 app[DRAINING].set()
                 presence.state = "draining"
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(config.lame_duck)
         await presence.leave()
         return 0
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from urllib.parse import quote
 
-import structlog
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.state import ADDRESS, ANCHOR, CONFIG, DB, REQUEST_ID, SESSION, SignInNeeded, csrf_token, session_of
-from limner.runtime import metrics
+from limner.http.state import ADDRESS, ANCHOR, CONFIG, DB, REQUEST_ID, SESSION, SignInNeeded, csrf_holds, session_of
+from limner.runtime import metrics, tracing
 from limner.runtime.database import TROUBLE
 from limner.runtime.errors import Busy, LimnerError, Refused, TooMany
-from limner.runtime.log import logger
+from limner.runtime.log import following, logger
 from limner.sql import sessions
 
 log = logger(__name__)
@@ -40,6 +41,13 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 METHODS = (*SAFE, "POST", "PUT", "PATCH", "DELETE")
 UNGUARDED = ("/hooks/", "/sandbox/api/")
 """Called by machines, which prove themselves by a signature or a bearer token."""
+
+PUBLIC = ("/static/", "/health/", "/status", *UNGUARDED)
+"""The same for everybody: nobody is looked up, and no visitor gets a cookie."""
+QUIET = ("/static/", "/health/")
+"""Too many of them to trace, and nothing to see."""
+REQUEST_NAME = re.compile(r"(?!telegram-)[A-Za-z0-9-]{8,64}")
+"""What a caller may name a request. The bot's are named by us alone."""
 
 TITLES = {
     400: "That did not work",
@@ -74,25 +82,49 @@ async def put_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 @web.middleware
 async def name_request(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """An id for the log and the error page, and the address it came from."""
-    request[REQUEST_ID] = secrets.token_hex(8)
+    """An id for the log and the error page, the caller's own if it is one, and the address it came from."""
+    request[REQUEST_ID] = _request_id(request)
     request[ADDRESS] = _address(request)
     began = time.monotonic()
-    with structlog.contextvars.bound_contextvars(request=request[REQUEST_ID]):
+    with following(request[REQUEST_ID]), _span(request) as span:
         response = await handler(request)
         seconds = time.monotonic() - began
         _count(request, response, seconds)
-        log.debug(
-            "answered", method=request.method, path=request.path, status=response.status, ms=round(seconds * 1000)
-        )
+        span.note({"http.response.status_code": response.status})
+        if response.status >= 500:
+            span.failed(str(response.status))
+        _log(request, response, seconds)
         return response
 
 
-def _count(request: web.Request, response: web.StreamResponse, seconds: float) -> None:
-    """By the route's pattern: a path would make a series of each picture."""
+def _request_id(request: web.Request) -> str:
+    """What the caller named it, so that a proxy's log and ours agree; anything but a plain name is replaced."""
+    sent = request.headers.getall("X-Request-Id", [])
+    return sent[0] if len(sent) == 1 and REQUEST_NAME.fullmatch(sent[0]) else secrets.token_hex(8)
+
+
+def _span(request: web.Request) -> AbstractContextManager[tracing.Span]:
+    if request.path.startswith(QUIET):
+        return tracing.UNTRACED
+    method, route = _what(request)
+    about = {"http.request.method": method, "http.route": route, "limner.request": request[REQUEST_ID]}
+    return tracing.span(f"{method} {route}", "server", about)
+
+
+def _log(request: web.Request, response: web.StreamResponse, seconds: float) -> None:
+    """What may change something is worth a line."""
+    say = log.debug if request.method in SAFE else log.info
+    say("answered", method=request.method, path=request.path, status=response.status, ms=round(seconds * 1000))
+
+
+def _what(request: web.Request) -> tuple[str, str]:
+    """Method and route. By the route's pattern: a path would make a series of each picture."""
     resource = request.match_info.route.resource
-    route = resource.canonical if resource is not None else "none"
-    method = request.method if request.method in METHODS else "other"
+    return request.method if request.method in METHODS else "other", "none" if resource is None else resource.canonical
+
+
+def _count(request: web.Request, response: web.StreamResponse, seconds: float) -> None:
+    method, route = _what(request)
     metrics.ANSWERS.labels(method, route, response.status).inc()
     if response.content_type != "text/event-stream":
         metrics.ANSWER_SECONDS.labels(route).observe(seconds)
@@ -186,7 +218,7 @@ def visitor_cookie_name(request: web.Request) -> str:
 @web.middleware
 async def find_session(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Who is looking. A cookie that does not fit is nobody, never an error."""
-    if request.path.startswith(("/static/", "/health/", *UNGUARDED)):
+    if request.path.startswith(PUBLIC):
         return await handler(request)
     token = request.cookies.get(cookie_name(request), "")
     if token and len(token) <= 100 and token.isascii():
@@ -220,7 +252,7 @@ async def guard_unsafe(request: web.Request, handler: Handler) -> web.StreamResp
     if session_of(request) is not None:
         request = request.clone(client_max_size=forms.LARGEST_UPLOAD)
     sent = request.headers.get("X-CSRF-Token") or await _sent_token(request)
-    if not secrets.compare_digest(sent.encode(errors="replace"), csrf_token(request).encode()):
+    if not csrf_holds(request, sent):
         raise web.HTTPForbidden(reason="This form is out of date. Please go back, reload the page and send it again.")
     return await handler(request)
 

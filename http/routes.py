@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from limner.http import account, auth, billing, gallery, health, hooks, live, sandbox, static_files, studio
+from limner.http import account, auth, billing, gallery, health, hooks, live, sandbox, static_files, status, studio
 from limner.http.admin import audit, generations, keys, overview, users
 
 ROUTES = (
@@ -52,6 +52,8 @@ ROUTES = (
     web.post("/admin/keys", keys.add),
     web.post("/admin/keys/{id}/state", keys.set_state),
     web.get("/admin/audit", audit.show_list),
+    web.get("/status", status.show),
+    web.get("/status.json", status.tell),
     web.get("/health/live", health.live),
     web.get("/health/ready", health.ready),
     web.get("/static/{hash}/{path:.+}", static_files.send),

@@ -91,16 +91,21 @@ def admin(request: web.Request) -> Account:
 
 def csrf_token(request: web.Request) -> str:
     """Bound to the session, or to the visitor's cookie before there is one."""
-    return _bind(request.app[CONFIG], request.get(ANCHOR, ""))
+    return csrf_for(request.app[CONFIG], request.get(ANCHOR, ""))
 
 
 def csrf_for(config: Config, session_token: str) -> str:
-    return _bind(config, session_token)
+    return _bind(config.secret_keys[0], session_token)
 
 
-def _bind(config: Config, anchor: str) -> str:
-    secret = config.secret_key.get_secret_value().encode()
-    return hmac.new(secret, b"csrf " + anchor.encode(errors="replace"), hashlib.sha256).hexdigest()
+def csrf_holds(request: web.Request, sent: str) -> bool:
+    """Whether it is this browser's token, by any of the keys: while they are rotated, pages of before are still open."""
+    anchor, given = request.get(ANCHOR, ""), sent.encode(errors="replace")
+    return any(hmac.compare_digest(_bind(key, anchor).encode(), given) for key in request.app[CONFIG].secret_keys)
+
+
+def _bind(secret: str, anchor: str) -> str:
+    return hmac.new(secret.encode(), b"csrf " + anchor.encode(errors="replace"), hashlib.sha256).hexdigest()
 
 
 def notice_of(request: web.Request) -> str | None:

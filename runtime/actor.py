@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import anyio
 import anyio.abc
 
-from limner.runtime import mailbox, upkeep
+from limner.runtime import mailbox, tracing, upkeep
 from limner.runtime.bus import Bus
 from limner.runtime.database import TROUBLE, Database
 from limner.runtime.errors import Busy, FenceLost, Hopeless, as_raised
-from limner.runtime.log import logger
+from limner.runtime.log import follow, logger
 from limner.runtime.lookout import BUSY
 from limner.runtime.mailbox import Claimed, Message
 from limner.runtime.marks import Marks
@@ -56,7 +56,8 @@ class Actor:
         self.db = db
         self.bus = bus
         self.presence = presence
-        self.slots = Slots(self.concurrency, presence, self._handle, freed=self._freed, stopped=self._lost_hold)
+        handle = self._handle_traced if tracing.is_on() else self._handle
+        self.slots = Slots(self.concurrency, presence, handle, freed=self._freed, stopped=self._lost_hold)
         self.draining = anyio.Event()
         self.handled = 0
         self.failed = 0
@@ -271,10 +272,20 @@ class Actor:
 
     # Working.
 
+    async def _handle_traced(self, item: Claimed) -> None:
+        about: tracing.Attributes = {
+            "messaging.destination.name": self.mailbox,
+            "limner.kind": item.kind,
+            "limner.attempt": item.fence.attempt,
+        }
+        with tracing.span(f"{self.mailbox} {item.kind}", "consumer", about):
+            await self._handle(item)
+
     async def _handle(self, item: Claimed) -> None:
         try:
             message = self._kinds[item.kind].revive(item.payload, item.fence)
         except (KeyError, TypeError, ValueError) as error:
+            follow(None)  # what this slot had before it was about something else
             log.warning(
                 "not_understood", mailbox=self.mailbox, kind=item.kind, message=item.fence.id, error=repr(error)
             )
@@ -303,6 +314,7 @@ class Actor:
     async def _settle(self, item: Claimed, message: Message | None, crash: Exception) -> None:
         """What becomes of a message whose handler did not return: written even when we are being stopped."""
         self.failed += not isinstance(crash, Busy)
+        tracing.here().failed(type(crash).__name__)
         with anyio.move_on_after(SETTLE, shield=True) as late:
             try:
                 after = await put_away(self.db, item, crash, lambda reason: self._bury(item, message, reason))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
@@ -15,6 +18,9 @@ SECRET_TEXT = [
     (re.compile(r"(?i)\b(bearer|basic|token)\s+[\w.~+/=-]{8,}"), r"\1 ***"),
     (re.compile(r"\b(sk|lim|key)[-_][\w-]{8,}"), r"\1-***"),
     (re.compile(r"(://[^:/@\s]*):[^@/\s]+@"), r"\1:***@"),
+    # What Postgres and asyncpg quote of a row or an argument may be a prompt.
+    (re.compile(r"(?ms)(Failing row contains) \(.*?\)\.$"), r"\1 (***)."),
+    (re.compile(r"(?ms)(invalid input for query argument \$\d+):.*?(?= \([^()]*\)$|\Z)"), r"\1: ***"),
 ]
 
 
@@ -24,8 +30,8 @@ def logger(name: str) -> Any:
 
 
 def set_up(role: str, form: str = "text", level: str = "info") -> None:
-    """Send every event of this process to standard output, as text or as JSON."""
-    structlog.contextvars.bind_contextvars(role=role)
+    """Send every event of this process to standard output, as text or as JSON: one object a line."""
+    structlog.contextvars.bind_contextvars(role=role, pid=os.getpid())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -47,6 +53,24 @@ def set_up(role: str, form: str = "text", level: str = "info") -> None:
     logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
 
 
+def follow(request: str | None) -> None:
+    """From here on, the events of this task are about this request, and so is what it causes; None: about none."""
+    if request is None:
+        structlog.contextvars.unbind_contextvars("request")
+    else:
+        structlog.contextvars.bind_contextvars(request=request)
+
+
+def following(request: str | None) -> AbstractContextManager[Any]:
+    """The same for the length of a block; None changes nothing."""
+    return structlog.contextvars.bound_contextvars(**({} if request is None else {"request": request}))
+
+
+def request_id() -> str | None:
+    """The request that this task is about, to be kept beside what it causes."""
+    return structlog.contextvars.get_contextvars().get("request")
+
+
 def redact(text: str) -> str:
     """The text without bot tokens, bearer tokens, keys and passwords in addresses."""
     for pattern, put in SECRET_TEXT:
@@ -55,12 +79,20 @@ def redact(text: str) -> str:
 
 
 def _redact(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    for key, value in event.items():
-        if SECRET_KEYS.search(key):
-            event[key] = "***"
-        elif isinstance(value, str):
-            event[key] = redact(value)
-    return event
+    return {key: _clean(key, value) for key, value in event.items()}
+
+
+def _clean(key: str, value: Any) -> Any:
+    """Whatever it is, at any depth: what is no plain value is redacted as the text that it would be shown as."""
+    if SECRET_KEYS.search(key):
+        return "***"
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _clean(str(name), each) for name, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean("", each) for each in value]
+    return redact(str(value))
 
 
 class _Forward(logging.Handler):

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from limner.runtime import mailbox
+from limner.runtime import mailbox, tracing
 from limner.runtime.database import Db, Transaction
 from limner.runtime.errors import NotFound, Refused
+from limner.runtime.log import logger, request_id
 from limner.runtime.mailbox import Message
 from limner.sql import ledger, models, subscriptions
 from limner.sql.channels import GENERATION_CHANGED
 from limner.sql.models import Model, Size
+
+log = logger(__name__)
 
 MOST_REFERENCES = 4
 MOST_PICTURES = 8
@@ -81,7 +84,8 @@ async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
     """Reserve, write the jobs, send one message for each: in one transaction. Returns the generation's id.
 
     ``deadline``: seconds until an unfinished job fails. Raises Refused (NoSubscription, QuotaExhausted, NotFound …).
-    The same idempotency key gives the same generation, charged once.
+    The same idempotency key gives the same generation, charged once. The request that this task is about is kept
+    with it, so that the log of whoever paints can be found by it.
     """
     asked.check()
     async with db.transaction() as tx:
@@ -107,7 +111,8 @@ async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
                 priority=subscription.plan.priority,
             )
         tx.tell(GENERATION_CHANGED, f"{asked.thread_id or generation_id} {generation_id}")
-        return generation_id
+    log.info("ordered", generation=str(generation_id), model=model.id, pictures=len(jobs))
+    return generation_id
 
 
 KNOWN = "select id, request_hash from generation where account_id = $1 and idempotency_key = $2"
@@ -127,8 +132,11 @@ def generation_id_missing(asked: Order) -> UUID:
 
 
 INSERT = """
-insert into generation (id, account_id, thread_id, model_id, prompt, width, height, count, credits, idempotency_key, request_hash)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+insert into generation (
+    id, account_id, thread_id, model_id, prompt, width, height, count, credits, idempotency_key, request_hash, request_id,
+    traceparent
+)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 on conflict (account_id, idempotency_key) where idempotency_key is not null do nothing
 returning id
 """
@@ -152,6 +160,8 @@ async def _insert(tx: Transaction, asked: Order, model: Model) -> UUID | None:
         model.credits,
         asked.idempotency_key,
         asked.fingerprint,
+        request_id(),
+        tracing.traceparent(),
     )
     if inserted:
         await _insert_references(tx, asked, generation_id)

@@ -9,14 +9,17 @@ from uuid import UUID
 from limner.runtime import faults, mailbox
 from limner.runtime.database import Db, affected
 from limner.runtime.errors import FenceLost
+from limner.runtime.log import following, logger
 from limner.runtime.mailbox import Fence
 from limner.sql import attempts, generations, ledger
 from limner.sql.channels import GENERATION_CHANGED
 
+log = logger(__name__)
+
 
 @dataclass(frozen=True)
 class Job:
-    """A job at work. ``references`` are storage keys."""
+    """A job at work. ``references`` are storage keys; ``request_id`` and ``traceparent`` are of its order."""
 
     id: UUID
     fence: Fence
@@ -34,6 +37,8 @@ class Job:
     deadline: datetime
     seconds_left: float
     references: list[str]
+    request_id: str | None
+    traceparent: str | None
 
 
 # Only the owner of the message may start its job, and only one that has not ended.
@@ -43,7 +48,7 @@ from generation as g, model as m
 where j.id = $1 and j.state in ('queued', 'running') and g.id = j.generation_id and m.id = g.model_id
     and exists (select from message where id = $2 and owner = $3 and attempts = $4)
 returning j.id, j.generation_id, g.thread_id, j.account_id, g.prompt, m.id as model_id, m.upstream_id, m.provider_id,
-    m.cost_micros, g.width, g.height, j.seed, j.deadline,
+    m.cost_micros, g.width, g.height, j.seed, j.deadline, g.request_id, g.traceparent,
     extract(epoch from j.deadline - clock_timestamp())::float as seconds_left,
     array(
         select coalesce(u.storage_key, i.storage_key) from generation_reference as r
@@ -149,6 +154,7 @@ async def deliver(db: Db, job: Job, picture: Painted) -> None:
         await generations.settle_state(tx, job.generation_id)
         faults.point("before-deliver-commit", job.id)
     faults.point("after-deliver-commit", job.id)
+    log.info("delivered", job=str(job.id), generation=str(job.generation_id))
 
 
 async def fail(db: Db, job: Job, reason: str, *, state: str = "failed") -> None:
@@ -159,6 +165,7 @@ async def fail(db: Db, job: Job, reason: str, *, state: str = "failed") -> None:
         await _end(tx, job, state, reason)
         await ledger.release(tx, job.id, reason)
         await generations.settle_state(tx, job.generation_id)
+    log.info("not_delivered", job=str(job.id), generation=str(job.generation_id), state=state, reason=reason)
 
 
 POSTPONE = """
@@ -178,7 +185,8 @@ async def postpone(db: Db, job: Job, after: float, line: str) -> None:
 
 # Overdue, or without a message (it died as a dead letter): such a job would never end by itself.
 LOST = """
-select j.id, j.generation_id, j.deadline <= now() as overdue from job as j
+select j.id, j.generation_id, j.deadline <= now() as overdue, g.request_id
+from job as j join generation as g on g.id = j.generation_id
 where j.state in ('queued', 'running') and (
     j.deadline <= now()
     or not exists (select from message as m where m.mailbox = 'painting' and m.key = 'job ' || j.id)
@@ -203,6 +211,8 @@ async def end_lost(db: Db, count: int = 100) -> int:
                 await attempts.close_left_open(tx, row["id"])
                 await generations.settle_state(tx, row["generation_id"])
                 ended += 1
+        with following(row["request_id"]):
+            log.warning("not_delivered", job=str(row["id"]), generation=str(row["generation_id"]), reason=reason)
     return ended
 
 

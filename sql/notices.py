@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from limner.runtime import tracing
 from limner.runtime.database import Db
+from limner.runtime.log import request_id
 from limner.sql.channels import NOTICE_QUEUED
 
 
 @dataclass(frozen=True)
 class Notice:
+    """``request_id`` and ``traceparent``: of what caused it, if somebody did."""
+
     id: int
     channel: str
     recipient: str
     subject: str
     body: str
+    request_id: str | None
+    traceparent: str | None
 
 
 QUEUE = """
-insert into notice (channel, recipient, subject, body, dedupe_key) values ($1, $2, $3, $4, $5)
+insert into notice (channel, recipient, subject, body, dedupe_key, request_id, traceparent)
+values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (channel, recipient, dedupe_key) where dedupe_key is not null do nothing
 """
 
@@ -27,12 +34,12 @@ async def queue(
     db: Db, channel: str, recipient: str, body: str, *, subject: str = "", dedupe_key: str | None = None
 ) -> None:
     """Write it into the outbox, in the transaction of what it tells about. Channels: "telegram", "mail"."""
-    await db.execute(QUEUE, channel, recipient, subject, body, dedupe_key)
+    await db.execute(QUEUE, channel, recipient, subject, body, dedupe_key, request_id(), tracing.traceparent())
     db.tell(NOTICE_QUEUED)
 
 
 TAKE = """
-select id, channel, recipient, subject, body from notice
+select id, channel, recipient, subject, body, request_id, traceparent from notice
 where sent_at is null and failed_at is null and channel = any($1::text[])
 order by id limit $2 for update skip locked
 """

@@ -15,7 +15,7 @@ from limner.actors.bot.telegram import Telegram
 from limner.runtime.config import Config
 from limner.runtime.database import Database, Transaction, is_outage
 from limner.runtime.errors import Busy, Hopeless
-from limner.runtime.log import logger, redact
+from limner.runtime.log import following, logger, redact
 from limner.runtime.mailbox import backoff
 from limner.runtime.supervisor import contained
 from limner.sql import telegram as books
@@ -26,6 +26,11 @@ log = logger(__name__)
 TICK = 2.0
 """Seconds between looks that nobody asked for: the other replica may have polled."""
 TRIES = 3
+
+
+def request_of(kept: Kept) -> str:
+    """What the log calls the request that an update is, in every try: telegram-12345."""
+    return f"telegram-{kept.update_id}"
 
 
 class Reader:
@@ -68,13 +73,15 @@ class Reader:
             kept = await books.next_update(tx, skip)
             if kept is None:
                 return False
-            crash = await contained(lambda: self._handle(tx, kept, answers))
-            if crash is None or self._is_poison(kept, crash):
-                await books.handled(tx, kept.update_id)
-            else:
-                skip.append(kept.update_id)
+            with following(request_of(kept)):
+                crash = await contained(lambda: self._handle(tx, kept, answers))
+                if crash is None or self._is_poison(kept, crash):
+                    await books.handled(tx, kept.update_id)
+                else:
+                    skip.append(kept.update_id)
         if crash is None:
-            await self._say(answers)
+            with following(request_of(kept)):
+                await self._say(answers)
         return True
 
     async def _handle(self, tx: Transaction, kept: Kept, answers: list[TelegramMethod[Any]]) -> None:

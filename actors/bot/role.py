@@ -17,8 +17,8 @@ from limner.runtime.errors import Busy, LimnerError
 from limner.runtime.log import logger
 from limner.runtime.presence import Presence
 from limner.runtime.supervisor import Child, CrashStorm, Supervisor, supervise
-from limner.sql import schema
 from limner.sql import telegram as books
+from limner.sql import vaults
 
 log = logger(__name__)
 
@@ -36,8 +36,7 @@ async def run(config: Config) -> int:
         open_for(config, "bot", pool=4) as db,
         aiohttp.ClientSession() as session,
     ):
-        await schema.wait_until_ready(db)
-        presence = Presence(db, "bot", lease=config.lease)
+        presence = await vaults.enlist(db, config, "bot")
         try:
             return await _work(db, config, presence, _common(db, config, presence, session))
         except* (CrashStorm, LimnerError) as storm:

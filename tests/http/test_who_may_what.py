@@ -14,7 +14,7 @@ from tests.http.sitemap import Place, patterns, places
 OPEN = {
     "GET /", "GET /register", "POST /register", "GET /login", "POST /login", "POST /logout",
     "GET /sandbox/{id}", "POST /sandbox/{id}",
-    "GET /health/live", "GET /health/ready", "GET /static/{hash}/{path}",
+    "GET /status", "GET /status.json", "GET /health/live", "GET /health/ready", "GET /static/{hash}/{path}",
 }  # fmt: skip
 """For everybody. The sandbox plays an outsider: whoever knows a payment's id may pay it."""
 MACHINES = {"POST /hooks/sandbox", "POST /sandbox/api/payments", "GET /sandbox/api/payments/{id}"}

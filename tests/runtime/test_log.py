@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -15,6 +16,11 @@ from limner.runtime.log import redact
     ("Authorization: Bearer sk-canarycanary", "Authorization: Bearer ***"),
     ("postgresql://limner:canary@host/db", "postgresql://limner:***@host/db"),
     ("Incorrect API key provided: sk-proj-canary1234", "Incorrect API key provided: sk-***"),
+    ("it fails\nDETAIL:  Failing row contains (7, canary\n(two), 512).", "it fails\nDETAIL:  Failing row contains (***)."),
+    (
+        "invalid input for query argument $5: 'canary (of) 7' (expected str, got int)",
+        "invalid input for query argument $5: *** (expected str, got int)",
+    ),
 ])  # fmt: skip
 def test_what_looks_like_a_secret_is_cut_out(said, shown):
     assert redact(said) == shown
@@ -33,3 +39,26 @@ import logging; logging.getLogger("aiohttp").warning("at https://api.telegram.or
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert "canary" not in done.stdout + done.stderr
     assert len(done.stdout.splitlines()) == 2
+
+
+def test_not_from_what_is_no_text_either_and_each_event_is_one_line_that_names_its_process():
+    code = """
+from limner.runtime import log
+log.set_up("test", "json", "debug")
+class Address:
+    def __repr__(self): return "postgresql://limner:canary@host/db"
+    __str__ = __repr__
+log.logger("x").info("done", where=Address(), why=ValueError("Bearer canarycanary"), n=3, ok=True, none=None,
+    deep={"token": "canary", "list": [("lines\\nof text", Address())], "fine": 1.5})
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert "canary" not in done.stdout + done.stderr
+    (line,) = done.stdout.splitlines()
+    said = json.loads(line)
+    assert (said["event"], said["role"], said["n"], said["ok"], said["none"]) == ("done", "test", 3, True, None)
+    assert isinstance(said["pid"], int)
+    assert said["deep"] == {
+        "token": "***",
+        "list": [["lines\nof text", "postgresql://limner:***@host/db"]],
+        "fine": 1.5,
+    }
