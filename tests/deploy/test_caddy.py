@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 
 import aiohttp
 import pytest
 
 from tests.deploy.conftest import SITE, Front, unverified
+from tests.deploy.visitors import Knocks
 
 HEADERS = {
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -176,31 +176,6 @@ async def test_a_restart_behind_caddy_loses_nothing(front: Front) -> None:
     await front.upstream.stop()
     assert set(knocks.answers) == {("GET", 200), ("POST", 200)}
     assert front.upstream.served == knocks.answers.total() + 1  # one was asked before, to see that it was up
-
-
-class Knocks:
-    """Visitors who come again and again."""
-
-    def __init__(self, front: Front) -> None:
-        self.front = front
-        self.answers: Counter[tuple[str, int]] = Counter()
-        self.is_over = False
-        self.answered = asyncio.Event()
-
-    async def go_on(self, method: str) -> None:
-        while not self.is_over:
-            async with self.front.ask(method, "/", data=b"x" if method == "POST" else None) as answer:
-                await answer.read()
-                self.answers[method, answer.status] += 1
-                self.answered.set()
-
-    async def some_more(self) -> None:
-        """Until a hundred more were answered."""
-        enough = self.answers.total() + 100
-        async with asyncio.timeout(30):
-            while self.answers.total() < enough:
-                self.answered.clear()
-                await self.answered.wait()
 
 
 async def raw(front: Front, method: str, path: str, host: str, *, secure: bool = True) -> tuple[int, bytes, bytes]:

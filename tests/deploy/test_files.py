@@ -1,49 +1,39 @@
-"""The rules that Dockerfile, docker-compose.yml and Caddyfile keep, whatever is added to them."""
+"""The rules that Dockerfile and docker-compose.yml keep, whatever is added to them."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from limner.runtime import cli
 from limner.runtime.config import Config, secret_fields, setting_name
 from limner.sql import schema
-from tests.deploy.conftest import ROOT, SCRIPTS, caddy_command, caddy_environment
+from tests.deploy.conftest import ROOT, SCRIPTS
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-ROLES = ("migrate", "web", "worker", "bot")
-ONE_SHOTS = ("migrate",)
+LONG_LIVED = ("web", "web-b", "worker", "bot", "archivist")
+ROLES = ("migrate", *LONG_LIVED)
+ONE_SHOTS = ("migrate", "restore")
+EDITIONS = {
+    "backup": ["archivist"],
+    "ha": ["web-b"],
+    "minio": ["minio"],
+    "obs": ["prometheus", "grafana"],
+    "restore": ["restore"],
+}
+"""What a profile adds to the core."""
 INSTRUCTIONS = re.sub(r"\\\n", " ", re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE)).split("\n")
 
 each_service = pytest.mark.parametrize("service", SERVICES)
 each_role = pytest.mark.parametrize("role", ROLES)
-
-
-def caddy(verb: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    env = caddy_environment(folder, **settings)
-    return subprocess.run(caddy_command(verb), env=env, capture_output=True, text=True, timeout=50, check=False)
-
-
-@pytest.mark.parametrize("tls", ["internal", "carol@example.com"])
-def test_the_caddyfile_is_valid_with_either_certificate(tmp_path: Path, tls: str) -> None:
-    done = caddy("validate", tmp_path, TLS=tls, DOMAIN="art.example.com")
-    assert done.returncode == 0, done.stderr
-
-
-def test_a_caddyfile_without_a_choice_of_certificate_does_not_start(tmp_path: Path) -> None:
-    assert caddy("validate", tmp_path, TLS="").returncode != 0
-
-
-def test_the_caddyfile_is_formatted() -> None:
-    done = subprocess.run([SCRIPTS / "caddy", "fmt", "--diff", ROOT / "Caddyfile"], capture_output=True, check=False)
-    assert done.returncode == 0, done.stdout.decode()
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -57,20 +47,46 @@ def test_the_dockerfile_is_for_any_builder() -> None:
     assert "--mount" not in DOCKERFILE
 
 
-def test_both_stages_stand_on_the_same_named_python() -> None:
+def stage(name: str) -> list[str]:
+    """The instructions of a stage; of the last one without a name, which is what is built by default."""
+    starts = [i for i, line in enumerate(INSTRUCTIONS) if line.startswith("FROM ")] + [len(INSTRUCTIONS)]
+    stages = {INSTRUCTIONS[i].partition(" AS ")[2]: INSTRUCTIONS[i:end] for i, end in itertools.pairwise(starts)}
+    return stages[name]
+
+
+def test_the_stages_stand_on_named_images_and_the_slim_one_is_last() -> None:
     assert "ARG PYTHON_IMAGE=python:3.13-slim-bookworm" in INSTRUCTIONS
-    stages = [line for line in INSTRUCTIONS if line.startswith("FROM ")]
-    assert stages == ["FROM ${PYTHON_IMAGE} AS builder", "FROM ${PYTHON_IMAGE}"]
+    assert "ARG POSTGRES_IMAGE=postgres:18-bookworm" in INSTRUCTIONS
+    stages = [line.removeprefix("FROM ") for line in INSTRUCTIONS if line.startswith("FROM ")]
+    assert stages == [
+        "${PYTHON_IMAGE} AS builder", "builder AS interpreter", "${POSTGRES_IMAGE} AS ops", "${PYTHON_IMAGE} AS base",
+        "builder AS whole", "base AS allinone", "base",
+    ]  # fmt: skip
 
 
-def test_the_last_stage_installs_nothing_and_is_nobody() -> None:
-    last = INSTRUCTIONS[max(i for i, line in enumerate(INSTRUCTIONS) if line.startswith("FROM ")) :]
+@pytest.mark.parametrize(("name", "plays"), [("", "web"), ("ops", "archivist"), ("allinone", "up")])
+def test_each_target_is_nobody_and_plays_its_role(name: str, plays: str) -> None:
+    it = stage(name)
+    for wanted in ("USER 10001:10001", "STOPSIGNAL SIGTERM", 'ENTRYPOINT ["limner"]', f'CMD ["{plays}"]'):
+        assert wanted in it
+    checked = "web" if plays == "up" else plays
+    assert any(re.match(rf'HEALTHCHECK .*CMD \["limner", "health", "{checked}"\]', line) for line in it)
+    about = it if name == "ops" else stage("base")
+    assert any("PYTHONSAFEPATH=1" in line and "PYTHONDONTWRITEBYTECODE=1" in line for line in about)
+
+
+def test_the_last_stage_only_carries_the_environment() -> None:
+    last = stage("base") + stage("")
     assert not [line for line in last if re.search(r"apt-get|pip install|gcc", line)]
     assert [line for line in last if line.startswith("COPY")] == ["COPY --from=builder /opt/limner /opt/limner"]
-    for wanted in ("USER 10001:10001", "STOPSIGNAL SIGTERM", 'ENTRYPOINT ["limner"]', 'CMD ["web"]'):
-        assert wanted in last
-    assert any("PYTHONSAFEPATH=1" in line and "PYTHONDONTWRITEBYTECODE=1" in line for line in last)
-    assert any(re.match(r'HEALTHCHECK .*CMD \["limner", "health", "web"\]', line) for line in last)
+    assert not [line for line in stage("ops") + stage("allinone") if re.search(r"apt-get|pip install|gcc", line)]
+
+
+def test_the_tools_of_the_archivist_are_those_of_the_server() -> None:
+    assert stage("ops")[0] == "FROM ${POSTGRES_IMAGE} AS ops"
+    assert SERVICES["archivist"]["build"]["target"] == "ops"
+    assert SERVICES["archivist"]["build"]["args"]["POSTGRES_IMAGE"] == SERVICES["postgres"]["image"]
+    assert f"ARG POSTGRES_IMAGE={SERVICES['postgres']['image'].partition(':-')[2][:-1]}" in INSTRUCTIONS
 
 
 def test_the_image_says_which_schema_it_knows_and_whom_that_shuts_out() -> None:
@@ -97,6 +113,13 @@ def test_only_caddy_publishes_ports() -> None:
     assert not [name for name, service in SERVICES.items() if "network_mode" in service]
 
 
+def test_a_profile_adds_what_it_is_called_after_and_the_core_has_none() -> None:
+    core = {name for name, it in SERVICES.items() if "profiles" not in it}
+    assert core == {"postgres", "migrate", "web", "worker", "bot", "caddy"}
+    for profile, names in EDITIONS.items():
+        assert [name for name, it in SERVICES.items() if profile in it.get("profiles", [])] == names
+
+
 @each_service
 def test_every_service_is_hardened(service: str) -> None:
     it = SERVICES[service]
@@ -106,6 +129,8 @@ def test_every_service_is_hardened(service: str) -> None:
     assert it["security_opt"] == ["no-new-privileges:true"]
     assert it["pids_limit"]
     assert it["mem_limit"]
+    assert it.get("cpu_shares", 1024) in (256, 512, 1024, 2048)
+    assert "cpus" not in it  # more than the server has, and Docker refuses to start it
     assert it["init"] is True
     assert not {"privileged", "pid", "ipc", "devices", "container_name"} & set(it)
     assert any(mount.startswith("/tmp:") and "size=" in mount for mount in it["tmpfs"])
@@ -134,17 +159,40 @@ def test_the_database_is_asked_a_question() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("role", ["web", "worker", "bot"])
+@pytest.mark.parametrize("role", LONG_LIVED)
 def test_no_role_starts_before_the_migration_is_through(role: str) -> None:
     assert SERVICES[role]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
-    assert SERVICES[role]["healthcheck"]["test"] == ["CMD", "limner", "health", role]
+    assert SERVICES[role]["healthcheck"]["test"] == ["CMD", "limner", "health", role.removesuffix("-b")]
 
 
 @each_role
 def test_a_role_is_one_image_and_one_word(role: str) -> None:
-    assert SERVICES[role]["command"] == [role]
-    assert SERVICES[role]["image"] == SERVICES["web"]["image"]
+    assert SERVICES[role]["command"] == [role.removesuffix("-b")]
+    assert role.removesuffix("-b") in cli.main.commands
     assert SERVICES[role]["user"] == "10001:10001"
+    if role != "archivist":
+        assert SERVICES[role]["image"] == SERVICES["web"]["image"]
+
+
+def test_the_second_web_is_the_first_one_again() -> None:
+    assert SERVICES["web-b"] == SERVICES["web"] | {"profiles": ["ha"]}
+
+
+def test_only_a_restore_may_write_pictures_beside_web_and_worker() -> None:
+    writers = {name for name, it in SERVICES.items() if "pictures:/var/lib/limner/pictures" in it.get("volumes", [])}
+    assert writers == {"web", "web-b", "worker", "restore"}
+    assert "pictures:/var/lib/limner/pictures:ro" in SERVICES["archivist"]["volumes"]
+    own = ("profiles", "entrypoint", "command", "restart", "volumes", "networks", "healthcheck")
+    assert SERVICES["restore"] == SERVICES["archivist"] | {name: SERVICES["restore"][name] for name in own}
+    assert SERVICES["restore"]["entrypoint"] == ["limner", "restore"]
+    assert "restore" in cli.main.commands
+
+
+def test_backups_lie_in_a_volume() -> None:
+    data = SERVICES["archivist"]["environment"]["LIMNER_DATA_DIR"]
+    assert f"backups:{data}" in SERVICES["archivist"]["volumes"]
+    assert SERVICES["archivist"]["environment"]["TMPDIR"] == data
+    assert "LIMNER_BACKUP_FOLDER" not in SERVICES["archivist"]["environment"]  # so it is backups in the data folder
 
 
 @each_role
@@ -153,7 +201,7 @@ def test_every_setting_exists_and_every_secret_is_a_file(role: str) -> None:
     secrets = {setting_name(name) for name in secret_fields()}
     known = {setting_name(name) for name in Config.model_fields} - secrets
     files = {name: path for name, path in environment.items() if name.endswith("_FILE")}
-    assert set(environment) - set(files) <= known
+    assert set(environment) - set(files) - {"TMPDIR"} <= known
     assert {name.removesuffix("_FILE") for name in files} <= secrets
     assert {path.removeprefix("/run/secrets/") for path in files.values()} == set(SERVICES[role]["secrets"])
 
@@ -165,7 +213,7 @@ def test_every_secret_is_a_file_outside_the_compose_file() -> None:
         assert secret == {"file": f"${{SECRETS_DIR:-./secrets}}/{name}"}
 
 
-@pytest.mark.parametrize("role", ["web", "worker", "bot"])
+@pytest.mark.parametrize("role", LONG_LIVED)
 def test_a_role_may_finish_what_it_drains(role: str) -> None:
     it = SERVICES[role]
     assert int(it["environment"]["LIMNER_DRAIN"]) + 10 <= int(it["stop_grace_period"].removesuffix("s"))
@@ -181,7 +229,7 @@ def test_a_drain_of_web_fits_into_caddys_patience() -> None:
 def test_only_caddys_network_may_say_who_is_asking() -> None:
     edge = COMPOSE["networks"]["edge"]
     assert edge["ipam"]["config"][0]["subnet"] == SERVICES["web"]["environment"]["LIMNER_TRUSTED_PROXIES"]
-    assert [name for name, service in SERVICES.items() if "edge" in service["networks"]] == ["web", "caddy"]
+    assert [name for name, service in SERVICES.items() if "edge" in service["networks"]] == ["web", "web-b", "caddy"]
 
 
 def test_nothing_but_those_who_must_reaches_out() -> None:
@@ -189,7 +237,30 @@ def test_nothing_but_those_who_must_reaches_out() -> None:
     assert COMPOSE["networks"]["edge"]["internal"] is True
     for name in ("postgres", "minio", "migrate"):
         assert SERVICES[name]["networks"] == ["data"]
-    assert [name for name, service in SERVICES.items() if "egress" in service["networks"]] == ["worker", "bot"]
+    out = {name for name, service in SERVICES.items() if "egress" in service["networks"]}
+    assert out == {"worker", "bot", "archivist", "restore"}
+
+
+def test_a_dashboard_does_not_reach_the_database() -> None:
+    assert COMPOSE["networks"]["watch"]["internal"] is True
+    assert [name for name, service in SERVICES.items() if "watch" in service["networks"]] == ["prometheus", "grafana"]
+    assert SERVICES["grafana"]["networks"] == ["watch"]
+
+
+def test_what_prometheus_keeps_is_bounded_and_it_reaches_every_role() -> None:
+    command = SERVICES["prometheus"]["command"]
+    assert {"--storage.tsdb.retention.time=30d", "--storage.tsdb.retention.size=2GB"} <= set(command)
+    asked = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"][0]
+    assert asked["dns_sd_configs"][0]["names"] == list(LONG_LIVED)
+    assert asked["dns_sd_configs"][0]["port"] == int(SERVICES["web"]["environment"]["LIMNER_METRICS_PORT"])
+    assert all(set(SERVICES[role]["networks"]) & set(SERVICES["prometheus"]["networks"]) for role in LONG_LIVED)
+
+
+def test_a_dashboard_without_a_login_lets_nobody_change_anything() -> None:
+    settings = SERVICES["grafana"]["environment"]
+    assert settings["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert settings["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    assert settings["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
 
 
 def test_the_volume_of_the_database_carries_its_major_version() -> None:
@@ -202,8 +273,10 @@ def test_the_volume_of_the_database_carries_its_major_version() -> None:
 def test_the_example_names_every_choice_of_the_compose_file() -> None:
     example = (ROOT / "deploy" / "compose.env.example").read_text()
     offered = set(re.findall(r"^#?([A-Z0-9_]+)=", example, flags=re.MULTILINE))
-    asked = set(re.findall(r"\$\{([A-Z0-9_]+)", (ROOT / "docker-compose.yml").read_text()))
+    files = [ROOT / "docker-compose.yml", *(ROOT / "deploy/caddy").glob("*.yml")]
+    asked = {name for file in files for name in re.findall(r"\$\{([A-Z0-9_]+)", file.read_text())}
     not_for_people = {"ENV_FILE", "SECRETS_DIR", "REVISION"}
     assert asked - not_for_people - {"LIMNER_LOG_FORMAT", "POSTGRES_CONNECTIONS"} <= offered
     settings = {setting_name(name) for name in Config.model_fields}
     assert {name for name in offered if name.startswith("LIMNER_")} <= settings
+    assert "\nCOMPOSE_PROFILES=backup\n" in example

@@ -53,7 +53,7 @@ def test_the_page_makes_exactly_the_secrets_that_the_compose_file_takes(installe
     assert stat.S_IMODE((installed / ".env").stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("role", ["migrate", "web", "worker", "bot"])
+@pytest.mark.parametrize("role", ["migrate", "web", "worker", "bot", "archivist"])
 def test_every_role_accepts_the_settings_of_the_page(installed: Path, role: str) -> None:
     chosen = dict(re.findall(r"^([A-Z0-9_]+)=(.*)$", (installed / ".env").read_text(), flags=re.MULTILINE))
     composed = {
