@@ -24,7 +24,7 @@ from limner.runtime.schedule import Every, Schedule
 from limner.runtime.storage import Storage, open_storage
 from limner.runtime.supervisor import Child, CrashStorm, Supervisor, supervise
 from limner.runtime.vault import Vault
-from limner.sql import gauges, schema
+from limner.sql import gauges, vaults
 from limner.sql.billing import CheckOpenInvoices
 
 log = logger(__name__)
@@ -60,8 +60,7 @@ async def run(config: Config) -> int:
         open_storage(config) as storage,
         aiohttp.ClientSession() as session,
     ):
-        await schema.wait_until_ready(db)
-        presence, bus = Presence(db, "worker", lease=config.lease), Bus(db)
+        presence, bus = await vaults.enlist(db, config, "worker"), Bus(db)
         await presence.beat()
         actors = occupations(db, bus, presence, config=config, storage=storage, session=session)
         read = partial(gauges.read, db, config.lease)

@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 
 from limner.runtime import embedded, placement, vault
-from limner.runtime.config import Config
+from limner.runtime.config import Config, ConfigError
 from limner.runtime.daemon import Daemon
 from limner.runtime.errors import Hopeless, Refused, as_raised
 
@@ -79,10 +79,35 @@ async def running(config: Config, *, conf: Path = MAP) -> AsyncIterator[Running]
         raise SystemExit(128 + (limner.interrupted or signal.SIGINT))
 
 
+def check_environment() -> None:
+    """Raises ConfigError in production: everything in one place is for development and for a look."""
+    if os.environ.get("LIMNER_ENV") == "production":
+        raise ConfigError(
+            ["LIMNER_ENV is production, and `limner up` is for development: use docker-compose.yml, or unset it"]
+        )
+
+
 def address_of(config: Config) -> str:
     """Where web answers on this machine, such as http://127.0.0.1:8080."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.http_host, config.http_host)  # noqa: S104
     return f"http://[{host}]:{config.http_port}" if ":" in host else f"http://{host}:{config.http_port}"
+
+
+@contextlib.contextmanager
+def claim(folder: Path) -> Iterator[None]:
+    """Be the only one in this data folder. The kernel gives the claim back, however we end. Raises Refused."""
+    with (folder / "claimed").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise Refused(
+                f"Limner already runs on the data folder {folder}, as process {file.read().strip()}"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
 
 
 async def _stay_up(config: Config, greeting: str, conf: Path) -> None:
@@ -107,7 +132,7 @@ async def _clear_the_way(config: Config, control: Path, stack: contextlib.AsyncE
     folder = config.data_dir.resolve()
     lines = _folder_obstacles(folder)
     if not lines:
-        stack.enter_context(_claim(folder))
+        stack.enter_context(claim(folder))
         await Daemon.end_predecessor(control)
     lines += _postgres_obstacles(config) + await _port_obstacles(config)
     if lines:
@@ -123,23 +148,6 @@ def _folder_obstacles(folder: Path) -> list[str]:
     except OSError as error:
         return [f"the data folder {folder} cannot be written ({error.strerror}): set LIMNER_DATA_DIR to one that can"]
     return []
-
-
-@contextlib.contextmanager
-def _claim(folder: Path) -> Iterator[None]:
-    """Be the only one in this data folder. The kernel gives the claim back, however we end."""
-    with (folder / "claimed").open("a+") as claim:
-        try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            claim.seek(0)
-            raise Refused(
-                f"Limner already runs on the data folder {folder}, as process {claim.read().strip()}"
-            ) from None
-        claim.truncate(0)
-        claim.write(f"{os.getpid()}\n")
-        claim.flush()
-        yield
 
 
 def _postgres_obstacles(config: Config) -> list[str]:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
-import asyncpg
 
 from limner.runtime.database import TROUBLE, Database
+from limner.runtime.entrance import enter
 from limner.runtime.log import logger
 
 log = logger(__name__)
@@ -88,7 +88,7 @@ class Bus:
 
     async def _listen(self) -> None:
         with anyio.fail_after(10):
-            self._connection = await asyncpg.connect(
+            self._connection = await enter(
                 self.db.direct, timeout=8, command_timeout=ANSWER, server_settings={"application_name": "limner-bus"}
             )
         ended = anyio.Event()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import xmlrpc.client
+from collections import defaultdict
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
@@ -18,7 +19,7 @@ import anyio.to_thread
 from supervisor.xmlrpc import SupervisorTransport
 
 from limner.runtime.embedded import die_with_parent
-from limner.runtime.errors import Hopeless, Refused
+from limner.runtime.errors import WRONG_SETTINGS, Hopeless, Refused
 
 STOP_WITHIN = 9.0
 """Seconds for an orderly stop; what still runs then is killed."""
@@ -26,6 +27,9 @@ DRAIN = 4
 """Seconds for running work, unless LIMNER_DRAIN is set: supervisor.conf kills after 5."""
 PAUSE = 0.1
 MIGRATE_TRIES = 3
+STORM = 60
+"""Seconds in which a program that is started more than STORM_STARTS times counts as broken."""
+STORM_STARTS = 6
 TAIL_LINES = 15
 TROUBLE = (OSError, HTTPException, xmlrpc.client.Error)
 """What asking a supervisord that starts, stops or is gone can raise."""
@@ -40,6 +44,7 @@ class Daemon:
         self._logs = data_dir / "logs"
         self._pids: set[int] = set()
         self._failed_migrations: set[int] = set()
+        self._starts: defaultdict[str, set[int]] = defaultdict(set)
 
     @classmethod
     def start(cls, conf: Path, control: Path, data_dir: Path, *, embedded_postgres: bool) -> Daemon:
@@ -82,12 +87,12 @@ class Daemon:
     async def check(self) -> None:
         """Raises Hopeless, with the end of a log, when supervisord is gone or a program gave up."""
         if self._has_ended():
-            how = f"supervisord ended unexpectedly (exit status {self._process.returncode})"
-            raise Hopeless(f"{how}\n{self._tail('supervisord.err')}".strip())
+            ended = f"supervisord ended unexpectedly (exit status {self._process.returncode})"
+            raise Hopeless(f"{ended}\n{self._tail('supervisord.err')}".strip())
         for program in await self._programs():
-            if program["statename"] == "FATAL" or self._migration_failed(program):
+            if how := self._trouble(program):
                 name = str(program["name"])
-                raise Hopeless(f"{name} does not start; the end of {name}.log:\n{self._tail(f'{name}.log')}")
+                raise Hopeless(f"{name} {how}; the end of {name}.log:\n{self._tail(f'{name}.log')}")
 
     async def describe(self) -> str:
         """One line for each program: its name, state and what supervisord has to say of it."""
@@ -111,6 +116,22 @@ class Daemon:
         if programs:
             self._pids = {program["pid"] for program in programs if program["pid"] and program["name"] != "postgres"}
         return programs
+
+    def _trouble(self, program: dict[str, Any]) -> str | None:
+        """Why nothing more is to be hoped from it; None while there is hope."""
+        if program["statename"] == "EXITED" and program["exitstatus"] == WRONG_SETTINGS:
+            return "cannot work as it is set up"
+        if program["statename"] == "FATAL" or self._migration_failed(program):
+            return "does not start"
+        return "keeps ending" if self._keeps_ending(program) else None
+
+    def _keeps_ending(self, program: dict[str, Any]) -> bool:
+        """It stays up for longer than startsecs, so supervisord would start it for ever."""
+        if program["name"] == "migrate":
+            return False
+        starts = self._starts[program["name"]]
+        starts.add(program["start"])
+        return len([start for start in starts if start > program["now"] - STORM]) > STORM_STARTS
 
     def _migration_failed(self, program: dict[str, Any]) -> bool:
         if program["name"] == "migrate" and program["exitstatus"]:

@@ -72,7 +72,7 @@ def socket_folder(data_dir: Path) -> Path:
 
 
 def find_binaries(pg_bin: Path | None) -> Path:
-    """The folder with postgres and initdb: the one asked for, the packaged one, the system's newest. Raises Refused."""
+    """The folder with postgres and initdb: the one asked for, the packaged one, the system's. Raises Refused."""
     for folder in [pg_bin] if pg_bin else _candidates():
         if all(os.access(folder / program, os.X_OK) for program in ("postgres", "initdb")):
             return folder.resolve()
@@ -168,7 +168,12 @@ def _candidates() -> list[Path]:
         [Path(folder) / "pginstall" / "bin" for folder in (spec.submodule_search_locations or ())] if spec else []
     )
     system = [folder for folder in SYSTEM.glob("*/bin") if folder.parent.name.isdigit()]
-    return packaged + sorted(system, key=lambda folder: int(folder.parent.name), reverse=True)
+    on_path = shutil.which("postgres")
+    return [
+        *packaged,
+        *sorted(system, key=lambda folder: int(folder.parent.name), reverse=True),
+        *([Path(on_path).resolve().parent] if on_path else []),
+    ]
 
 
 def _may_enter(owner: Owner, found: os.stat_result) -> bool:

@@ -7,7 +7,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -23,6 +23,7 @@ from limner.runtime.lookout import Lookout
 log = logger(__name__)
 
 REGISTER = "insert into worker (id, role, host, pid) values ($1, $2, $3, $4) on conflict (id) do nothing"
+HOLD = "update worker set holds = $2 where id = $1"
 # One statement a beat, by the database's clock alone; what it selects is from before the update. "select true ... limit 1":
 # an "exists" may be planned as a hash of the whole table.
 BEAT = """
@@ -68,10 +69,12 @@ class Beat(NamedTuple):
 class Presence:
     """This process among the workers. Its id is new at every start: never a host name, never a pid."""
 
-    def __init__(self, db: Database, role: str, *, lease: float) -> None:
+    def __init__(self, db: Database, role: str, *, lease: float, holds: Sequence[str] = ()) -> None:
+        """``holds``: fingerprints of the keys that this process was started with."""
         self.db = db
         self.role = role
         self.lease = lease
+        self.holds = tuple(holds)
         self.id: UUID = uuid4()
         self.state = "running"
         self.is_paused = False
@@ -132,6 +135,8 @@ class Presence:
         if self._registered:
             self._let_go()
         await self.db.execute(REGISTER, self.id, self.role, socket.gethostname(), os.getpid())
+        if self.holds:
+            await self.db.execute(HOLD, self.id, self.holds)
         self._registered, self._reported = True, None
 
     async def _look_around(self) -> float:

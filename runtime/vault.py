@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from limner.runtime.config import Config
-from limner.runtime.errors import Hopeless
+from limner.runtime.errors import WRONG_SETTINGS, Hopeless
 
 SETTING = "LIMNER_VAULT_KEYS"
 VERSION = "v1"
@@ -25,6 +25,12 @@ KEY_ID = re.compile(r"[a-z0-9_-]{1,32}")
 
 class VaultError(Hopeless):
     """A secret cannot be sealed or opened. The message holds neither the secret nor a key."""
+
+    exit_code = WRONG_SETTINGS
+
+
+class KeyUnknown(VaultError):
+    """It is sealed with a key that this process was not started with; one that was started later may have it."""
 
 
 class Vault:
@@ -40,12 +46,22 @@ class Vault:
     @classmethod
     def from_config(cls, config: Config) -> Vault:
         """The vault of ``config.vault_keys``. Raises VaultError, naming the setting, when its text is malformed."""
-        return cls(_parse(config.vault_keys.get_secret_value()))
+        return cls.parse(config.vault_keys.get_secret_value())
+
+    @classmethod
+    def parse(cls, text: str) -> Vault:
+        """The vault of ``id:base64`` of 32 bytes each, comma-separated. Raises VaultError."""
+        return cls(_parse(text))
 
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that tell the active key from any other and say nothing else about it."""
-        return hmac.new(self._keys[self.active], b"limner vault fingerprint", hashlib.sha256).hexdigest()[:16]
+        return self.fingerprints[self.active]
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """That of each key by its id, the active one first."""
+        return {kid: fingerprint(key, "vault") for kid, key in self._keys.items()}
 
     @property
     def key_ids(self) -> tuple[str, ...]:
@@ -64,7 +80,7 @@ class Vault:
         """The text again. Raises VaultError for an unknown key, a changed ciphertext or another ``bound_to``."""
         kid, nonce, ciphertext = _unpack(sealed, bound_to)
         if kid not in self._keys:
-            raise VaultError(f"{bound_to} is sealed with the key {kid!r}, which {SETTING} does not have")
+            raise KeyUnknown(f"{bound_to} is sealed with the key {kid!r}, which {SETTING} does not have")
         try:
             return AESGCM(self._keys[kid]).decrypt(nonce, ciphertext, _bind(kid, bound_to)).decode()
         except InvalidTag:
@@ -80,6 +96,11 @@ class Vault:
 def generate_key(kid: str = "k1") -> str:
     """A fresh key as the setting wants it: ``k1:<base64 of 32 bytes>``."""
     return f"{kid}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
+
+
+def fingerprint(secret: bytes, kind: str) -> str:
+    """16 hexadecimal digits that tell a key of this kind, such as vault, from any other."""
+    return hmac.new(secret, f"limner {kind} fingerprint".encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def last_four(secret: str) -> str:

@@ -11,7 +11,7 @@ from limner.runtime.database import Database, open_database
 from limner.runtime.errors import NotFound
 from limner.runtime.storage import open_storage
 from limner.runtime.vault import Vault
-from limner.sql import accounts, books, crew, keys, roster, telegram
+from limner.sql import accounts, books, crew, keys, roster, telegram, vaults
 
 ME = "cli"
 
@@ -22,6 +22,7 @@ def _open(config: Config) -> AbstractAsyncContextManager[Database]:
 
 async def add_key(config: Config, provider: str, label: str, secret: str, **options: object) -> str:
     async with _open(config) as db:
+        await vaults.admit(db, config)
         key_id = await keys.add(db, Vault.from_config(config), provider, label, secret, actor=ME, **options)  # type: ignore[arg-type]
         return f"key {key_id} is in the pool of {provider}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -32,6 +33,30 @@ async def wiped(db: Db, image_id: UUID) -> None:
 async def is_kept(db: Db, storage_key: str) -> bool:
     """Whether some picture lives under this key."""
     return bool(await db.fetchval("select exists (select from image where storage_key = $1)", storage_key))
+
+
+SOME = "select storage_key from image where deleted_at is null and wiped_at is null order by created_at limit 1"
+
+
+async def some(db: Db) -> str | None:
+    """The key of a picture that must be in the storage; None when there is no picture."""
+    return await db.fetchval(SOME)  # type: ignore[no-any-return]
+
+
+NAMED = """
+select id, storage_key, thumb_key from image
+where deleted_at is null and wiped_at is null and id > $1 order by id limit 500
+"""
+
+
+async def named(db: Db) -> AsyncIterator[str]:
+    """Every key that must be in the storage: of pictures and of their thumbnails."""
+    after = UUID(int=0)
+    while rows := await db.fetch(NAMED, after):
+        after = rows[-1]["id"]
+        for row in rows:
+            yield row["storage_key"]
+            yield row["thumb_key"]
 
 
 # Only an attempt that was cut off can have left bytes that no row names.

@@ -21,9 +21,9 @@ class Health(http.server.BaseHTTPRequestHandler):
 
 
 def main(role: str) -> int:
-    if role == os.environ.get("BROKEN_ROLE"):
+    if role == os.environ.get("BROKEN_ROLE") or role == broken().partition(" ")[0]:
         print(f"{role} is broken on purpose")
-        return 1
+        return int(broken().partition(" ")[2] or 1)
     if role == "postgres":
         from limner.runtime import embedded
 
@@ -55,6 +55,12 @@ async def _wait_for_database() -> None:
             await asyncio.sleep(0.1)
         else:
             return
+
+
+def broken() -> str:
+    """The role that somebody breaks while all are at work, and what it ends with then."""
+    path = Path(os.environ["LIMNER_DATA_DIR"]) / "broken"
+    return path.read_text() if path.exists() else ""
 
 
 def migrated() -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 from limner.runtime import allinone
 from limner.runtime.config import Config
-from limner.runtime.errors import Hopeless, Refused
+from limner.runtime.errors import WRONG_SETTINGS, Hopeless, Refused
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for left processes in /proc")
 
@@ -183,6 +184,55 @@ async def test_a_broken_program_ends_the_start_with_the_end_of_its_log(
         async with allinone.running(config, conf=conf):
             pass
     assert processes(config) == []
+
+
+@pytest.mark.parametrize(
+    ("role", "code", "words"),
+    [
+        ("worker", 1, "(does not start|keeps ending)"),  # by how long it lives on a busy machine
+        ("postgres", 1, "(does not start|keeps ending)"),
+        ("web", WRONG_SETTINGS, "cannot work as it is set up"),
+    ],
+)
+async def test_a_program_that_gives_up_later_ends_everything_with_one_line_and_its_log(
+    role: str, code: int, words: str, config: Config, conf: Path
+) -> None:
+    map_of_processes = re.sub(r"startretries=\d", "startretries=1", conf.read_text())
+    if code == WRONG_SETTINGS:  # found out after a while, such as when the database answers
+        map_of_processes = map_of_processes.replace("startsecs=2", "startsecs=0")
+    conf.write_text(map_of_processes)
+    command = [sys.executable, "-c", UP, str(conf)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        assert any("ready at http://127.0.0.1:" in line for line in process.stdout)
+        (config.data_dir / "broken").write_text(f"{role} {code}")
+        os.kill(pid_of(config, role), signal.SIGKILL)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 1
+    assert re.match(rf"limner: {role} {words}; the end of {role}\.log:\n", said), said
+    assert f"limner:   {role} is broken on purpose" in said
+    assert processes(config) == []
+
+
+async def test_a_program_that_ends_again_and_again_ends_everything_too(config: Config, conf: Path) -> None:
+    """It lives for longer than supervisord waits, so that no start of it counts as failed."""
+    conf.write_text(conf.read_text().replace("startsecs=2", "startsecs=0"))
+    with pytest.raises(Hopeless, match=r"(?s)^bot keeps ending; the end of bot\.log:.*bot is broken on purpose"):
+        async with allinone.running(config, conf=conf):
+            (config.data_dir / "broken").write_text("bot 1")
+            os.kill(pid_of(config, "bot"), signal.SIGKILL)
+            await anyio.sleep(60)
+    assert processes(config) == []
+
+
+def pid_of(config: Config, role: str) -> int:
+    if role == "postgres":
+        return int((config.data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+    return next(pid for pid in processes(config) if role_of(pid) == role)
 
 
 async def test_a_second_start_on_the_same_folder_is_refused(config: Config, conf: Path) -> None:

@@ -1,0 +1,1 @@
+"""Rotation: new secrets for old ones while the studio goes on, a step at a time."""
