@@ -137,7 +137,7 @@ async def _all_is_in_order(dsn, office, siege):
         f"{len(sent)} sent, {len(unsure)} unsure, {len(entered)} entered; {len(siege.kills)} workers killed with "
         f"{len(waits)} in hand, the slowest begun again after {max(waits):.2f} s (lease {LEASE} s), stall {siege.stall:.2f} s"
     )
-    assert len(sent) == MESSAGES
+    assert len(sent) >= MESSAGES, "some were on their way when the last one was acknowledged"
     assert sent <= set(entered), "acknowledged, and lost"
     assert set(entered) <= sent | unsure
     assert len(entered) == len(set(entered)), "entered twice"
