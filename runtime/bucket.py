@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 import aioboto3
@@ -12,6 +13,7 @@ import aiohttp
 import anyio
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import SecretStr
 
 from limner.runtime.config import Config
 from limner.runtime.storage import (
@@ -40,26 +42,37 @@ HOME = "us-east-1"  # the one region that must not be named when a bucket is cre
 @contextlib.asynccontextmanager
 async def open_bucket(config: Config) -> AsyncIterator[Bucket]:
     """The configured bucket, with its client open for as long as the block."""
+    limits = {
+        "connect_timeout": 5,
+        "read_timeout": 20,
+        "retries": {"mode": "standard", "max_attempts": 3},
+        "max_pool_connections": 20,
+    }
+    async with open_client(
+        config.s3_endpoint, config.s3_region, config.s3_access_key, config.s3_secret_key, **limits
+    ) as client:
+        yield Bucket(client, config)
+
+
+def open_client(
+    endpoint: str | None, region: str, access: SecretStr | None, secret: SecretStr | None, **limits: Any
+) -> AbstractAsyncContextManager[S3Client]:
+    """Speaks plain S3 to any server of it. ``limits``: time-outs in seconds and the like, as botocore's Config calls them."""
     options = AioConfig(
         signature_version="s3v4",
         s3={"addressing_style": "path"},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        connect_timeout=5,
-        read_timeout=20,
-        retries={"mode": "standard", "max_attempts": 3},
-        max_pool_connections=20,
+        **limits,
     )
-    access, secret = config.s3_access_key, config.s3_secret_key
-    async with aioboto3.Session().client(
+    return aioboto3.Session().client(  # type: ignore[no-any-return]
         "s3",
-        endpoint_url=config.s3_endpoint,
-        region_name=config.s3_region,
+        endpoint_url=endpoint,
+        region_name=region,
         aws_access_key_id=access.get_secret_value() if access else None,
         aws_secret_access_key=secret.get_secret_value() if secret else None,
         config=options,
-    ) as client:
-        yield Bucket(client, config)
+    )
 
 
 class Bucket:

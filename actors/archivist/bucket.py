@@ -8,13 +8,12 @@ import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import aioboto3
 import aiohttp
 import anyio
-from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
 from limner.actors.archivist.target import CHUNK, NAME, Bytes, NotKept, TargetUnavailable, Written, in_pieces
+from limner.runtime.bucket import HOME, open_client
 from limner.runtime.config import Config
 
 if TYPE_CHECKING:
@@ -25,29 +24,18 @@ PART = 16 << 20
 DEADLINE = 180.0
 """Seconds for one call, a part of 16 MB among them."""
 GONE = {"NoSuchKey", "NoSuchBucket", "404"}
-HOME = "us-east-1"  # the one region that must not be named when a bucket is created
 
 
 @contextlib.asynccontextmanager
 async def open_bucket(config: Config) -> AsyncIterator[BucketTarget]:
     """The configured bucket, made if it was not there. Raises TargetUnavailable."""
-    options = AioConfig(
-        signature_version="s3v4",
-        s3={"addressing_style": "path"},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        connect_timeout=10,
-        read_timeout=60,
-        retries={"mode": "standard", "max_attempts": 4},
-    )
-    access, secret = config.backup_s3_access_key, config.backup_s3_secret_key
-    async with aioboto3.Session().client(
-        "s3",
-        endpoint_url=config.backup_s3_endpoint,
-        region_name=config.backup_s3_region,
-        aws_access_key_id=access.get_secret_value() if access else None,
-        aws_secret_access_key=secret.get_secret_value() if secret else None,
-        config=options,
+    limits = {"connect_timeout": 10, "read_timeout": 60, "retries": {"mode": "standard", "max_attempts": 4}}
+    async with open_client(
+        config.backup_s3_endpoint,
+        config.backup_s3_region,
+        config.backup_s3_access_key,
+        config.backup_s3_secret_key,
+        **limits,
     ) as client:
         bucket = BucketTarget(client, config)
         await bucket.prepare()

@@ -28,7 +28,9 @@ async def main(url: str) -> int:
         while not over.is_set():
             began = time.monotonic()
             try:
-                async with session.request(method, f"{url}/login", data={"a": "b"} if method == "POST" else None) as answer:
+                async with session.request(
+                    method, f"{url}/login", data={"a": "b"} if method == "POST" else None
+                ) as answer:
                     await answer.read()
                     answers[method, answer.status] += 1
             except aiohttp.ClientError as error:
