@@ -99,7 +99,16 @@ class Generator(Actor):
         """Key after key, until one paints it. Raises UpstreamError when no other key can help, Busy when all rest."""
         references = tuple([await self.storage.get(key) for key in job.references])
         order = base.Order(
-            job.prompt, job.upstream_id, job.width, job.height, job.seed, references, user=self._pseudonym(job)
+            job.prompt,
+            job.upstream_id,
+            job.width,
+            job.height,
+            job.seed,
+            references,
+            mask=await self.storage.get(job.mask) if job.mask else None,
+            user=self._pseudonym(job),
+            parameters=job.parameters,
+            partial_images=job.partial_images,
         )
         tried: list[int] = []
         seen: list[Fault] = []
@@ -129,6 +138,10 @@ class Generator(Actor):
         started = time.monotonic()
 
         async def on_step(step: Step) -> None:
+            if step.ref is not None:
+                await attempts.note_ref(self.db, lease.attempt_id, step.ref)
+            if step.partial is not None and job.partial_images:
+                await jobs.keep_partial(self.db, job, raster.sniff(step.partial) or "image/png", step.partial)
             preview = (raster.sniff(step.preview) or "image/jpeg", step.preview) if step.preview else None
             await jobs.show(self.db, job, "painting", round(step.done * 100), preview)
 
@@ -212,7 +225,8 @@ class Generator(Actor):
         if lease.proxy_id is not None and lease.sealed_proxy is not None:
             proxy = self._open(lease.sealed_proxy, keys.proxy_bound_to(lease.proxy_id))
         base_url = lease.base_url or (self.config.openai_url if lease.kind == "openai" else "")
-        return Access(secret, base_url, proxy, lease.switch, timeout=max(job.seconds_left, 1))
+        timeout = max(job.seconds_left, 1)
+        return Access(secret, base_url, proxy, lease.switch, timeout, lease.settings, lease.is_local)
 
     def _open(self, sealed: str, bound_to: str) -> str:
         """Raises Busy while a rotation is ahead of this process: one that was started later can paint it."""

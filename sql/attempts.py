@@ -24,6 +24,8 @@ class Lease:
     proxy_id: int | None
     sealed_proxy: str | None
     failures: int
+    settings: dict[str, object]
+    is_local: bool
 
 
 # One leaser at a time per provider, so that slots, counted from rows, hold among all workers. The lock is a statement of
@@ -33,7 +35,7 @@ LINE_UP = "select pg_advisory_xact_lock(hashtextextended('keys of provider ' || 
 # Least recently used first, by weight. A key that comes back from its rest gets one attempt at a time (half-open).
 CHOOSE = """
 select k.id, k.label, p.kind, p.base_url, k.switch, k.sealed_secret, k.proxy_id, x.sealed_url as sealed_proxy,
-    k.failures
+    k.failures, p.settings, p.is_local
 from provider_key as k
 join provider as p on p.id = k.provider_id
 left join proxy as x on x.id = k.proxy_id
@@ -91,8 +93,17 @@ async def free_in(db: Db, provider_id: int, model_id: str, *, tried: list[int]) 
     return await db.fetchval(FREE_IN, provider_id, model_id, tried)  # type: ignore[no-any-return]
 
 
+NOTE_REF = "update attempt set upstream_ref = $2, is_resumable = true where id = $1 and finished_at is null"
+
+
+async def note_ref(db: Db, attempt_id: int, ref: str) -> None:
+    """The upstream's name for its job, written down while we wait: who comes after a crash can ask for it again."""
+    await db.execute(NOTE_REF, attempt_id, ref)
+
+
 CLOSE = """
-update attempt set finished_at = now(), fault = $2, detail = $3, cost_micros = $4, upstream_ref = $5
+update attempt set finished_at = now(), fault = $2, detail = $3, cost_micros = $4,
+    upstream_ref = coalesce($5, upstream_ref)
 where id = $1 and finished_at is null
 """
 

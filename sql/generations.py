@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -23,6 +23,8 @@ MOST_REFERENCES = 4
 MOST_PICTURES = 8
 LONGEST_PROMPT = 4000
 
+Value = str | int | float | bool
+
 
 @dataclass(frozen=True)
 class PaintPicture(Message):
@@ -35,7 +37,10 @@ class PaintPicture(Message):
 
 @dataclass(frozen=True)
 class Order:
-    """What somebody asks for. ``uploads`` and ``pictures`` are references, in that order."""
+    """What somebody asks for. ``uploads`` and ``pictures`` are references, in that order; ``mask`` is an upload.
+
+    ``parameters`` are among the options of the model; ``partial_images``: how many unfinished ones to see, from 0 to 3.
+    """
 
     account_id: UUID
     prompt: str
@@ -45,6 +50,9 @@ class Order:
     thread_id: UUID | None = None
     uploads: tuple[UUID, ...] = ()
     pictures: tuple[UUID, ...] = ()
+    mask: UUID | None = None
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    partial_images: int = 0
     idempotency_key: str | None = field(default=None, compare=False)
 
     def check(self) -> None:
@@ -70,6 +78,7 @@ class Order:
             self.thread_id,
             self.pictures,
             len(self.uploads),
+            *([sorted(self.parameters.items()), self.mask is not None] if self.parameters or self.mask else []),
         )
         return hashlib.sha256(repr(asked).encode()).digest()
 
@@ -134,9 +143,9 @@ def generation_id_missing(asked: Order) -> UUID:
 INSERT = """
 insert into generation (
     id, account_id, thread_id, model_id, prompt, width, height, count, credits, idempotency_key, request_hash, request_id,
-    traceparent
+    traceparent, parameters, mask_upload_id, partial_images
 )
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 on conflict (account_id, idempotency_key) where idempotency_key is not null do nothing
 returning id
 """
@@ -162,6 +171,9 @@ async def _insert(tx: Transaction, asked: Order, model: Model) -> UUID | None:
         asked.fingerprint,
         request_id(),
         tracing.traceparent(),
+        dict(asked.parameters),
+        asked.mask,
+        asked.partial_images,
     )
     if inserted:
         await _insert_references(tx, asked, generation_id)

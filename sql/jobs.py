@@ -19,7 +19,7 @@ log = logger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """A job at work. ``references`` are storage keys; ``request_id`` and ``traceparent`` are of its order."""
+    """A job at work. ``references`` and ``mask`` are storage keys; ``request_id`` and ``traceparent`` are of its order."""
 
     id: UUID
     fence: Fence
@@ -39,6 +39,9 @@ class Job:
     references: list[str]
     request_id: str | None
     traceparent: str | None
+    parameters: dict[str, str | int | float | bool]
+    mask: str | None
+    partial_images: int
 
 
 # Only the owner of the message may start its job, and only one that has not ended.
@@ -48,7 +51,8 @@ from generation as g, model as m
 where j.id = $1 and j.state in ('queued', 'running') and g.id = j.generation_id and m.id = g.model_id
     and exists (select from message where id = $2 and owner = $3 and attempts = $4)
 returning j.id, j.generation_id, g.thread_id, j.account_id, g.prompt, m.id as model_id, m.upstream_id, m.provider_id,
-    m.cost_micros, g.width, g.height, j.seed, j.deadline, g.request_id, g.traceparent,
+    m.cost_micros, g.width, g.height, j.seed, j.deadline, g.request_id, g.traceparent, g.parameters, g.partial_images,
+    (select u.storage_key from upload as u where u.id = g.mask_upload_id) as mask,
     extract(epoch from j.deadline - clock_timestamp())::float as seconds_left,
     array(
         select coalesce(u.storage_key, i.storage_key) from generation_reference as r
@@ -92,6 +96,21 @@ async def show(
     else:
         await db.execute(SHOW, job.id, line, percent)
     _tell(db, job)
+
+
+KEEP_PARTIAL = """
+insert into partial (job_id, number, mime, data)
+select id, (select count(*) from partial as p where p.job_id = job.id), $2, $3 from job
+where id = $1 and state = 'running'
+on conflict (job_id, number) do nothing
+"""
+
+
+async def keep_partial(db: Db, job: Job, mime: str, data: bytes) -> None:
+    """An unfinished picture, for whoever streams this job; numbers count from 0. One beyond 8 MiB is not kept."""
+    if len(data) <= 8 * 2**20:
+        await db.execute(KEEP_PARTIAL, job.id, mime, data)
+        _tell(db, job)
 
 
 async def asked_to_stop(db: Db, job_id: UUID) -> bool:
@@ -217,8 +236,13 @@ async def end_lost(db: Db, count: int = 100) -> int:
 
 
 async def forget_previews(db: Db) -> int:
+    """Previews and unfinished pictures of jobs that have ended; whoever streams one has its time to read them."""
     gone = "delete from preview where not exists (select from job where job.id = preview.job_id and state = 'running')"
-    return affected(await db.execute(gone))
+    ended = """
+    delete from partial where created_at < now() - interval '10 minutes'
+        and not exists (select from job where job.id = partial.job_id and state = 'running')
+    """
+    return affected(await db.execute(gone)) + affected(await db.execute(ended))
 
 
 async def _end(tx: Db, job: Job, state: str, reason: str) -> None:

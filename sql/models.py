@@ -54,6 +54,8 @@ class Model:
     sizes: list[Size]
     credits: int
     cost_micros: int
+    options: dict[str, object]
+    aliases: list[str]
 
     def check(self, size: Size, references: int) -> None:
         """Raises Refused when this model cannot do that."""
@@ -64,7 +66,9 @@ class Model:
             raise Refused(f"{self.name} does not take reference pictures.", field="reference")
 
 
-COLUMNS = "m.id, m.name, m.provider_id, m.upstream_id, m.abilities, m.sizes, m.credits, m.cost_micros"
+COLUMNS = (
+    "m.id, m.name, m.provider_id, m.upstream_id, m.abilities, m.sizes, m.credits, m.cost_micros, m.options, m.aliases"
+)
 
 # A model is offered as long as some key could ever paint it again.
 ON_OFFER = f"""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from limner.runtime.errors import LimnerError, NotFound
 from limner.runtime.log import redact
@@ -56,9 +56,17 @@ WORDS = {
 """What a user may read about each fault: never an upstream's own text, which leaks names and prices."""
 
 
+Value = str | int | float | bool
+
+
 @dataclass(frozen=True)
 class Order:
-    """One picture to paint: ``model`` is the upstream's id, sizes are pixels, ``user`` is a hash never an e-mail."""
+    """One picture to paint: ``model`` is the upstream's id, sizes are pixels, ``user`` is a hash never an e-mail.
+
+    ``parameters`` are what the caller chose beyond that (quality, background, output_format …), each among the options of
+    the model in our catalogue; a painter sends every one of them or refuses the order: none is dropped in silence.
+    ``mask``: a PNG as large as the first reference, transparent where to paint. ``partial_images``: 0 to 3.
+    """
 
     prompt: str
     model: str
@@ -68,17 +76,24 @@ class Order:
     references: tuple[bytes, ...] = ()
     mask: bytes | None = None
     user: str = ""
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    partial_images: int = 0
 
 
 @dataclass(frozen=True)
 class Access:
-    """The way in: key, address, proxy. ``timeout`` is seconds in all; ``switch`` steers the demo and the simulator."""
+    """The way in: key, address, proxy. ``timeout`` is seconds in all; ``switch`` steers the demo and the simulator.
+
+    ``settings`` are the provider's own, as its painter's module lists them. ``is_local``: private addresses are allowed.
+    """
 
     secret: str = field(repr=False)
     base_url: str
     proxy: str | None = field(default=None, repr=False)
     switch: str = ""
     timeout: float = 600
+    settings: Mapping[str, object] = field(default_factory=dict)
+    is_local: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,10 +108,16 @@ class Picture:
 
 @dataclass(frozen=True)
 class Step:
-    """Progress: ``done`` from 0 to 1, and perhaps a small JPEG or WebP of at most PREVIEW_LIMIT bytes."""
+    """Progress: ``done`` from 0 to 1, and perhaps a small JPEG or WebP of at most PREVIEW_LIMIT bytes.
+
+    ``ref``: the upstream's name for a job that goes on over there without us (Resumable); told as soon as it is known.
+    ``partial``: an unfinished picture, whole and in any type that ``raster.sniff`` knows, for a caller that streams.
+    """
 
     done: float
     preview: bytes | None = field(default=None, repr=False)
+    ref: str | None = None
+    partial: bytes | None = field(default=None, repr=False)
 
 
 OnStep = Callable[[Step], Awaitable[None]]
@@ -136,6 +157,47 @@ class Provider(Protocol):
 
     async def check(self, access: Access) -> None:
         """Find out for free whether the key works."""
+        ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A painter whose jobs go on over there while we restart. The methods raise UpstreamError."""
+
+    async def resume(self, ref: str, order: Order, access: Access, on_step: OnStep) -> Picture:
+        """Wait for a job that an earlier process began."""
+        ...
+
+    async def cancel(self, ref: str, access: Access) -> None:
+        """Ask the upstream to stop; best effort."""
+        ...
+
+
+@runtime_checkable
+class TellsBalance(Protocol):
+    """A painter whose key can read what is left on its account."""
+
+    async def balance(self, access: Access) -> int:
+        """Millionths of a US dollar. Raises UpstreamError."""
+        ...
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model as an upstream lists it. ``sizes`` like "1024x1024"; empty where the upstream does not say."""
+
+    id: str
+    name: str
+    abilities: tuple[str, ...] = ("text",)
+    sizes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class ListsModels(Protocol):
+    """A painter whose upstream tells which models a key may use."""
+
+    async def models(self, access: Access) -> list[Listed]:
+        """Raises UpstreamError."""
         ...
 
 
