@@ -125,8 +125,10 @@ class Upstream:
             return await _streamed(request, script, script.body)
         if isinstance(script.body, bytes):
             return web.Response(status=script.status, body=script.body, headers=script.headers)
-        return web.json_response(
-            {} if script.body is None else script.body, status=script.status, headers=script.headers
+        return web.Response(
+            status=script.status,
+            body=json.dumps({} if script.body is None else script.body).encode(),
+            headers={"Content-Type": "application/json"} | script.headers,
         )
 
     async def _file(self, request: web.Request) -> web.Response:
