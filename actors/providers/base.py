@@ -19,6 +19,7 @@ KINDS = {
     "simulator": "Simulator",
     "openai": "OpenAI",
     "gemini": "Gemini",
+    "stability": "Stability",
 }
 """Kind of provider, as in the table ``provider``: its module in this folder and its class there."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
@@ -50,12 +51,23 @@ def picture(text: str, upstream_id: str | None, cost_micros: int) -> Picture:
         data = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
     except ValueError as error:
         raise UpstreamError(Fault.NO_IMAGE, "a picture in broken base64", cost_micros=cost_micros) from error
+    return whole(data, upstream_id, cost_micros)
+
+
+def whole(data: bytes, upstream_id: str | None, cost_micros: int) -> Picture:
+    """The same for bytes."""
     mime = raster.sniff(data)
     if mime not in raster.STILL:
         raise UpstreamError(Fault.NO_IMAGE, f"{len(data)} bytes that are no picture", cost_micros=cost_micros)
     if not _has_an_end(data, mime):
         raise UpstreamError(Fault.NO_IMAGE, f"a picture cut off at {len(data)} bytes", cost_micros=cost_micros)
     return Picture(data, mime, upstream_id, cost_micros)
+
+
+def nearest_ratio(width: int, height: int, ratios: Sequence[str]) -> str:
+    """The nearest of ratios such as "16:9"."""
+    sides = {each: [int(side) for side in each.split(":")] for each in ratios}
+    return min(ratios, key=lambda each: abs(math.log(sides[each][0] / sides[each][1] * height / width)))
 
 
 def judge(rules: Sequence[Rule], status: int, text: str) -> Fault:

@@ -129,8 +129,7 @@ def painted(answer: Answer, order: Order, access: Access) -> Picture:
 
 def ratio(width: int, height: int, ratios: tuple[str, ...] = RATIOS) -> str:
     """The nearest of these."""
-    wanted = math.log(width / height)
-    return min(ratios, key=lambda each: abs(math.log(int(each.split(":")[0]) / int(each.split(":")[1])) - wanted))
+    return dialects.nearest_ratio(width, height, ratios)
 
 
 def image_size(width: int, height: int, sizes: tuple[str, ...]) -> str:

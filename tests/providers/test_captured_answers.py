@@ -16,10 +16,12 @@ from limner.actors.providers.base import WORDS, Access, Fault, Order, UpstreamEr
 from tests.providers.conftest import Steps
 from tests.upstreams.base import Script, Upstream
 from tests.upstreams.gemini import FakeGemini
+from tests.upstreams.stability import FakeStability
 
 FOLDER = Path(__file__).parent / "payloads"
 PAINTERS: dict[str, tuple[type[Upstream], str, str]] = {
     "gemini": (FakeGemini, "gemini-nano-banana-2.1", "AIzaSyCanary"),
+    "stability": (FakeStability, "core", "sk-canary0123456789"),
 }
 """The stand-in of each, a model of it and a key for it."""
 
