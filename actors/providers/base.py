@@ -20,6 +20,7 @@ KINDS = {
     "openai": "OpenAI",
     "gemini": "Gemini",
     "stability": "Stability",
+    "a1111": "A1111",
 }
 """Kind of provider, as in the table ``provider``: its module in this folder and its class there."""
 

@@ -14,6 +14,7 @@ import pytest
 from limner.actors.providers import gemini_answers
 from limner.actors.providers.base import WORDS, Access, Fault, Order, UpstreamError, provider
 from tests.providers.conftest import Steps
+from tests.upstreams.a1111 import FakeA1111
 from tests.upstreams.base import Script, Upstream
 from tests.upstreams.gemini import FakeGemini
 from tests.upstreams.stability import FakeStability
@@ -22,6 +23,7 @@ FOLDER = Path(__file__).parent / "payloads"
 PAINTERS: dict[str, tuple[type[Upstream], str, str]] = {
     "gemini": (FakeGemini, "gemini-nano-banana-2.1", "AIzaSyCanary"),
     "stability": (FakeStability, "core", "sk-canary0123456789"),
+    "a1111": (FakeA1111, "dreamshaper_8.safetensors [879db523c3]", "limner:correct-horse"),
 }
 """The stand-in of each, a model of it and a key for it."""
 
@@ -41,8 +43,7 @@ class Captured:
 
     @property
     def script(self) -> Script:
-        body = self.body.encode() if isinstance(self.body, str) else self.body
-        return Script(self.status, body, {} if isinstance(body, bytes) else self.headers)
+        return Script(self.status, self.body.encode() if isinstance(self.body, str) else self.body, self.headers)
 
 
 def captured() -> list[Any]:
