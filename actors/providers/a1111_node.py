@@ -137,8 +137,7 @@ def _basic(access: Access) -> dict[str, str]:
 
 
 def secrets(access: Access) -> tuple[str, ...]:
-    """Also the password alone, and the form in which it travels."""
+    """Also the password alone, and the form in which both travel; but not the word that says that there is none."""
     header = _basic(access).get("Authorization", "")
-    if not header:
-        return ()
-    return (*egress.secrets(access), access.secret.partition(":")[2], header.partition(" ")[2])
+    own = (access.secret.partition(":")[2], header.partition(" ")[2]) if header else ()
+    return (*own, *(secret for secret in egress.secrets(access) if header or secret != access.secret))

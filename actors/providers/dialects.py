@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
+import orjson
 
 from limner.actors.providers import egress, parcels
 from limner.actors.providers.base import Access, Fault, Picture, UpstreamError
@@ -77,10 +78,28 @@ def judge(rules: Sequence[Rule], status: int, text: str) -> Fault:
 
 
 def raw(answer: Answer) -> str:
-    """The text of an answer that is not what it should be, such as a proxy's page."""
-    if len(answer.body) > SHOWN:  # cut, it could end in the middle of a secret, which nobody would recognise
+    """The text of an answer that is not what it should be, such as a proxy's page, or JSON of another form.
+
+    JSON is read as what it says: escaped, a secret in it would not be recognised; cut in half neither.
+    """
+    if len(answer.body) > SHOWN:
         return f"{len(answer.body)} bytes of {answer.headers.get('content-type', 'an unknown type')}"
-    return answer.body.decode("utf-8", "replace")
+    try:
+        return " ".join(_leaves(orjson.loads(answer.body)))
+    except orjson.JSONDecodeError:
+        return answer.body.decode("utf-8", "replace")
+
+
+def _leaves(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield str(name)
+            yield from _leaves(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner)
+    else:
+        yield str(value)
 
 
 def _refuse_private(access: Access, url: str) -> None:

@@ -14,18 +14,10 @@ import pytest
 from limner.actors.providers import gemini_answers
 from limner.actors.providers.base import WORDS, Access, Fault, Order, UpstreamError, provider
 from tests.providers.conftest import Steps
-from tests.upstreams.a1111 import FakeA1111
+from tests.providers.trio import TRIO
 from tests.upstreams.base import Script, Upstream
-from tests.upstreams.gemini import FakeGemini
-from tests.upstreams.stability import FakeStability
 
 FOLDER = Path(__file__).parent / "payloads"
-PAINTERS: dict[str, tuple[type[Upstream], str, str]] = {
-    "gemini": (FakeGemini, "gemini-nano-banana-2.1", "AIzaSyCanary"),
-    "stability": (FakeStability, "core", "sk-canary0123456789"),
-    "a1111": (FakeA1111, "dreamshaper_8.safetensors [879db523c3]", "limner:correct-horse"),
-}
-"""The stand-in of each, a model of it and a key for it."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class Captured:
 
 
 def captured() -> list[Any]:
-    files = [file for painter in PAINTERS for file in sorted((FOLDER / painter).glob("*.json"))]
+    files = [file for painter in TRIO for file in sorted((FOLDER / painter).glob("*.json"))]
     return [
         pytest.param(Captured(file.parent.name, **json.loads(file.read_text())), id=f"{file.parent.name}/{file.stem}")
         for file in files
@@ -56,14 +48,13 @@ def captured() -> list[Any]:
 
 @pytest.fixture
 async def upstream(request: pytest.FixtureRequest) -> AsyncIterator[Upstream]:
-    kind, _, _ = PAINTERS[request.node.callspec.params["answer"].painter]
-    async with kind().serve() as running:
+    async with TRIO[request.node.callspec.params["answer"].painter].upstream().serve() as running:
         yield running
 
 
 @pytest.mark.parametrize("answer", captured())
 async def test_a_captured_answer_is_exactly_one_fault(answer: Captured, upstream: Upstream) -> None:
-    _, model, key = PAINTERS[answer.painter]
+    model, key = TRIO[answer.painter].model, TRIO[answer.painter].key
     upstream.script(key, answer.script)
     access = Access(key, upstream.base_url, timeout=20, is_local=True)
     with pytest.raises(UpstreamError) as caught:
