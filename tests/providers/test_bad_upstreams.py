@@ -102,14 +102,14 @@ async def test_more_than_anybody_should_read_is_dropped_on_the_way(
 
 async def test_a_drip_ends_with_the_time_out(painter: Provider, cast: Cast, upstream: Upstream) -> None:
     drip = Script(body=(b"{",) + (b" ",) * 1000, pace=0.05, headers={"Content-Type": "application/json"})
-    assert (await fault_of(painter, cast, upstream, drip, timeout=0.5)).fault is Fault.TIMEOUT_UNKNOWN
+    assert (await fault_of(painter, cast, upstream, drip, timeout=1.5)).fault is Fault.TIMEOUT_UNKNOWN
 
 
 @pytest.mark.parametrize("act", ["hang", "drop", "cut"])
 async def test_silence_after_the_order_was_sent_is_unknown(
     painter: Provider, cast: Cast, upstream: Upstream, act: str
 ) -> None:
-    caught = await fault_of(painter, cast, upstream, Script(act=act), timeout=0.5)
+    caught = await fault_of(painter, cast, upstream, Script(act=act), timeout=1.5)
     assert caught.fault is Fault.TIMEOUT_UNKNOWN
 
 
