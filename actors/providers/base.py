@@ -14,7 +14,12 @@ from limner.runtime.log import redact
 DETAIL_LIMIT = 500
 PREVIEW_LIMIT = 24_000
 
-KINDS = {"demo": "Demo", "simulator": "Simulator", "openai": "OpenAI"}
+KINDS = {
+    "demo": "Demo",
+    "simulator": "Simulator",
+    "openai": "OpenAI",
+    "relay": "Relay",
+}
 """Kind of provider, as in the table ``provider``: its module in this folder and its class there."""
 
 

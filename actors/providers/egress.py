@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -73,9 +73,11 @@ def translated(access: Access, wire: Wire) -> Iterator[None]:
 
 
 def secrets(access: Access) -> tuple[str, ...]:
-    """What must never be written down of an access."""
+    """What must never be written down of an access: its key, its proxy's password, and what its extra headers carry."""
     proxy = access.proxy or ""
-    return tuple(filter(None, (access.secret, proxy, urlsplit(proxy).password if "://" in proxy else "")))
+    headers = access.settings.get("extra_headers")
+    carried = [str(value) for value in headers.values()] if isinstance(headers, Mapping) else []
+    return tuple(filter(None, (access.secret, proxy, urlsplit(proxy).password if "://" in proxy else "", *carried)))
 
 
 async def body(response: aiohttp.ClientResponse, limit: int = BODY_LIMIT) -> bytes | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -14,7 +14,7 @@ from limner.actors.providers import egress, parcels
 from limner.actors.providers.base import Access, Fault, OnStep, Order, Step, UpstreamError
 from limner.actors.providers.events import events
 from limner.actors.providers.parcels import facts
-from limner.actors.providers.verdicts import Answer, verdict
+from limner.actors.providers.verdicts import RULES, Answer, Rule, verdict
 from limner.runtime import raster
 
 LINGER = 5.0
@@ -40,6 +40,7 @@ async def ask(
     on_step: OnStep,
     *,
     headers: Mapping[str, str],
+    rules: Sequence[Rule] = RULES,
 ) -> Reply:
     """Send an order as these fields; each unfinished picture of a stream is told as a step. Raises UpstreamError."""
     edits = bool(order.references)
@@ -50,7 +51,7 @@ async def ask(
         allow_redirects=False,
     ) as response:
         if response.status == 200 and response.content_type == "text/event-stream":
-            return await _streamed(response, access, order, on_step)
+            return await _streamed(response, access, order, on_step, rules)
         answer = await parcels.answer(response, access)
     whole = facts(answer.body)
     entries = whole.get("data")
@@ -81,7 +82,9 @@ def bearer(access: Access) -> dict[str, str]:
     return {"Authorization": f"Bearer {access.secret}"}
 
 
-async def _streamed(response: aiohttp.ClientResponse, access: Access, order: Order, on_step: OnStep) -> Reply:
+async def _streamed(
+    response: aiohttp.ClientResponse, access: Access, order: Order, on_step: OnStep, rules: Sequence[Rule]
+) -> Reply:
     """The finished picture of a stream, which may come before the last unfinished one."""
     told = parcels.headers(response)
     final: dict[str, object] | None = None
@@ -98,7 +101,7 @@ async def _streamed(response: aiohttp.ClientResponse, access: Access, order: Ord
                         shown += 1
                         await _show(event, shown, order, on_step)
                     elif final is None and (kind == "error" or event.get("error")):
-                        raise verdict(Answer(response.status, told, raw), egress.secrets(access))
+                        raise verdict(Answer(response.status, told, raw), egress.secrets(access), rules=rules)
                     if raw == b"[DONE]" or (final is not None and shown >= order.partial_images):
                         break
     except aiohttp.ClientError:
@@ -120,7 +123,7 @@ async def _show(event: dict[str, object], number: int, order: Order, on_step: On
 def _form(fields: Fields, order: Order) -> aiohttp.FormData:
     form = aiohttp.FormData()
     for name, value in fields.items():
-        form.add_field(name, str(value).lower() if isinstance(value, bool) else str(value))
+        form.add_field(name, value if isinstance(value, str) else orjson.dumps(value).decode())
     for index, reference in enumerate(order.references):
         mime = raster.sniff(reference) or "application/octet-stream"
         form.add_field("image[]", reference, filename=f"image-{index}.{mime.partition('/')[2]}", content_type=mime)

@@ -100,7 +100,8 @@ def entries(answer: Answer, access: Access) -> list[dict[str, object]]:
 
 def fields(order: Order) -> images.Fields:
     """What to ask for. Raises UpstreamError(INVALID_REQUEST) for what could not be sent."""
-    check(order)
+    refuse_unknown(order, PARAMETERS)
+    check_company(order)
     asked: images.Fields = {
         "model": order.model,
         "prompt": order.prompt,
@@ -115,9 +116,8 @@ def fields(order: Order) -> images.Fields:
     return asked
 
 
-def check(order: Order) -> None:
-    """Raises UpstreamError(INVALID_REQUEST) for a parameter that cannot be sent, or not in this company."""
-    refuse_unknown(order, PARAMETERS)
+def check_company(order: Order) -> None:
+    """Raises UpstreamError(INVALID_REQUEST) for what makes sense with a reference picture alone."""
     for name, is_given in (("input_fidelity", "input_fidelity" in order.parameters), ("mask", bool(order.mask))):
         if is_given and not order.references:
             refuse(name, "needs a reference picture")
