@@ -57,7 +57,8 @@ class OpenAI:
         await on_step(Step(0.05))
         with translated(access, wire), anyio.fail_after(access.timeout):
             async with egress.session(access, wire) as session:
-                reply = await images.ask(session, order, access, asked, on_step, headers=bearer(access))
+                tell = egress.telling(on_step, wire)
+                reply = await images.ask(session, order, access, asked, tell, headers=bearer(access))
             if reply.answer.status != 200 or reply.entries is None:
                 raise verdict(reply.answer, egress.secrets(access))
             data = await images.data(reply, access)

@@ -111,7 +111,8 @@ class Relay:
                 if settings.path == "chat":
                     done = await _chatted(session, asked, access, settings)
                 else:
-                    done = await _imaged(session, order, asked, access, settings, on_step)
+                    tell = egress.telling(on_step, wire)
+                    done = await _imaged(session, order, asked, access, settings, tell)
         await on_step(Step(0.95))
         return done
 

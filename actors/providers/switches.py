@@ -37,6 +37,11 @@ def number(settings: Settings, name: str, default: int, least: int, most: int) -
     return value
 
 
+def text(settings: Settings, name: str) -> str:
+    value = settings.get(name, "")
+    return value if isinstance(value, str) else refuse(name, f"must be a text, not {value!r}")
+
+
 def texts(settings: Settings, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
     """A list of texts, none of them empty."""
     value = settings.get(name, list(default))
