@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import anyio
 
-from limner.actors import failover
+from limner.actors import failover, resumption
 from limner.actors.failover import Blame
 from limner.actors.providers import base
-from limner.actors.providers.base import Access, Fault, Picture, Step, UpstreamError, provider
+from limner.actors.providers.base import Access, Fault, JobGone, Picture, Resumable, Step, UpstreamError, provider
 from limner.runtime import faults, raster, tracing
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
@@ -24,7 +24,7 @@ from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
 from limner.runtime.supervisor import contained
 from limner.runtime.vault import KeyUnknown, Vault
-from limner.sql import attempts, images, jobs, keys
+from limner.sql import attempts, errands, images, jobs, keys
 from limner.sql.attempts import Lease
 from limner.sql.generations import PaintPicture
 from limner.sql.jobs import Job, Painted
@@ -67,6 +67,7 @@ class Generator(Actor):
         if trouble is not None:
             tracing.here().failed(type(trouble).__name__)
         if stop.reason:
+            await resumption.call_off(self.db, job, lambda lease: self._access(lease, job))
             await attempts.close_left_open(self.db, job.id)
             await jobs.fail(self.db, job, stop.reason, state=stop.state)
         elif isinstance(trouble, UpstreamError):
@@ -77,7 +78,7 @@ class Generator(Actor):
             log.error("cannot_paint", job=str(job.id), why=str(trouble))
             await jobs.fail(self.db, job, "it could not be painted; the people who run this place were told")
         elif isinstance(trouble, Busy):
-            await attempts.close_left_open(self.db, job.id)
+            await errands.close_others(self.db, job.id)
             await jobs.postpone(self.db, job, trouble.after or NO_KEY_PAUSE, str(trouble))
         elif trouble is not None:
             raise trouble
@@ -112,16 +113,19 @@ class Generator(Actor):
         )
         tried: list[int] = []
         seen: list[Fault] = []
+        errand = await resumption.taken_over(self.db, self.storage, job)
         while True:
-            lease = await self._lease(job, tried)
+            lease = errand.lease if errand else await self._lease(job, tried)
             try:
-                return await self._try(job, order, lease)
+                return await self._try(job, order, lease, errand.ref if errand else None)
             except UpstreamError as error:
                 await self._blame(job, lease, error)
-                tried.append(lease.key_id)
-                seen.append(error.fault)
-                if not failover.goes_on(seen):
-                    raise
+                if not (errand and isinstance(error, JobGone)):  # the same key may begin anew what is gone
+                    tried.append(lease.key_id)
+                    seen.append(error.fault)
+                    if not failover.goes_on(seen):
+                        raise
+            errand = None
             await jobs.show(self.db, job, "trying another painter", 0)
 
     async def _lease(self, job: Job, tried: list[int]) -> Lease:
@@ -134,19 +138,19 @@ class Generator(Actor):
             raise Busy("waiting for a painter", after=NO_KEY_PAUSE)
         raise Busy("all painters are busy" if back < 1 else "all painters are resting", after=max(back, 0.3))
 
-    async def _try(self, job: Job, order: base.Order, lease: Lease) -> Painted:
+    async def _try(self, job: Job, order: base.Order, lease: Lease, ref: str | None) -> Painted:
         started = time.monotonic()
 
         async def on_step(step: Step) -> None:
             if step.ref is not None:
-                await attempts.note_ref(self.db, lease.attempt_id, step.ref)
+                await resumption.note(self.db, job, lease.attempt_id, step.ref)
             if step.partial is not None and job.partial_images:
                 await jobs.keep_partial(self.db, job, raster.sniff(step.partial) or "image/png", step.partial)
             preview = (raster.sniff(step.preview) or "image/jpeg", step.preview) if step.preview else None
             await jobs.show(self.db, job, "painting", round(step.done * 100), preview)
 
         faults.point("before-provider", job.id)
-        picture = await self._ask(job, order, lease, on_step)
+        picture = await self._ask(job, order, lease, ref, on_step)
         faults.point("after-provider", job.id)
         painted = await self._keep(job, lease, picture)
         await attempts.close(
@@ -160,7 +164,7 @@ class Generator(Actor):
         log.info("painted", job=str(job.id), key=lease.label, seconds=round(time.monotonic() - started, 2))
         return painted
 
-    async def _ask(self, job: Job, order: base.Order, lease: Lease, on_step: base.OnStep) -> Picture:
+    async def _ask(self, job: Job, order: base.Order, lease: Lease, ref: str | None, on_step: base.OnStep) -> Picture:
         about: tracing.Attributes = {
             "limner.provider": lease.kind,
             "limner.model": job.model_id,
@@ -168,18 +172,21 @@ class Generator(Actor):
         }
         with tracing.span("attempt", "client", about) as span:
             try:
-                return await provider(lease.kind).paint(order, self._access(lease, job), on_step)
+                painter, access = provider(lease.kind), self._access(lease, job)
+                if ref is not None and isinstance(painter, Resumable):
+                    return await painter.resume(ref, order, access, on_step)
+                return await painter.paint(order, access, on_step)
             except UpstreamError as error:
                 span.failed(error.fault)
                 raise
 
     async def _keep(self, job: Job, lease: Lease, picture: Picture) -> Painted:
-        """Prove that it is a whole picture, and make it durable under a name of this attempt alone."""
+        """Prove that it is a whole picture, and make it durable under a name of this attempt and this worker alone."""
         try:
             shape, thumb = await raster.proof(picture.data)
         except raster.BadImage as error:
             raise UpstreamError(Fault.NO_IMAGE, f"not a whole picture: {error}") from error
-        name = f"pictures/{job.id}/{lease.attempt_id}"
+        name = f"pictures/{job.id}/{lease.attempt_id}-{job.fence.owner.hex[:8]}"
         faults.point("before-put", job.id)
         stored = await self.storage.put(f"{name}.{shape.mime.rpartition('/')[2]}", picture.data, shape.mime)
         thumbnail = await self.storage.put(f"{name}.thumb.webp", thumb, "image/webp")

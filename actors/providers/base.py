@@ -21,6 +21,9 @@ KINDS = {
     "gemini": "Gemini",
     "stability": "Stability",
     "a1111": "A1111",
+    "relay": "Relay",
+    "fal": "Fal",
+    "replicate": "Replicate",
 }
 """Kind of provider, as in the table ``provider``: its module in this folder and its class there."""
 
@@ -159,6 +162,13 @@ class UpstreamError(LimnerError):
         super().__init__(f"{fault}: {self.detail}" if self.detail else str(fault))
 
 
+class JobGone(UpstreamError):
+    """The upstream does not know the job (any more) that was to be resumed: what became of it cannot be known."""
+
+    def __init__(self, detail: str = "", *, secrets: tuple[str, ...] = ()) -> None:
+        super().__init__(Fault.TIMEOUT_UNKNOWN, detail, secrets=secrets)
+
+
 class Provider(Protocol):
     """A painter. Both methods raise UpstreamError, and nothing else that a caller should catch."""
 
@@ -178,7 +188,7 @@ class Resumable(Protocol):
     """A painter whose jobs go on over there while we restart. The methods raise UpstreamError."""
 
     async def resume(self, ref: str, order: Order, access: Access, on_step: OnStep) -> Picture:
-        """Wait for a job that an earlier process began."""
+        """Wait for a job that an earlier process began. Raises JobGone where it cannot be found any more."""
         ...
 
     async def cancel(self, ref: str, access: Access) -> None:

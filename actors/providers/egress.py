@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import anyio
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
 from python_socks import ProxyError as SocksError
 
-from limner.actors.providers.base import Access, Fault, UpstreamError
+from limner.actors.providers.base import Access, Fault, OnStep, Step, UpstreamError
 
 CONNECT = 10.0
 """Seconds until the connection stands; the total is the access's own time-out."""
@@ -29,9 +30,10 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass
 class Wire:
-    """Whether any byte of a request has left: before that, trying again is safe."""
+    """Whether any byte of a request has left: before that, trying again is safe. ``is_ours``: we are telling a step."""
 
     sent: bool = False
+    is_ours: bool = False
 
 
 @asynccontextmanager
@@ -68,14 +70,33 @@ def translated(access: Access, wire: Wire) -> Iterator[None]:
         aiohttp.ClientError, TimeoutError, OSError, ValueError,
         ProxyError, ProxyConnectionError, ProxyTimeoutError, SocksError,
     ) as error:  # fmt: skip
+        if wire.is_ours:
+            raise
         early = Fault.PROXY_FAILED if access.proxy else Fault.UPSTREAM_5XX
         raise _transport(Fault.TIMEOUT_UNKNOWN if wire.sent else early, access, error) from error
 
 
+def telling(on_step: OnStep, wire: Wire) -> OnStep:
+    """Tells steps from inside ``translated``: trouble of whoever is told is his own, and no fault of the upstream's."""
+
+    async def tell(step: Step) -> None:
+        wire.is_ours = True
+        try:
+            await on_step(step)
+        except anyio.get_cancelled_exc_class():
+            wire.is_ours = False
+            raise
+        wire.is_ours = False
+
+    return tell
+
+
 def secrets(access: Access) -> tuple[str, ...]:
-    """What must never be written down of an access."""
+    """What must never be written down of an access: its key, its proxy's password, and what its extra headers carry."""
     proxy = access.proxy or ""
-    return tuple(filter(None, (access.secret, proxy, urlsplit(proxy).password if "://" in proxy else "")))
+    headers = access.settings.get("extra_headers")
+    carried = [str(value) for value in headers.values()] if isinstance(headers, Mapping) else []
+    return tuple(filter(None, (access.secret, proxy, urlsplit(proxy).password if "://" in proxy else "", *carried)))
 
 
 async def body(response: aiohttp.ClientResponse, limit: int = BODY_LIMIT) -> bytes | None:
