@@ -193,12 +193,12 @@ where id = $1 and state = 'running'
 """
 
 
-async def postpone(db: Db, job: Job, after: float, line: str) -> None:
-    """Back into the line for ``after`` seconds, without blame. Raises FenceLost."""
+async def postpone(db: Db, job: Job, after: float, line: str, *, back: float | None = None) -> None:
+    """Back into the line for ``after`` seconds, without blame; it is said to wait ``back`` seconds. Raises FenceLost."""
     async with db.transaction() as tx:
         await generations.lock(tx, job.generation_id)
         await mailbox.retry(tx, job.fence, after=after, error=line, blame=False)
-        await tx.execute(POSTPONE, job.id, line, float(after))
+        await tx.execute(POSTPONE, job.id, line, float(after if back is None else back))
         await generations.settle_state(tx, job.generation_id)
 
 
