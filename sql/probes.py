@@ -139,3 +139,19 @@ async def take_proxy(db: Db) -> tuple[int, str, Probe | None] | None:
         key = await tx.fetchrow(THROUGH, row["proxy_id"])
         probe = None if key is None else Probe(**key, **row)
         return row["proxy_id"], row["sealed_proxy"], probe
+
+
+ANY_KEY = """
+select k.id as key_id, k.state, k.label, p.kind, p.base_url, k.switch, k.sealed_secret, p.settings, p.is_local,
+    w.via as proxy_id, x.sealed_url as sealed_proxy
+from provider_key as k join provider as p on p.id = k.provider_id
+cross join lateral key_route(k.id, k.proxy_id, false, now()) as w left join proxy as x on x.id = w.via
+where p.code = $1 and k.state in ('active', 'cooldown') and w.shut is null
+order by k.state, k.id limit 1
+"""
+
+
+async def any_key(db: Db, provider: str) -> Probe | None:
+    """A key of this provider to ask something with, when one can be used."""
+    row = await db.fetchrow(ANY_KEY, provider)
+    return None if row is None else Probe(**row)

@@ -328,7 +328,7 @@ $body$;
 -- What was earned and what was paid, line by line: a delivered picture earns its credits at its plan's price, an attempt
 -- costs what was booked for it.
 create view margin_line as
-select (j.finished_at at time zone 'utc')::date as day, s.plan_id, g.model_id, a.key_id, j.account_id,
+select j.finished_at, (j.finished_at at time zone 'utc')::date as day, s.plan_id, g.model_id, a.key_id, j.account_id,
     1 as delivered, 0 as attempts, j.credits::bigint as credits,
     (j.credits * s.price_cents * 10000.0 / s.credits_per_cycle)::bigint as earned_micros,
     0::bigint as cost_micros, 0::bigint as possible_micros
@@ -345,7 +345,7 @@ left join lateral (
 ) as s on true
 where j.state = 'delivered'
 union all
-select (t.finished_at at time zone 'utc')::date, s.plan_id, t.model_id, t.key_id, j.account_id,
+select t.finished_at, (t.finished_at at time zone 'utc')::date, s.plan_id, t.model_id, t.key_id, j.account_id,
     0, 1, 0, 0, t.cost_micros, t.possible_micros
 from attempt as t
 join job as j on j.id = t.job_id

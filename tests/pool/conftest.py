@@ -101,7 +101,7 @@ class PoolStage(Stage):
 async def stage(db, config, vault, cast):
     for statement in ENOUGH.strip().split(";"):
         await db.execute(statement)
-    yield PoolStage(db, config, vault, cast.alice.id)
+    return PoolStage(db, config, vault, cast.alice.id)
 
 
 @pytest.fixture
