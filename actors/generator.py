@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from datetime import timedelta
+from collections import Counter
 
 import anyio
 
 from limner.actors import failover, resumption
-from limner.actors.failover import Blame
+from limner.actors.pool import NoKey, Pool
 from limner.actors.providers import base
 from limner.actors.providers.base import Access, Fault, JobGone, Picture, Resumable, Step, UpstreamError, provider
 from limner.runtime import faults, raster, tracing
@@ -23,8 +23,8 @@ from limner.runtime.mailbox import backoff
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
 from limner.runtime.supervisor import contained
-from limner.runtime.vault import KeyUnknown, Vault
-from limner.sql import attempts, errands, images, jobs, keys
+from limner.runtime.vault import Vault
+from limner.sql import attempts, errands, images, jobs
 from limner.sql.attempts import Lease
 from limner.sql.generations import PaintPicture
 from limner.sql.jobs import Job, Painted
@@ -33,7 +33,6 @@ log = logger(__name__)
 
 BREATH = 2.0
 """Seconds between two signs of life of a running job, and between two looks whether its owner asked to stop."""
-NO_KEY_PAUSE = 15.0
 
 
 class Generator(Actor):
@@ -48,7 +47,7 @@ class Generator(Actor):
         super().__init__(db, bus, presence)
         self.config = config
         self.storage = storage
-        self.vault = vault
+        self.pool = Pool(db, config, vault)
         self.concurrency = config.worker_slots
 
     async def receive(self, message: PaintPicture) -> None:
@@ -79,7 +78,8 @@ class Generator(Actor):
             await jobs.fail(self.db, job, "it could not be painted; the people who run this place were told")
         elif isinstance(trouble, Busy):
             await errands.close_others(self.db, job.id)
-            await jobs.postpone(self.db, job, trouble.after or NO_KEY_PAUSE, str(trouble))
+            back = trouble.back if isinstance(trouble, NoKey) else None
+            await jobs.postpone(self.db, job, trouble.after or 1.0, str(trouble), back=back)
         elif trouble is not None:
             raise trouble
 
@@ -112,31 +112,24 @@ class Generator(Actor):
             partial_images=job.partial_images,
         )
         tried: list[int] = []
-        seen: list[Fault] = []
+        ways: Counter[int] = Counter()
+        first = None
         errand = await resumption.taken_over(self.db, self.storage, job)
         while True:
-            lease = errand.lease if errand else await self._lease(job, tried)
+            lease = errand.lease if errand else await self.pool.lease(job, tried, first)
             try:
                 return await self._try(job, order, lease, errand.ref if errand else None)
             except UpstreamError as error:
-                await self._blame(job, lease, error)
+                seen = await self.pool.blame(job, lease, error)
                 if not (errand and isinstance(error, JobGone)):  # the same key may begin anew what is gone
-                    tried.append(lease.key_id)
-                    seen.append(error.fault)
                     if not failover.goes_on(seen):
                         raise
+                    ways[lease.key_id] += 1
+                    first = lease.key_id
+                    if not failover.may_go_another_way(error.fault) or ways[first] >= failover.MOST_WAYS:
+                        tried.append(first)
             errand = None
             await jobs.show(self.db, job, "trying another painter", 0)
-
-    async def _lease(self, job: Job, tried: list[int]) -> Lease:
-        until = job.deadline + timedelta(seconds=30)
-        lease = await attempts.lease(self.db, job.provider_id, job.model_id, job.id, tried=tried, until=until)
-        if lease is not None:
-            return lease
-        back = await attempts.free_in(self.db, job.provider_id, job.model_id, tried=[])
-        if back is None:
-            raise Busy("waiting for a painter", after=NO_KEY_PAUSE)
-        raise Busy("all painters are busy" if back < 1 else "all painters are resting", after=max(back, 0.3))
 
     async def _try(self, job: Job, order: base.Order, lease: Lease, ref: str | None) -> Painted:
         started = time.monotonic()
@@ -153,14 +146,7 @@ class Generator(Actor):
         picture = await self._ask(job, order, lease, ref, on_step)
         faults.point("after-provider", job.id)
         painted = await self._keep(job, lease, picture)
-        await attempts.close(
-            self.db,
-            lease.attempt_id,
-            fault=None,
-            cost_micros=picture.cost_micros or job.cost_micros,
-            upstream_ref=picture.upstream_id,
-        )
-        await keys.praise(self.db, lease, job.model_id)
+        await self.pool.painted(job, lease, picture)
         log.info("painted", job=str(job.id), key=lease.label, seconds=round(time.monotonic() - started, 2))
         return painted
 
@@ -207,41 +193,8 @@ class Generator(Actor):
                     await self.storage.delete(painted.thumb_key)
                 raise
 
-    async def _blame(self, job: Job, lease: Lease, error: UpstreamError) -> None:
-        fault, cause = error.fault, f"{error.fault}: {error.detail.replace(job.prompt, '…')}"[:300]
-        log.warning("attempt_failed", job=str(job.id), key=lease.label, fault=fault)
-        log.debug("attempt_detail", job=str(job.id), detail=error.detail)  # upstreams quote prompts
-        await attempts.close(self.db, lease.attempt_id, fault=fault, detail=error.detail)
-        match failover.REACTIONS[fault].blame:
-            case Blame.KEY_FOR_EVER:
-                await keys.die(self.db, lease.key_id, cause)
-            case Blame.ACCOUNT_GROUP:
-                await keys.run_dry(self.db, lease.key_id, cause)
-            case Blame.PROXY if lease.proxy_id is not None:
-                await keys.rest_proxy(self.db, lease.proxy_id)
-            case Blame.KEY_FOR_MODEL | Blame.PROXY:
-                seconds = failover.rest_seconds(fault, error.after, lease.failures)
-                await keys.rest(self.db, lease.key_id, job.model_id, seconds, cause)
-                await keys.review_if_hopeless(self.db, lease.key_id, failover.MOST_FAILURES)
-            case Blame.NOBODY:
-                log.debug("nobody_to_blame", fault=fault)
-
     def _access(self, lease: Lease, job: Job) -> Access:
-        secret = self._open(lease.sealed_secret, keys.bound_to(lease.key_id))
-        proxy = None
-        if lease.proxy_id is not None and lease.sealed_proxy is not None:
-            proxy = self._open(lease.sealed_proxy, keys.proxy_bound_to(lease.proxy_id))
-        base_url = lease.base_url or (self.config.openai_url if lease.kind == "openai" else "")
-        timeout = max(job.seconds_left, 1)
-        return Access(secret, base_url, proxy, lease.switch, timeout, lease.settings, lease.is_local)
-
-    def _open(self, sealed: str, bound_to: str) -> str:
-        """Raises Busy while a rotation is ahead of this process: one that was started later can paint it."""
-        try:
-            return self.vault.open(sealed, bound_to=bound_to)
-        except KeyUnknown as error:
-            log.error("vault_is_behind", why=str(error), hint="restart this process with the present LIMNER_VAULT_KEYS")
-            raise Busy("waiting for a painter", after=NO_KEY_PAUSE) from None
+        return self.pool.access(lease, job.seconds_left)
 
     def _pseudonym(self, job: Job) -> str:
         secret = self.config.secret_keys[0]

@@ -40,8 +40,9 @@ async def left(db: Db, job_id: UUID) -> Errand | None:
 
 
 CLOSE_OTHERS = """
-update attempt set finished_at = now(), fault = 'timeout_unknown', detail = 'its worker died or let go'
-where job_id = $1 and finished_at is null and not is_resumable
+update attempt as a set finished_at = now(), fault = 'timeout_unknown', detail = 'its worker died or let go',
+    possible_micros = (select m.cost_micros from model as m where m.id = a.model_id)
+where a.job_id = $1 and a.finished_at is null and not a.is_resumable
 """
 
 

@@ -198,18 +198,19 @@ where id = $1 and state = 'running'
 """
 
 
-async def postpone(db: Db, job: Job, after: float, line: str) -> None:
-    """Back into the line for ``after`` seconds, without blame. Raises FenceLost."""
+async def postpone(db: Db, job: Job, after: float, line: str, *, back: float | None = None) -> None:
+    """Back into the line for ``after`` seconds, without blame; it is said to wait ``back`` seconds. Raises FenceLost."""
     async with db.transaction() as tx:
         await generations.lock(tx, job.generation_id)
         await mailbox.retry(tx, job.fence, after=after, error=line, blame=False)
-        await tx.execute(POSTPONE, job.id, line, float(after))
+        await tx.execute(POSTPONE, job.id, line, float(after if back is None else back))
         await generations.settle_state(tx, job.generation_id)
 
 
 # Overdue, or without a message (it died as a dead letter): such a job would never end by itself.
 LOST = """
-select j.id, j.generation_id, j.deadline <= now() as overdue, g.request_id
+select j.id, j.generation_id, j.deadline <= now() as overdue, g.request_id,
+    j.state = 'queued' and j.line like '%painter%' as found_nobody
 from job as j join generation as g on g.id = j.generation_id
 where j.state in ('queued', 'running') and (
     j.deadline <= now()
@@ -227,7 +228,8 @@ async def end_lost(db: Db, count: int = 100) -> int:
     """Fail what cannot end by itself any more, and release it. Its worker, should it live, finds its fence lost."""
     ended = 0
     for row in await db.fetch(LOST, count):
-        reason = "it took too long" if row["overdue"] else "it could not be painted after several tries"
+        late = "no painter was free in time" if row["found_nobody"] else "it took too long"
+        reason = late if row["overdue"] else "it could not be painted after several tries"
         async with db.transaction() as tx:
             await generations.lock(tx, row["generation_id"])
             if await tx.fetchval(END_LOST, row["id"], reason):

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from ssl import create_default_context
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,15 +16,20 @@ import anyio
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
 from python_socks import ProxyError as SocksError
+from python_socks.async_.asyncio.v2 import Proxy
 
 from limner.actors.providers.base import Access, Fault, OnStep, Step, UpstreamError
 
 CONNECT = 10.0
 """Seconds until the connection stands; the total is the access's own time-out."""
+PROXY_CONNECT = 4.0
+"""The same through a proxy, all handshakes included: a black hole costs no more than this before another way is taken."""
 BODY_LIMIT = 64 * 2**20
 CHUNK = 2**16
 AGENT = "Limner"
 SOCKS = ("socks5", "socks5h", "socks4")
+NO_TUNNEL = (400, 403, 404, 405, 501)
+"""How a proxy says that it knows no CONNECT, or not to this port."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -40,9 +46,18 @@ class Wire:
 async def session(access: Access, wire: Wire, *, guarded: bool = False) -> AsyncIterator[aiohttp.ClientSession]:
     """A session for one call. ``guarded``: connect to public addresses alone (a proxy resolves names by itself)."""
     scheme = urlsplit(access.proxy).scheme if access.proxy else ""
+    connect = PROXY_CONNECT if access.proxy else CONNECT
+    forwards = scheme in ("http", "https")
     connector: aiohttp.BaseConnector
     if scheme in SOCKS and access.proxy:
         connector = ProxyConnector.from_url(access.proxy.replace("socks5h:", "socks5:", 1), rdns=True)
+    elif (
+        access.proxy
+        and forwards
+        and access.base_url.startswith("http:")
+        and await _tunnels(access.proxy, access.base_url)
+    ):
+        connector, forwards = _tunnel(access.proxy), False
     elif access.proxy and scheme not in ("http", "https"):
         raise UpstreamError(Fault.PROXY_FAILED, "the proxy is neither http nor socks")  # and never silently direct
     else:
@@ -50,8 +65,8 @@ async def session(access: Access, wire: Wire, *, guarded: bool = False) -> Async
         connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
     async with aiohttp.ClientSession(
         connector=connector,
-        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT, sock_connect=CONNECT),
-        proxy=access.proxy if scheme in ("http", "https") else None,
+        timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect),
+        proxy=access.proxy if forwards else None,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_tracing(wire)],
         headers={"User-Agent": AGENT},
@@ -158,6 +173,34 @@ class PublicResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._inner.close()
+
+
+async def _tunnels(proxy: str, base_url: str) -> bool:
+    """Whether a proxy lets plain HTTP through a tunnel, which shows before a byte of the request leaves that it is alive.
+
+    False: it forwards requests instead. Raises what aiohttp-socks does when it answers nothing, or wants a password.
+    """
+    target = urlsplit(base_url)
+    try:
+        with anyio.fail_after(PROXY_CONNECT):
+            stream = await _dialer(proxy).connect(target.hostname or "", target.port or 80, timeout=PROXY_CONNECT)
+    except SocksError as error:
+        if error.error_code in NO_TUNNEL:
+            return False
+        raise
+    await stream.close()
+    return True
+
+
+def _dialer(proxy: str) -> Proxy:
+    """Of an http or https proxy."""
+    secure = create_default_context() if proxy.startswith("https:") else None
+    return Proxy.from_url(proxy.replace("https:", "http:", 1), proxy_ssl=secure)
+
+
+def _tunnel(proxy: str) -> ProxyConnector:
+    secure = create_default_context() if proxy.startswith("https:") else None
+    return ProxyConnector.from_url(proxy.replace("https:", "http:", 1), proxy_ssl=secure)
 
 
 def _public_host(host: str) -> bool:
