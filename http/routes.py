@@ -57,6 +57,8 @@ ROUTES = (
     web.get("/v1/models/{id}", models.show),
     web.post("/v1/images/generations", images.generate),
     web.post("/v1/images/generations/async", images.generate),
+    web.post("/v1/images/edits", images.edit),
+    web.post("/v1/images/edits/async", images.edit),
     web.get("/v1/images/tasks/{id}", tasks.show),
     web.delete("/v1/images/tasks/{id}", tasks.cancel),
     web.get("/v1/files/{id}", files.send),

@@ -20,7 +20,7 @@ OPEN = {
 MACHINES = {"POST /hooks/sandbox", "POST /sandbox/api/payments", "GET /sandbox/api/payments/{id}"}
 """Proved by a signature or a key, never by a session."""
 PROGRAMS = {
-    "GET /v1/models", "GET /v1/models/{id}", "POST /v1/images/generations", "POST /v1/images/generations/async",
+    "GET /v1/models", "GET /v1/models/{id}", "POST /v1/images/generations", "POST /v1/images/generations/async", "POST /v1/images/edits", "POST /v1/images/edits/async",
     "GET /v1/images/tasks/{id}", "DELETE /v1/images/tasks/{id}",
 }  # fmt: skip
 """Let in by an API token alone: a session means nothing to them."""
