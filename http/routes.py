@@ -6,7 +6,7 @@ from aiohttp import web
 
 from limner.http import account, auth, billing, gallery, health, hooks, live, sandbox, static_files, status, studio
 from limner.http.admin import audit, generations, keys, overview, users
-from limner.http.api import files, images, models, tasks
+from limner.http.api import files, images, models, openapi, tasks
 
 ROUTES = (
     web.get("/", account.landing),
@@ -62,6 +62,7 @@ ROUTES = (
     web.get("/v1/images/tasks/{id}", tasks.show),
     web.delete("/v1/images/tasks/{id}", tasks.cancel),
     web.get("/v1/files/{id}", files.send),
+    web.get("/v1/openapi.json", openapi.show),
     web.get("/status", status.show),
     web.get("/status.json", status.tell),
     web.get("/health/live", health.live),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -12,8 +13,9 @@ from aiohttp import web
 
 from limner.http.api import access, edits, ordering, outcome, reading, streams, tasks
 from limner.http.api.errors import invalid
+from limner.http.api.openapi import IDEMPOTENCY, PREFER, operation
 from limner.http.api.ordering import Placed
-from limner.http.api.schemas import Asked, Edit, Generation
+from limner.http.api.schemas import Asked, Edit, Generation, Images, Task
 from limner.http.api.waiting import WAITING, Patience
 from limner.http.state import CONFIG
 from limner.runtime.database import TROUBLE
@@ -27,6 +29,11 @@ Complete = Callable[[Draft], Awaitable[Draft]]
 """What is dear, and done only when nothing else is wrong: the pictures of an order, cleaned and stored."""
 
 
+ORDER: dict[str, Any] = {"scope": "images:write", "parameters": [IDEMPOTENCY, PREFER], "streams": True}
+REFUSED = (400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503, 504)
+
+
+@operation("Paint from a description.", {200: Images, 202: Task}, REFUSED, body=Generation, **ORDER)
 async def generate(request: web.Request) -> web.StreamResponse:
     """``POST /v1/images/generations``."""
     token = await access.enter(request, "images:write", orders=True)
@@ -35,6 +42,7 @@ async def generate(request: web.Request) -> web.StreamResponse:
     return await _take(request, token, asked, ordering.draft(request, token, asked, digest, model))
 
 
+@operation("Paint from pictures and a description.", {200: Images, 202: Task}, REFUSED, body=Edit, **ORDER)
 async def edit(request: web.Request) -> web.StreamResponse:
     """``POST /v1/images/edits``."""
     token = await access.enter(request, "images:write", orders=True)
