@@ -31,6 +31,8 @@ PRESENCE = web.AppKey("presence", Presence)
 REQUEST_ID = web.RequestKey("request_id", str)
 ADDRESS = web.RequestKey("address", str)
 SESSION = web.RequestKey("session", Session)
+MORE_HEADERS = web.RequestKey("more_headers", dict[str, str])
+"""What is to be said in the answer's headers, whatever the answer is."""
 ANCHOR = web.RequestKey("anchor", str)
 """What a form's token is bound to: the session's token, or the visitor's cookie."""
 
@@ -42,6 +44,7 @@ NOTICES = {
     "canceled": "Canceled. What had not begun was not charged.",
     "stopping": "It is being stopped. A picture that still arrives is delivered and charged.",
     "too_late": "There was nothing left to cancel.",
+    "revoked": "The token is revoked. Nothing can use it any more.",
     "saved": "Done.",
 }
 

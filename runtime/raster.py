@@ -107,6 +107,11 @@ async def clean(data: bytes, *, max_edge: int = 2048) -> tuple[bytes, Shape]:
     return await _in_child(_clean, data, MAX_PIXELS, max_edge)
 
 
+async def has_holes(data: bytes) -> bool:
+    """Whether a picture that was cleaned has a pixel that is not wholly opaque. Raises BadImage, Busy."""
+    return await _in_child(_has_holes, data, MAX_PIXELS)
+
+
 async def thumbnail(data: bytes, *, edge: int = 480) -> bytes:
     """A WebP of at most ``edge`` pixels a side. Raises BadImage, Busy."""
     return (await proof(data, edge=edge))[1]
@@ -202,6 +207,12 @@ def _clean(data: bytes, max_pixels: int, max_edge: int) -> tuple[bytes, Shape]:
     with _opened(data, max_pixels) as (image, _):
         bare = _bare(image, max_edge)
         return _encoded(bare, "PNG", compress_level=4), Shape("image/png", *bare.size)
+
+
+def _has_holes(data: bytes, max_pixels: int) -> bool:
+    with _opened(data, max_pixels) as (image, _):
+        darkest: int = image.getchannel("A").getextrema()[0] if image.mode == "RGBA" else 255  # type: ignore[assignment]
+        return darkest < 255
 
 
 def _proof(data: bytes, max_pixels: int, edge: int) -> tuple[Shape, bytes]:

@@ -66,6 +66,20 @@ async def lease(
     return wait if fields["attempt_id"] is None else Lease(**fields)
 
 
+FREE_IN = """
+select min(case
+    when v.verdict is null or v.verdict in ('no_slot', 'rpm') or v.verdict like '%on_trial%' then 0
+    when v.comes_back then greatest(extract(epoch from v.until - now()), 0)
+end)::double precision
+from key_verdicts($1, $2, '{}', null, now()) as v
+"""
+
+
+async def free_in(db: Db, provider_id: int, model_id: str) -> float | None:
+    """Seconds until a key could take a new order: 0 when one is free or merely busy, None when none comes back by itself."""
+    return await db.fetchval(FREE_IN, provider_id, model_id)  # type: ignore[no-any-return]
+
+
 NOTE_REF = "update attempt set upstream_ref = $2, is_resumable = true where id = $1 and finished_at is null"
 
 
