@@ -52,6 +52,9 @@ ROTATED = Run(ends=(0, 1))
 """1: something has to be restarted now."""
 CI = By(".ci/run", ("make demo",))
 IMAGES = By("tests/containers/run", ("--target ops", "--target allinone"))
+RESTIC = By(
+    "tests/ship/test_restic.py::test_all_of_it_comes_back_from_afar", ("back-up-and-restore.md", "RESTIC_REPOSITORY")
+)
 TRANSCRIPT = "docs/explanation/containers-seen.md"
 """What `make containers` printed: nobody is to run it again from there."""
 
@@ -92,7 +95,8 @@ ACCOUNTS: dict[str, list[tuple[str, Account]]] = {
     ],
     "docs/how-to/back-up-and-restore.md": [
         ("limner backup", By("tests/ship/test_backup_page.py::test_its_commands_do_what_it_says", ("back-up-and-restore.md",))),
-        ("restic", ELSEWHERE),
+        ("export RESTIC_REPOSITORY", RESTIC),
+        ("restic restore", RESTIC),
         ("limner restore", By("tests/ship/test_backup_page.py::test_its_commands_do_what_it_says", ("restore",))),
         ("alter role limner createdb", Run()),
         ("alter database", By("tests/ship/test_backup_page.py::test_its_way_to_undo_a_restore_leads_back", ("rename",))),
