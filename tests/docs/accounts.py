@@ -141,7 +141,7 @@ ACCOUNTS: dict[str, list[tuple[str, Account]]] = {
     "docs/explanation/schema-window.md": [("update schema_window", Run(swaps={"= 12": "= 1"}))],
     "docs/explanation/upgrades.md": [
         ("FAULT_FULL=1 .venv/bin/pytest -s tests/ship/test_upgrade_under_load.py", LONG),
-        ("python tests/ship/previous_release.py", By("tests/ship/test_previous_release.py", ("previous_release.main",))),
+        ("python tests/ship/previous_release.py", By("tests/ship/test_previous_release.py", ("previous_release.run", "lay_out"))),
     ],
 }  # fmt: skip
 
