@@ -47,7 +47,7 @@ async def studio() -> AsyncIterator[Stage]:
         yield found
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_they_do_what_they_say(studio: Stage) -> None:
     code, said = await studio.shell("docker compose up -d --wait")
     assert code == 0, said
@@ -55,7 +55,7 @@ async def test_they_do_what_they_say(studio: Stage) -> None:
     done: set[str] = set()
     # Last what changes the studio: its secrets, then the whole database.
     for block, account in sorted(OURS, key=lambda each: (each[0].page == INSTALLATION, each[0].page == ROTATION)):
-        swaps = {words: told.get(others, others) for words, others in account.swaps.items()}
+        swaps = {words: filled_in(others, told) for words, others in account.swaps.items()}
         if block.language == "sql":
             await in_the_database(studio, block.changed(swaps))
             continue
@@ -68,8 +68,14 @@ async def test_they_do_what_they_say(studio: Stage) -> None:
     await has_been_rotated(studio)
 
 
+def filled_in(text: str, told: dict[str, str]) -> str:
+    for name, value in told.items():
+        text = text.replace(name, value)
+    return text
+
+
 async def what_is_told_on_the_way(studio: Stage) -> dict[str, str]:
-    """Numbers that a reader has from elsewhere: a visitor's request, an order, and what the bot answers to a stranger."""
+    """Numbers that a reader has from elsewhere: a visitor's request, an order, a token, what the bot answers to a stranger."""
     async with aiohttp.ClientSession(headers={"X-Request-Id": "9f2c41d07be35a68"}) as client:
         async with client.post(
             f"http://127.0.0.1:{studio.port}/session", data={"email": "nobody@example.com"}
@@ -78,12 +84,16 @@ async def what_is_told_on_the_way(studio: Stage) -> dict[str, str]:
     await studio.telegram.say(77, "hello")
     code = re.search(r"\b[A-Z0-9]{8}\b", (await studio.telegram.next("sendMessage")).text)
     assert code
+    made = re.search(
+        r"\blim_[A-Za-z0-9_-]+", (await studio.shell("limner token create alice@example.com --name told"))[1]
+    )
+    assert made
     connection = await asyncpg.connect(studio.dsn)
     try:
         order = await connection.fetchval("select id::text from generation limit 1")
     finally:
         await connection.close()
-    return {"THE CODE": code[0], "THE GENERATION": order, "THE PORT": str(studio.port)}
+    return {"THE CODE": code[0], "THE GENERATION": order, "THE PORT": str(studio.port), "THE TOKEN": made[0]}
 
 
 async def in_the_database(studio: Stage, block: Block) -> None:
