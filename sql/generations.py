@@ -261,31 +261,14 @@ async def lock(tx: Transaction, generation_id: UUID, account_id: UUID | None = N
         raise NotFound
 
 
-SETTLE_STATE = """
-update generation as g set changed_at = now(), state = case
-        when c.delivered + c.failed + c.canceled < c.all_of_them then case when c.running > 0 or c.delivered > 0
-            then 'running' else 'queued' end
-        when c.delivered > 0 then 'delivered' when c.failed > 0 then 'failed' else 'canceled' end,
-    reason = case
-        when c.delivered + c.failed + c.canceled < c.all_of_them then ''
-        when c.delivered = c.all_of_them then ''
-        when c.delivered > 0 then c.delivered || ' of ' || c.all_of_them || ' arrived; only those were charged'
-        else coalesce(c.why, '') end
-from (
-    select count(*) as all_of_them, count(*) filter (where state = 'delivered') as delivered,
-        count(*) filter (where state = 'failed') as failed, count(*) filter (where state = 'canceled') as canceled,
-        count(*) filter (where state = 'running') as running, min(reason) filter (where reason <> '') as why
-    from job where generation_id = $1
-) as c
-where g.id = $1
-returning g.thread_id
-"""
+SETTLE_STATE = "select thread_id, is_over from generation_settle($1)"
 
 
 async def settle_state(tx: Transaction, generation_id: UUID) -> None:
     """The generation's state follows from its jobs; whoever watches is told after the commit."""
-    thread_id = await tx.fetchval(SETTLE_STATE, generation_id)
-    tx.tell(GENERATION_CHANGED, f"{thread_id} {generation_id}")
+    row = await tx.fetchrow(SETTLE_STATE, generation_id)
+    assert row is not None
+    tx.tell(GENERATION_CHANGED, f"{row['thread_id']} {generation_id}")
 
 
 def _title(prompt: str) -> str:

@@ -57,14 +57,24 @@ returning id
 """
 
 
-async def settle(db: Db, job_id: UUID, why: str) -> None:
-    """The picture was delivered: what was held is spent. Raises asyncpg's integrity errors when it was ended before."""
-    await _end_reserve(db, job_id, "settle", why)
-
-
 async def release(db: Db, job_id: UUID, why: str) -> None:
     """The picture will not come: what was held is available again."""
     await _end_reserve(db, job_id, "release", why)
+
+
+REFUND = """
+insert into ledger_entry (account_id, job_id, kind, credits, why)
+select account_id, job_id, 'refund', credits, $2 from ledger_entry where job_id = $1 and kind = 'settle'
+returning credits
+"""
+
+
+async def refund(db: Db, job_id: UUID, why: str) -> int:
+    """What was charged for a picture comes back, once, by constraint. Returns the credits."""
+    credits = await db.fetchval(REFUND, job_id, why)
+    if credits is None:
+        raise AssertionError(f"job {job_id} was never charged")
+    return int(credits)
 
 
 GRANT = "insert into ledger_entry (account_id, invoice_id, kind, credits, why) values ($1, $2, 'grant', $3, $4)"
