@@ -11,7 +11,7 @@ from limner.runtime.log import logger
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
-from limner.sql import images, jobs, sessions, throttles
+from limner.sql import images, jobs, sessions, throttles, tokens
 
 log = logger(__name__)
 
@@ -55,6 +55,7 @@ class Janitor(Actor):
         await self.sweep()
         await sessions.forget_ended(self.db)
         await throttles.forget_old(self.db)
+        await tokens.forget_rates(self.db)
         await jobs.forget_previews(self.db)
 
     async def sweep(self) -> None:

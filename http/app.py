@@ -11,6 +11,8 @@ import anyio
 from aiohttp import web
 
 from limner.http import middleware, pages
+from limner.http.api.catalogue import CATALOGUE, Catalogue
+from limner.http.api.waiting import WAITING, Waiting
 from limner.http.health import DRAINING
 from limner.http.live import LIVE, Live
 from limner.http.routes import ROUTES
@@ -49,17 +51,19 @@ def make_app(
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=256 * 1024)
     app[CONFIG], app[DB], app[BUS], app[STORAGE], app[CLIENT] = config, db, bus, storage, client
     app[VAULT], app[LIVE], app[DRAINING] = Vault.from_config(config), Live(), anyio.Event()
+    app[CATALOGUE], app[WAITING] = Catalogue(db), Waiting()
     app[WATCH] = Watch(db, config.lease)
     pages.set_up(app)
     app.on_response_prepare.append(middleware.put_headers)
     app.on_startup.append(_listen)
-    app.on_shutdown.append(app[LIVE].close)
+    app.on_shutdown.extend([app[LIVE].close, app[WAITING].close])
     app.router.add_routes(ROUTES)
     return app
 
 
 async def _listen(app: web.Application) -> None:
-    await app[LIVE].listen(app[BUS])
+    for listener in (app[LIVE], app[CATALOGUE], app[WAITING]):
+        await listener.listen(app[BUS])
 
 
 async def run(config: Config) -> int:

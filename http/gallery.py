@@ -98,20 +98,20 @@ def _whole(picture: Whole) -> dict[str, Any]:
 async def send_file(request: web.Request) -> web.StreamResponse:
     picture = await studio.picture(request.app[DB], path_id(request), signed_in(request).id)
     name = f"limner-{str(picture.id)[:8]}.{picture.mime.rpartition('/')[2]}" if "download" in request.query else None
-    return await _send(request, picture.storage_key, picture.mime, f'"{picture.sha256[:32]}"', name)
+    return await send_picture(request, picture.storage_key, picture.mime, f'"{picture.sha256[:32]}"', name)
 
 
 async def send_thumbnail(request: web.Request) -> web.StreamResponse:
     """The small copy; until it hangs the picture itself, to be asked for again."""
     picture = await studio.picture(request.app[DB], path_id(request), signed_in(request).id)
     if picture.is_framed:
-        return await _send(request, picture.thumb_key, "image/webp", f'"t{picture.sha256[:32]}"')
-    return await _send(request, picture.storage_key, picture.mime, f'"{picture.sha256[:32]}"', cache="no-cache")
+        return await send_picture(request, picture.thumb_key, "image/webp", f'"t{picture.sha256[:32]}"')
+    return await send_picture(request, picture.storage_key, picture.mime, f'"{picture.sha256[:32]}"', cache="no-cache")
 
 
 async def send_upload(request: web.Request) -> web.StreamResponse:
     upload = await uploads.get(request.app[DB], path_id(request), signed_in(request).id)
-    return await _send(request, upload.storage_key, upload.mime, f'"u{upload.id.hex}"')
+    return await send_picture(request, upload.storage_key, upload.mime, f'"u{upload.id.hex}"')
 
 
 async def send_preview(request: web.Request) -> web.StreamResponse:
@@ -121,7 +121,7 @@ async def send_preview(request: web.Request) -> web.StreamResponse:
     return web.Response(body=found[1], content_type=found[0], headers={"Cache-Control": "private, max-age=60"})
 
 
-async def _send(
+async def send_picture(
     request: web.Request, key: str, mime: str, etag: str, download_as: str | None = None, cache: str = "max-age=86400"
 ) -> web.StreamResponse:
     """Bytes of a picture: never to be sniffed, never to act as a page, kept by this browser alone."""

@@ -13,7 +13,19 @@ from urllib.parse import quote
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.state import ADDRESS, ANCHOR, CONFIG, DB, REQUEST_ID, SESSION, SignInNeeded, csrf_holds, session_of
+from limner.http.api import errors
+from limner.http.state import (
+    ADDRESS,
+    ANCHOR,
+    CONFIG,
+    DB,
+    MORE_HEADERS,
+    REQUEST_ID,
+    SESSION,
+    SignInNeeded,
+    csrf_holds,
+    session_of,
+)
 from limner.runtime import metrics, tracing
 from limner.runtime.database import TROUBLE
 from limner.runtime.errors import Busy, LimnerError, Refused, TooMany
@@ -39,7 +51,7 @@ HEADERS = {
 }
 SAFE = ("GET", "HEAD", "OPTIONS")
 METHODS = (*SAFE, "POST", "PUT", "PATCH", "DELETE")
-UNGUARDED = ("/hooks/", "/sandbox/api/")
+UNGUARDED = ("/hooks/", "/sandbox/api/", "/v1/")
 """Called by machines, which prove themselves by a signature or a bearer token."""
 
 PUBLIC = ("/static/", "/health/", "/status", *UNGUARDED)
@@ -75,6 +87,8 @@ async def put_headers(request: web.Request, response: web.StreamResponse) -> Non
     """On every answer, errors and redirects included."""
     if request_id := request.get(REQUEST_ID):
         response.headers.setdefault("X-Request-Id", request_id)
+    for name, value in request.get(MORE_HEADERS, {}).items():
+        response.headers.setdefault(name, value)
     for name, value in fixed_headers(request.app).items():
         response.headers.setdefault(name, value)
     response.headers["Server"] = "limner"
@@ -155,13 +169,13 @@ async def show_errors(request: web.Request, handler: Handler) -> web.StreamRespo
             return pages.see_other(f"/login?next={quote(request.path_qs, safe='', errors='replace')}")
         return _error(request, 401, "Please log in first.")
     except TooMany as error:
-        response = _error(request, 429, str(error))
+        response = _error(request, 429, str(error), error)
         response.headers["Retry-After"] = str(max(1, round(error.after)))
         return response
     except Refused as error:
-        return _error(request, error.status, str(error))
+        return _error(request, error.status, str(error), error)
     except web.HTTPException as error:
-        return _error(request, error.status, _words(error), allow=error.headers.get("Allow"))
+        return _error(request, error.status, _words(error), error, allow=error.headers.get("Allow"))
     except (Busy, *TROUBLE) as error:
         log.warning("not_answered", path=request.path, error=str(error) or type(error).__name__)
         response = _error(
@@ -189,11 +203,15 @@ def _words(error: web.HTTPException) -> str:
             return error.reason or "The request could not be understood."
 
 
-def _error(request: web.Request, status: int, words: str, *, allow: str | None = None) -> web.StreamResponse:
+def _error(
+    request: web.Request, status: int, words: str, why: BaseException | None = None, *, allow: str | None = None
+) -> web.StreamResponse:
     title = TITLES.get(status, "Something broke" if status >= 500 else "That did not work")
-    if _wants_json(request):
+    if errors.is_of_api(request):
+        response: web.StreamResponse = errors.answer(errors.as_api(request, status, words, why))
+    elif _wants_json(request):
         body = {"error": {"message": words, "status": status, "request_id": request.get(REQUEST_ID)}}
-        response: web.StreamResponse = web.json_response(body, status=status)
+        response = web.json_response(body, status=status)
     else:
         response = pages.render_error(request, status, title, words)
     if allow:

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from limner.http import account, auth, billing, gallery, health, hooks, live, sandbox, static_files, status, studio
 from limner.http.admin import audit, generations, keys, overview, users
+from limner.http.api import files, images, models, tasks
 
 ROUTES = (
     web.get("/", account.landing),
@@ -52,6 +53,13 @@ ROUTES = (
     web.post("/admin/keys", keys.add),
     web.post("/admin/keys/{id}/state", keys.set_state),
     web.get("/admin/audit", audit.show_list),
+    web.get("/v1/models", models.show_list),
+    web.get("/v1/models/{id}", models.show),
+    web.post("/v1/images/generations", images.generate),
+    web.post("/v1/images/generations/async", images.generate),
+    web.get("/v1/images/tasks/{id}", tasks.show),
+    web.delete("/v1/images/tasks/{id}", tasks.cancel),
+    web.get("/v1/files/{id}", files.send),
     web.get("/status", status.show),
     web.get("/status.json", status.tell),
     web.get("/health/live", health.live),

@@ -31,6 +31,8 @@ PRESENCE = web.AppKey("presence", Presence)
 REQUEST_ID = web.RequestKey("request_id", str)
 ADDRESS = web.RequestKey("address", str)
 SESSION = web.RequestKey("session", Session)
+MORE_HEADERS = web.RequestKey("more_headers", dict[str, str])
+"""What is to be said in the answer's headers, whatever the answer is."""
 ANCHOR = web.RequestKey("anchor", str)
 """What a form's token is bound to: the session's token, or the visitor's cookie."""
 

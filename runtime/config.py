@@ -116,6 +116,13 @@ class Config(BaseSettings):
     )
     openai_url: str = Field("https://api.openai.com/v1", description="the base of OpenAI's API, or of a compatible one")
 
+    api_rpm: int = Field(
+        600, ge=1, le=1_000_000, description="orders a minute that the programs of one account may send to the API"
+    )
+    api_queue: int = Field(
+        200, ge=1, le=100_000, description="unfinished pictures of one account beyond which the API takes no more"
+    )
+
     bot_token: SecretStr | None = Field(None, description="the Telegram bot's token; empty: the bot waits quietly")
     telegram_url: str = Field("https://api.telegram.org", description="the base of the Telegram Bot API")
     telegram_proxy: SecretStr | None = Field(None, description="http:// or socks5:// proxy for Telegram alone")

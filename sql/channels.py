@@ -6,6 +6,9 @@ MESSAGE_SENT = "message_sent"
 GENERATION_CHANGED = "generation_changed"
 """A generation or one of its jobs changed. Payload: "<thread id> <generation id>"."""
 
+GENERATION_ENDED = "generation_ended"
+"""The last job of a generation has ended. Payload: the generation's id."""
+
 INVOICE_CHANGED = "invoice_changed"
 """An invoice changed its state. Payload: the invoice's id."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from limner.runtime import presence
 from limner.runtime.config import Config
@@ -11,7 +13,8 @@ from limner.runtime.database import Database, open_database
 from limner.runtime.errors import NotFound
 from limner.runtime.storage import open_storage
 from limner.runtime.vault import Vault
-from limner.sql import accounts, books, crew, keys, roster, telegram, vaults
+from limner.sql import accounts, books, crew, keys, roster, telegram, tokens, vaults
+from limner.sql.accounts import Account
 
 ME = "cli"
 
@@ -38,11 +41,45 @@ async def list_keys(config: Config) -> list[str]:
 
 async def promote(config: Config, email: str, role: str) -> str:
     async with _open(config) as db:
-        account = await accounts.find(db, email)
-        if account is None:
-            raise NotFound(f"There is no account {email!r}.")
+        account = await _account(db, email)
         await accounts.set_role(db, account, role, actor=ME)
         return f"{account.email} is {role} now"
+
+
+async def create_token(config: Config, email: str, name: str, **caps: Any) -> str:
+    async with _open(config) as db:
+        return await tokens.create(db, await _account(db, email), name, _caps(**caps), actor=ME)
+
+
+def _caps(
+    scopes: tuple[str, ...], per_day: int | None, per_month: int | None, models: tuple[str, ...],
+    networks: tuple[str, ...], expires: datetime | None,
+) -> tokens.Caps:  # fmt: skip
+    until = expires and expires.replace(tzinfo=UTC)
+    allowed = tokens.networks(" ".join(networks))
+    return tokens.Caps(scopes or tokens.SCOPES, per_day, per_month, models or None, allowed, until)
+
+
+async def list_tokens(config: Config, email: str) -> list[str]:
+    async with _open(config) as db:
+        account = await _account(db, email)
+        return [
+            f"{token.id}  …{token.last_four}  {token.state:<8} {token.spent_today:>6} today "
+            f"{token.spent_this_month:>6} this month  {token.name}"
+            for token in await tokens.of_account(db, account.id)
+        ] or [f"{account.email} has no tokens"]
+
+
+async def revoke_token(config: Config, token_id: UUID) -> str:
+    async with _open(config) as db:
+        return f"{await tokens.revoke(db, token_id, owner=None, actor=ME)!r} is revoked"
+
+
+async def _account(db: Database, email: str) -> Account:
+    account = await accounts.find(db, email)
+    if account is None:
+        raise NotFound(f"There is no account {email!r}.")
+    return account
 
 
 async def tree(config: Config) -> list[str]:

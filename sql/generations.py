@@ -14,12 +14,14 @@ from limner.runtime.errors import NotFound, Refused
 from limner.runtime.log import logger, request_id
 from limner.runtime.mailbox import Message
 from limner.sql import ledger, models, subscriptions
-from limner.sql.channels import GENERATION_CHANGED
+from limner.sql.channels import GENERATION_CHANGED, GENERATION_ENDED
 from limner.sql.models import Model, Size
 
 log = logger(__name__)
 
 MOST_REFERENCES = 4
+"""What the studio's composer holds, and a model without a word about it in its options."""
+UTMOST_REFERENCES = 16
 MOST_PICTURES = 8
 LONGEST_PROMPT = 4000
 
@@ -40,6 +42,7 @@ class Order:
     """What somebody asks for. ``uploads`` and ``pictures`` are references, in that order; ``mask`` is an upload.
 
     ``parameters`` are among the options of the model; ``partial_images``: how many unfinished ones to see, from 0 to 3.
+    ``request_hash``: 32 bytes that stand for all of it, where the caller knows better what makes two orders the same.
     """
 
     account_id: UUID
@@ -54,6 +57,8 @@ class Order:
     parameters: Mapping[str, Value] = field(default_factory=dict)
     partial_images: int = 0
     idempotency_key: str | None = field(default=None, compare=False)
+    request_hash: bytes | None = None
+    api_token_id: UUID | None = None
 
     def check(self) -> None:
         """Raises Refused for what is wrong whoever asks."""
@@ -65,11 +70,13 @@ class Order:
             raise Refused("The prompt has characters that are not text.", field="prompt")
         if not 1 <= self.count <= MOST_PICTURES:
             raise Refused(f"From 1 to {MOST_PICTURES} pictures at a time, not {self.count}.", field="count")
-        if len(self.uploads) + len(self.pictures) > MOST_REFERENCES:
-            raise Refused(f"At most {MOST_REFERENCES} reference pictures.", field="reference")
+        if len(self.uploads) + len(self.pictures) > UTMOST_REFERENCES:
+            raise Refused(f"At most {UTMOST_REFERENCES} reference pictures.", field="reference")
 
     @property
     def fingerprint(self) -> bytes:
+        if self.request_hash is not None:
+            return self.request_hash
         asked = (
             self.prompt,
             self.model_id,
@@ -124,16 +131,29 @@ async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
     return generation_id
 
 
-KNOWN = "select id, request_hash from generation where account_id = $1 and idempotency_key = $2"
+# A name is kept for a day; then it may name another order.
+KNOWN = """
+with forgotten as (
+    update generation set idempotency_key = null
+    where account_id = $1 and idempotency_key = $2 and created_at < now() - interval '24 hours'
+)
+select id, request_hash from generation
+where account_id = $1 and idempotency_key = $2 and created_at >= now() - interval '24 hours'
+"""
+
+
+async def known(db: Db, account_id: UUID, key: str, fingerprint: bytes) -> UUID | None:
+    """The generation of the last day that was ordered under this key. Raises KeyReused when it is another order's."""
+    row = await db.fetchrow(KNOWN, account_id, key)
+    if row is None:
+        return None
+    if row["request_hash"] != fingerprint:
+        raise KeyReused("This idempotency key was used for another order.", field="idempotency_key")
+    return row["id"]  # type: ignore[no-any-return]
 
 
 async def _known(tx: Db, asked: Order) -> UUID | None:
-    row = await tx.fetchrow(KNOWN, asked.account_id, asked.idempotency_key)
-    if row is None:
-        return None
-    if row["request_hash"] != asked.fingerprint:
-        raise KeyReused("This idempotency key was used for another order.", field="idempotency_key")
-    return row["id"]  # type: ignore[no-any-return]
+    return await known(tx, asked.account_id, asked.idempotency_key or "", asked.fingerprint)
 
 
 def generation_id_missing(asked: Order) -> UUID:
@@ -143,9 +163,9 @@ def generation_id_missing(asked: Order) -> UUID:
 INSERT = """
 insert into generation (
     id, account_id, thread_id, model_id, prompt, width, height, count, credits, idempotency_key, request_hash, request_id,
-    traceparent, parameters, mask_upload_id, partial_images
+    traceparent, parameters, mask_upload_id, partial_images, api_token_id
 )
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 on conflict (account_id, idempotency_key) where idempotency_key is not null do nothing
 returning id
 """
@@ -174,6 +194,7 @@ async def _insert(tx: Transaction, asked: Order, model: Model) -> UUID | None:
         dict(asked.parameters),
         asked.mask,
         asked.partial_images,
+        asked.api_token_id,
     )
     if inserted:
         await _insert_references(tx, asked, generation_id)
@@ -269,6 +290,8 @@ async def settle_state(tx: Transaction, generation_id: UUID) -> None:
     row = await tx.fetchrow(SETTLE_STATE, generation_id)
     assert row is not None
     tx.tell(GENERATION_CHANGED, f"{row['thread_id']} {generation_id}")
+    if row["is_over"]:
+        tx.tell(GENERATION_ENDED, str(generation_id))
 
 
 def _title(prompt: str) -> str:

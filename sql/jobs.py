@@ -13,7 +13,7 @@ from limner.runtime.errors import FenceLost
 from limner.runtime.log import following, logger
 from limner.runtime.mailbox import Fence
 from limner.sql import attempts, generations, ledger
-from limner.sql.channels import GENERATION_CHANGED
+from limner.sql.channels import GENERATION_CHANGED, GENERATION_ENDED
 from limner.sql.images import FramePicture
 
 log = logger(__name__)
@@ -162,6 +162,8 @@ async def deliver_all(db: Db, deliveries: Sequence[Delivery]) -> list[bool]:
         if job.id in rows:
             faults.point("after-deliver-commit", job.id)
             _tell(db, job)
+            if rows[job.id]["is_over"]:
+                db.tell(GENERATION_ENDED, str(job.generation_id))
             with following(job.request_id):
                 log.info("delivered", job=str(job.id), generation=str(job.generation_id))
     if rows:

@@ -119,6 +119,44 @@ def user_promote(email: str, role: str) -> None:
     click.echo(run(call("limner.sql.desk", "promote", settings(), email, role)))
 
 
+@click.group()
+def token() -> None:
+    """The tokens with which programs order in somebody's name."""
+
+
+@token.command("create")
+@click.argument("email")
+@click.option("--name", required=True, help="What it is for.")
+@click.option(
+    "--scope", "scopes", multiple=True, help="images:write, images:read or models:read.  [default: all three]"
+)
+@click.option("--per-day", type=click.IntRange(1), help="Credits that it may spend in a day.")
+@click.option("--per-month", type=click.IntRange(1), help="Credits that it may spend in a month.")
+@click.option("--model", "models", multiple=True, help="A model that it may use.  [default: all of the plan]")
+@click.option(
+    "--network", "networks", multiple=True, help="From where: 203.0.113.7 or 2001:db8::/32.  [default: anywhere]"
+)
+@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="When it ends, in UTC.  [default: never]")
+def token_create(email: str, name: str, **caps: Any) -> None:
+    """Make a token for an account, and print it: it is shown this once, and then nobody knows it."""
+    click.echo(run(call("limner.sql.desk", "create_token", settings(), email, name, **caps)))
+
+
+@token.command("list")
+@click.argument("email")
+def token_list(email: str) -> None:
+    """The tokens of an account: their last four characters, and what each has spent."""
+    for line in run(call("limner.sql.desk", "list_tokens", settings(), email)):
+        click.echo(line)
+
+
+@token.command("revoke")
+@click.argument("id", type=click.UUID)
+def token_revoke(id: Any) -> None:
+    """End a token at once and for ever."""
+    click.echo(run(call("limner.sql.desk", "revoke_token", settings(), id)))
+
+
 class _Pair(click.Group):
     """`limner pair CODE` beside `limner pair list`: what is no command is a code."""
 
@@ -165,4 +203,4 @@ def pair_cleanup() -> None:
     click.echo(run(call("limner.sql.desk", "forget_codes", settings())))
 
 
-COMMANDS = (config, health, actors, drain, resume, ledger, key, user, pair)
+COMMANDS = (config, health, actors, drain, resume, ledger, key, user, token, pair)

@@ -60,8 +60,9 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
             db, str(invoice.id), 999, "USD", "Monthly", return_url=site.url, webhook_url=f"{site.url}/hooks/sandbox"
         )
         await invoices.attach(db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
+    picture = (await hang(site, cast.alice))[0]
     return {
-        "/pictures/": str((await hang(site, cast.alice))[0]),
+        "/pictures/": str(picture),
         "/studio/": generation,
         "/generations/": generation,
         "/threads/": generation,
@@ -73,5 +74,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/admin/users/": str(cast.bob.id),
         "/admin/generations/": generation,
         "/admin/keys/": str(await db.fetchval("select min(id) from provider_key")),
+        "/v1/models/": "demo",
+        "/v1/images/tasks/": generation,
+        "/v1/files/": str(picture),
         "/static/": "0123456789ab/limner.css",
     }

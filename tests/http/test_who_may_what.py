@@ -19,6 +19,13 @@ OPEN = {
 """For everybody. The sandbox plays an outsider: whoever knows a payment's id may pay it."""
 MACHINES = {"POST /hooks/sandbox", "POST /sandbox/api/payments", "GET /sandbox/api/payments/{id}"}
 """Proved by a signature or a key, never by a session."""
+PROGRAMS = {
+    "GET /v1/models", "GET /v1/models/{id}", "POST /v1/images/generations", "POST /v1/images/generations/async",
+    "GET /v1/images/tasks/{id}", "DELETE /v1/images/tasks/{id}",
+}  # fmt: skip
+"""Let in by an API token alone: a session means nothing to them."""
+HOLDERS = {"GET /v1/files/{id}"}
+"""For whoever has a signed link; without the signature it leads to nothing."""
 MEMBERS = {
     "GET /dashboard", "GET /account", "POST /account/password", "POST /account/sessions/deletion",
     "GET /plans", "POST /plans/{code}/invoices", "GET /invoices", "GET /studio", "POST /generations", "GET /gallery",
@@ -39,7 +46,7 @@ ADMINS = {
     "POST /admin/keys",
     "POST /admin/keys/{id}/state",
 }
-LISTED = (OPEN, MACHINES, MEMBERS, OWNERS, STAFF, ADMINS)
+LISTED = (OPEN, MACHINES, PROGRAMS, HOLDERS, MEMBERS, OWNERS, STAFF, ADMINS)
 
 NOBODY, MEMBER, OWNER, SUPPORTER, ADMIN = "nobody", "member", "owner", "supporter", "admin"
 PASSES = {
@@ -49,11 +56,13 @@ PASSES = {
     "staff": (SUPPORTER, ADMIN),
     "admins": (ADMIN,),
     "machines": (),
+    "programs": (),
+    "holders": (),
 }
 
 
 def kind(place: Place) -> str:
-    names = ("open", "machines", "members", "owners", "staff", "admins")
+    names = ("open", "machines", "programs", "holders", "members", "owners", "staff", "admins")
     return next(name for name, listed in zip(names, LISTED, strict=True) if place.name in listed)
 
 
@@ -62,8 +71,10 @@ def may(place: Place, who: str) -> set[int] | str:
     group = kind(place)
     if who in PASSES[group]:
         return "through"
-    if group == "machines":
+    if group in ("machines", "programs"):
         return {401}
+    if group == "holders":
+        return {404}
     if who == NOBODY:
         return {303} if place.method == "GET" else {401}
     return {403} if (group, who) == ("admins", SUPPORTER) else {404}

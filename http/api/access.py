@@ -1,0 +1,55 @@
+"""Who asks: the bearer token of a request, what it may do, and how many requests its account has left."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from limner.http.api.errors import ApiError
+from limner.http.state import CONFIG, DB, MORE_HEADERS, address_of
+from limner.sql import tokens
+from limner.sql.tokens import Token
+
+NO_KEY = "You didn't provide an API key. Send it as a header: Authorization: Bearer lim_…"
+WRONG_KEY = "Incorrect API key provided: it is unknown, revoked or expired."
+
+
+async def enter(request: web.Request, scope: str, *, orders: bool = False) -> Token:
+    """The token of this request, alive and wide enough. Raises ApiError. With ``orders`` it counts as one of the minute."""
+    token = await tokens.find(
+        request.app[DB],
+        _bearer(request),
+        ip=address_of(request),
+        per_minute=request.app[CONFIG].api_rpm,
+        takes=orders,
+    )
+    if token is None:
+        raise ApiError(401, "invalid_api_key", WRONG_KEY)
+    if not token.allows_address(address_of(request)):
+        raise ApiError(401, "ip_not_authorized", f"This API key may not be used from {address_of(request)}.")
+    if scope not in token.scopes:
+        words = f"You have insufficient permissions for this operation. Missing scopes: {scope}."
+        raise ApiError(403, "missing_scope", words)
+    _count(request, token.left)
+    return token
+
+
+def _bearer(request: web.Request) -> str:
+    sent = request.headers.getall("Authorization", [])
+    kind, _, token = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
+    if kind.lower() != "bearer":
+        raise ApiError(401, "invalid_api_key", NO_KEY)
+    return token.strip()
+
+
+def _count(request: web.Request, left: float | None) -> None:
+    """Say how many requests are left in the headers. Raises ApiError when there was none for this one."""
+    limit = request.app[CONFIG].api_rpm
+    remaining = max(0, int(left or 0))
+    request[MORE_HEADERS] = {
+        "x-ratelimit-limit-requests": str(limit),
+        "x-ratelimit-remaining-requests": str(remaining),
+        "x-ratelimit-reset-requests": f"{(limit - (left or 0)) * 60 / limit:.3f}s",
+    }
+    if left is None:
+        words = f"Rate limit reached: {limit} requests per minute. Please try again in {60 / limit:.1f} s."
+        raise ApiError(429, "rate_limit_exceeded", words, after=60 / limit)

@@ -1,0 +1,59 @@
+"""The catalogue, remembered for a moment: what is on offer, and whether anybody could paint it now."""
+
+from __future__ import annotations
+
+import time
+
+import anyio
+from aiohttp import web
+
+from limner.http.api.errors import overloaded
+from limner.runtime.bus import Bus
+from limner.runtime.database import Database
+from limner.sql import attempts, models
+from limner.sql.channels import KEY_CHANGED
+from limner.sql.models import Model
+
+MOMENT = 1.0
+"""Seconds that an answer holds. The order itself asks the rows: this only spares each request the same questions."""
+BUSY = 1.0
+"""Seconds of rest of the whole pool that are not worth a refusal."""
+NOBODY = 30.0
+"""Seconds to wait when no key comes back by itself."""
+
+
+class Catalogue:
+    """One per process."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self._offer: tuple[float, list[Model]] = (0.0, [])
+        self._rests: dict[str, tuple[float, float | None]] = {}
+        self._turn = anyio.Lock()
+
+    async def listen(self, bus: Bus) -> None:
+        await bus.on(KEY_CHANGED, self._forget)
+
+    def _forget(self, _: str | None) -> None:
+        self._rests.clear()
+        self._offer = (0.0, [])
+
+    async def offer(self) -> list[Model]:
+        if self._offer[0] < time.monotonic():
+            async with self._turn:
+                if self._offer[0] < time.monotonic():
+                    self._offer = (time.monotonic() + MOMENT, await models.on_offer(self.db))
+        return self._offer[1]
+
+    async def must_be_awake(self, model: Model) -> None:
+        """Raises ApiError while every key that could paint it rests: nothing is ordered, nothing waits."""
+        until, back = self._rests.get(model.id, (0.0, None))
+        if until < time.monotonic():
+            back = await attempts.free_in(self.db, model.provider_id, model.id, tried=[])
+            self._rests[model.id] = time.monotonic() + MOMENT, back
+        if back is None or back > BUSY:
+            words = f"All painters of {model.id} are resting. Nothing was ordered or charged; please try again later."
+            raise overloaded(words, back or NOBODY)
+
+
+CATALOGUE = web.AppKey("api_catalogue", Catalogue)

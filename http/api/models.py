@@ -1,0 +1,55 @@
+"""Models: what a token may order, with the sizes, options and prices of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from limner.http.api import access, parameters
+from limner.http.api.catalogue import CATALOGUE
+from limner.http.state import DB
+from limner.sql import answers
+from limner.sql.models import Model
+from limner.sql.tokens import Token
+
+
+async def show_list(request: web.Request) -> web.Response:
+    """``GET /v1/models``."""
+    token = await access.enter(request, "models:read")
+    born = await answers.born(request.app[DB])
+    return _json({"object": "list", "data": [_shown(model, born) for model in await _allowed(request, token)]})
+
+
+async def show(request: web.Request) -> web.Response:
+    """``GET /v1/models/{id}``: by its id or an alias."""
+    token = await access.enter(request, "models:read")
+    model = parameters.found(await _allowed(request, token), request.match_info["id"])
+    return _json(_shown(model, await answers.born(request.app[DB])))
+
+
+async def _allowed(request: web.Request, token: Token) -> list[Model]:
+    """Inside the plan, where there is one, and inside the token."""
+    plan = await answers.allowed_models(request.app[DB], token.account_id)
+    offer = await request.app[CATALOGUE].offer()
+    return [each for each in offer if token.allows_model(each.id) and (plan is None or each.id in plan)]
+
+
+def _shown(model: Model, born: dict[str, int]) -> dict[str, Any]:
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": born.get(model.id, 0),
+        "owned_by": "limner",
+        "name": model.name,
+        "aliases": model.aliases,
+        "abilities": model.abilities,
+        "sizes": [str(each) for each in model.sizes],
+        "options": model.options,
+        "credits": model.credits,
+    }
+
+
+def _json(body: dict[str, Any]) -> web.Response:
+    return web.Response(body=orjson.dumps(body), content_type="application/json")

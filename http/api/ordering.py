@@ -1,0 +1,96 @@
+"""Ordering: what was asked becomes an order in the books, or a refusal that names what is wrong."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from uuid import UUID
+
+from aiohttp import web
+
+from limner.http.api import parameters
+from limner.http.api.catalogue import CATALOGUE
+from limner.http.api.errors import ApiError
+from limner.http.api.schemas import Asked
+from limner.http.state import CONFIG, DB
+from limner.sql import generations, tokens
+from limner.sql.generations import Order
+from limner.sql.models import Model, Size
+from limner.sql.tokens import Token
+
+KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An order in the books. ``is_known``: it was there before, under the same idempotency key."""
+
+    id: UUID
+    is_known: bool
+
+
+async def draft(request: web.Request, token: Token, asked: Asked, digest: bytes, like: Size | None = None) -> Order:
+    """The order, validated against its model. Raises ApiError. It has no pictures yet."""
+    model = await _model(request, token, asked)
+    return Order(
+        account_id=token.account_id,
+        prompt=asked.prompt,
+        model_id=model.id,
+        size=parameters.size(model, asked, like),
+        count=asked.count,
+        parameters=parameters.chosen(model, asked),
+        partial_images=(asked.partial_images or 0) if asked.stream else 0,
+        idempotency_key=_key(request),
+        request_hash=digest,
+        api_token_id=token.id,
+    )
+
+
+async def _model(request: web.Request, token: Token, asked: Asked) -> Model:
+    model = parameters.found(await request.app[CATALOGUE].offer(), asked.model)
+    if not token.allows_model(model.id):
+        words = f"This API key does not have access to model '{model.id}'."
+        raise ApiError(403, "model_not_found", words, param="model")
+    return model
+
+
+def _key(request: web.Request) -> str | None:
+    sent = request.headers.getall("Idempotency-Key", [])
+    if not sent:
+        return None
+    if len(sent) > 1 or not KEY.fullmatch(sent[0]):
+        words = "An Idempotency-Key is one header of 1 to 255 visible ASCII characters."
+        raise ApiError(400, "invalid_idempotency_key", words, param="Idempotency-Key")
+    return f"api {sent[0]}"
+
+
+async def known(request: web.Request, order: Order) -> Placed | None:
+    """The order that this key has named before. Raises KeyReused."""
+    if order.idempotency_key is None:
+        return None
+    found = await generations.known(request.app[DB], order.account_id, order.idempotency_key, order.fingerprint)
+    return None if found is None else Placed(found, is_known=True)
+
+
+async def place(request: web.Request, token: Token, order: Order) -> Placed:
+    """Put it into the books, and send one message for each picture. Raises Refused."""
+    await _may_wait(request, token, order)
+    with tokens.capped():
+        generation_id = await generations.order(request.app[DB], order, deadline=request.app[CONFIG].job_deadline)
+    return Placed(generation_id, is_known=order.idempotency_key is not None)
+
+
+async def _may_wait(request: web.Request, token: Token, order: Order) -> None:
+    """Raises ApiError when the account has too many unfinished pictures. Each of them holds a credit or more."""
+    most = request.app[CONFIG].api_queue
+    if token.held + order.count > most:
+        unfinished = await tokens.unfinished(request.app[DB], token.account_id)
+        if unfinished + order.count > most:
+            words = f"{unfinished} pictures of this account are not done yet, and {most} are the most."
+            raise ApiError(429, "rate_limit_exceeded", words, after=5)
+
+
+async def wake(request: web.Request, order: Order) -> None:
+    """Raises ApiError while every key that could paint it rests, for callers that wait."""
+    offer = await request.app[CATALOGUE].offer()
+    await request.app[CATALOGUE].must_be_awake(parameters.found(offer, order.model_id))

@@ -1,0 +1,114 @@
+"""Outcomes: what became of an order, as OpenAI's answer or as its error."""
+
+from __future__ import annotations
+
+import binascii
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from limner.http.api import files
+from limner.http.api.errors import ApiError
+from limner.http.api.schemas import Usage
+from limner.http.state import STORAGE
+from limner.sql.answers import Answer, Order
+
+USAGE = Usage().model_dump()
+MODERATED = {"moderation_input": "input", "moderation_output": "output"}
+WORST_FIRST = ("moderation_input", "moderation_output", "invalid_request")
+"""What the caller can do something about is said before what we can."""
+
+
+async def images(request: web.Request, order: Order, form: str) -> dict[str, Any]:
+    """The answer, for orjson; ``form`` is "b64_json" or "url". Raises ApiError when not one picture came."""
+    if not order.delivered:
+        raise failure(order)
+    first = order.delivered[0]
+    return {
+        "created": int(order.changed_at.timestamp()),
+        "data": [await picture(request, answer, form) for answer in order.delivered],
+        "model": order.model_id,
+        **used(order, first),
+        "usage": USAGE,
+        "metadata": metadata(order),
+    }
+
+
+async def picture(request: web.Request, answer: Answer, form: str) -> dict[str, Any]:
+    assert answer.image_id is not None
+    assert answer.storage_key is not None
+    if form == "url":
+        return {"url": files.link(request, answer.image_id)}
+    return {"b64_json": base64(await request.app[STORAGE].get(answer.storage_key))}
+
+
+def base64(data: bytes) -> orjson.Fragment:
+    """As a JSON string, made once: not decoded, looked through and encoded again."""
+    return orjson.Fragment(b'"%b"' % binascii.b2a_base64(data, newline=False))
+
+
+def used(order: Order, answer: Answer) -> dict[str, Any]:
+    """What was really delivered where we know it, and what was asked for where only the painter does."""
+    return {
+        "size": f"{answer.width}x{answer.height}",
+        "quality": order.parameters.get("quality", "auto"),
+        "background": order.parameters.get("background", "auto"),
+        "output_format": (answer.mime or "").rpartition("/")[2],
+    }
+
+
+def metadata(order: Order) -> dict[str, Any]:
+    missing = [answer for answer in order.answers if answer.image_id is None]
+    requested = {"model": order.model_id, "size": f"{order.width}x{order.height}", "n": len(order.answers)}
+    return {
+        "generation": str(order.id),
+        "requested": {**requested, **order.parameters},
+        "jobs": [_job(order, answer) for answer in order.answers],
+        "credits": sum(answer.credits for answer in order.answers if answer.state == "delivered"),
+        "partial": bool(missing) and order.is_over,
+        "reasons": [_reason(answer) for answer in missing if answer.reason or answer.state == "delivered"],
+    }
+
+
+def _job(order: Order, answer: Answer) -> dict[str, Any]:
+    about = {"id": str(answer.job_id), "state": answer.state}
+    if answer.image_id is None:
+        return {**about, "reason": _reason(answer)}
+    return {**about, **{name: used(order, answer)[name] for name in ("size", "output_format")}}
+
+
+def _reason(answer: Answer) -> str:
+    return answer.reason or ("the picture was deleted" if answer.state == "delivered" else "")
+
+
+def failure(order: Order) -> ApiError:
+    """Why nothing came. A blind retry would be refused or cost a second time, so only what is our fault invites one."""
+    return refusal(min(order.answers, key=_rank), order)
+
+
+def _rank(answer: Answer) -> int:
+    return WORST_FIRST.index(answer.fault) if answer.fault in WORST_FIRST else len(WORST_FIRST)
+
+
+def refusal(answer: Answer, order: Order) -> ApiError:
+    """Why this picture did not come."""
+    words, more = _sentence(_reason(answer)), metadata(order)
+    if answer.state == "canceled":
+        return ApiError(409, "canceled", words, retry=False, metadata=more)
+    if answer.state == "delivered":
+        return ApiError(404, "not_found", words, metadata=more)
+    if answer.fault in MODERATED:
+        details = {"moderation_stage": MODERATED[answer.fault], "categories": []}
+        kind = "image_generation_user_error"
+        return ApiError(400, "moderation_blocked", words, kind=kind, moderation_details=details, metadata=more)
+    if answer.fault == "invalid_request":
+        return ApiError(400, "invalid_request", words, metadata=more)
+    if answer.fault == "timeout_unknown" or "too long" in answer.reason:
+        return ApiError(504, "timeout", words, retry=False, metadata=more)
+    return ApiError(502, "no_image", words, retry=False, metadata=more)
+
+
+def _sentence(reason: str) -> str:
+    words = (reason or "It could not be painted").rstrip(".")
+    return f"{words[0].upper()}{words[1:]}. Nothing was charged."

@@ -1,0 +1,138 @@
+"""Parameters: a size and whatever else a model lists among its options; what it cannot honour is refused, never dropped."""
+
+from __future__ import annotations
+
+from math import log2
+from typing import Any
+
+from limner.http.api.errors import ApiError, invalid
+from limner.http.api.reading import shown
+from limner.http.api.schemas import OF_MODELS, Asked
+from limner.runtime.errors import Refused
+from limner.sql.generations import MOST_REFERENCES, UTMOST_REFERENCES, Value
+from limner.sql.models import Model, Size
+
+KNOWN = (*OF_MODELS, "input_fidelity")
+"""Of OpenAI's API: a model without them is not the caller's typing error. Their "auto" is what happens without them."""
+NEAR = 0.03
+EDGES = {"1K": 1024, "2K": 2048, "4K": 4096}
+
+
+def chosen(model: Model, asked: Asked) -> dict[str, Value]:
+    """What is passed on to the painter. Raises ApiError that names the parameter and the value."""
+    return {
+        name: _allowed(model, name, value)
+        for name, value in asked.options.items()
+        if not (value == "auto" and name in KNOWN and not _lists(model.options.get(name), "auto"))
+    }
+
+
+def _lists(allowed: Any, value: str) -> bool:
+    return isinstance(allowed, list) and value in allowed
+
+
+def _allowed(model: Model, name: str, value: Any) -> Value:
+    allowed = model.options.get(name)
+    if allowed is None or name == "references":
+        if name in KNOWN:
+            raise invalid(
+                name, f"{model.id} has no '{name}': leave it out. You sent {shown(value)}.", "unsupported_parameter"
+            )
+        raise invalid(name[:80], f"Unknown parameter: '{name[:80]}'.", "unknown_parameter")
+    if isinstance(allowed, list):
+        for each in allowed:
+            is_same = each == value and type(each) is type(value)
+            if is_same or (isinstance(value, str) and str(each).lower() == value):  # in a form all is text
+                return each  # type: ignore[no-any-return]
+        words = ", ".join(repr(each) for each in allowed)
+        raise invalid(name, f"Invalid value: {shown(value)}. Supported values of '{name}' are: {words}.")
+    if isinstance(allowed, dict):
+        return _number(name, value, allowed["min"], allowed["max"])
+    if isinstance(value, str) and len(value) <= 1000 and "\x00" not in value:
+        return value
+    raise invalid(name, f"Invalid value: {shown(value)}. '{name}' is a text of at most 1000 characters.")
+
+
+def _number(name: str, value: Any, least: float, most: float) -> int | float:
+    is_whole = isinstance(least, int) and isinstance(most, int)
+    if isinstance(value, str):  # of a form
+        try:
+            value = int(value) if is_whole else float(value)
+        except ValueError:
+            value = None
+    if isinstance(value, bool) or not isinstance(value, int if is_whole else int | float) or not least <= value <= most:
+        kind = "a whole number" if is_whole else "a number"
+        raise invalid(name, f"Invalid value: {shown(value)}. '{name}' is {kind} from {least} to {most}.")
+    return value
+
+
+def size(model: Model, asked: Asked, like: Size | None = None) -> Size:
+    """The size to paint: as asked, or the model's first one, or the one whose shape is nearest to ``like``."""
+    if asked.aspect_ratio is None and asked.image_size is not None:
+        raise invalid("image_size", f"'image_size' ({asked.image_size}) needs an 'aspect_ratio' beside it.")
+    if asked.size not in (None, "auto") and asked.aspect_ratio is not None:
+        raise invalid("aspect_ratio", f"Send either 'size' ({shown(asked.size)}) or 'aspect_ratio', not both.")
+    if asked.aspect_ratio is not None:
+        return _of_shape(model, asked)
+    if asked.size not in (None, "auto"):
+        return _named(model, asked.size or "")
+    if like is not None:
+        return min(model.sizes, key=lambda each: _apart(each.width / each.height, like.width / like.height))
+    return model.sizes[0]
+
+
+def _named(model: Model, text: str) -> Size:
+    try:
+        found = Size.parse(text)
+    except Refused:
+        found = None
+    if found is None or found not in model.sizes:
+        offered = ", ".join(f"'{each}'" for each in model.sizes)
+        raise invalid(
+            "size", f"Invalid value: {shown(text)}. Supported sizes of {model.id} are: {offered}, and 'auto'."
+        )
+    return found
+
+
+def _of_shape(model: Model, asked: Asked) -> Size:
+    width, _, height = (asked.aspect_ratio or "").partition(":")
+    if not (
+        width.isascii() and width.isdecimal() and height.isascii() and height.isdecimal() and int(width) * int(height)
+    ):
+        raise invalid("aspect_ratio", f"Invalid value: {shown(asked.aspect_ratio)}. An aspect ratio looks like 16:9.")
+    ratio = int(width) / int(height)
+    fitting = [each for each in model.sizes if _apart(each.width / each.height, ratio) <= NEAR]
+    if not fitting:
+        offered = ", ".join(dict.fromkeys(each.ratio.replace("-", ":") for each in model.sizes))
+        words = f"Invalid value: {shown(asked.aspect_ratio)}. The shapes of {model.id} are: {offered}."
+        raise invalid("aspect_ratio", words)
+    edge = EDGES[asked.image_size or "1K"]
+    return min(fitting, key=lambda each: _apart((each.width * each.height) ** 0.5, edge))
+
+
+def _apart(one: float, other: float) -> float:
+    return abs(log2(one / other))
+
+
+def references(model: Model, count: int, has_mask: bool) -> None:
+    """Whether the model takes so many pictures. Raises ApiError."""
+    if "image" not in model.abilities:
+        raise invalid(
+            "image", f"{model.id} does not take pictures. Use /v1/images/generations.", "unsupported_parameter"
+        )
+    bounds = model.options.get("references")
+    most = min(UTMOST_REFERENCES, int(bounds["max"])) if isinstance(bounds, dict) else MOST_REFERENCES
+    if not 1 <= count <= most:
+        raise invalid("image", f"{model.id} takes 1 to {most} pictures, not {count}.")
+    if has_mask and "mask" not in model.abilities:
+        raise invalid("mask", f"{model.id} does not take a mask.", "unsupported_parameter")
+
+
+def found(offered: list[Model], name: str | None) -> Model:
+    """The model of this id or alias; the first one for none. Raises ApiError."""
+    if name is None and offered:
+        return offered[0]
+    for each in offered:
+        if each.id == name or name in each.aliases:
+            return each
+    raise ApiError(404, "model_not_found", f"The model {shown(name or '')} does not exist.", param="model")

@@ -1,0 +1,77 @@
+"""Tasks: orders that nobody waits for. Who asks later gets the very answer that waiting would have brought."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import orjson
+from aiohttp import web
+
+from limner.http.api import access, outcome
+from limner.http.api.errors import ApiError, invalid
+from limner.http.api.reading import shown
+from limner.http.state import DB, path_id
+from limner.sql import answers, generations
+from limner.sql.answers import Order
+
+ASK_AGAIN = "3"
+KEPT = 24 * 3600
+"""Seconds for which a task is promised to be found; its pictures stay as long as the plan keeps them."""
+STATUS = {"queued": "queued", "running": "processing", "delivered": "completed"}
+
+
+async def accepted(request: web.Request, generation_id: UUID, account_id: UUID, form: str) -> web.Response:
+    """202: where to ask, and when."""
+    order = await answers.order(request.app[DB], generation_id, account_id)
+    about = _about(order, form)
+    headers = {"Location": about["poll_url"], "Retry-After": ASK_AGAIN}
+    if "Prefer" in request.headers:
+        headers["Preference-Applied"] = "respond-async"
+    return _json(about, headers, status=202)
+
+
+async def show(request: web.Request) -> web.Response:
+    """``GET /v1/images/tasks/{id}``."""
+    token = await access.enter(request, "images:read")
+    return await _whole(request, await answers.order(request.app[DB], path_id(request), token.account_id))
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """``DELETE /v1/images/tasks/{id}``: what has not begun ends at once, what is being painted is asked to stop."""
+    token = await access.enter(request, "images:write")
+    await generations.cancel(request.app[DB], path_id(request), token.account_id)
+    return await _whole(request, await answers.order(request.app[DB], path_id(request), token.account_id))
+
+
+async def _whole(request: web.Request, order: Order) -> web.Response:
+    form = request.query.get("response_format", "b64_json")
+    if form not in ("b64_json", "url"):
+        raise invalid("response_format", f"Invalid value: {shown(form)}. Supported values are: 'b64_json' and 'url'.")
+    about = _about(order, form)
+    if not order.is_over:
+        return _json(about, {"Retry-After": ASK_AGAIN})
+    about["completed_at"] = int(order.changed_at.timestamp())
+    try:
+        about |= {"http_status": 200, "result": await outcome.images(request, order, form)}
+    except ApiError as why:
+        about |= {"http_status": why.status, **why.body}
+    return _json(about)
+
+
+def _about(order: Order, form: str) -> dict[str, Any]:
+    created = int(order.created_at.timestamp())
+    address = f"/v1/images/tasks/{order.id}"
+    return {
+        "id": str(order.id),
+        "task_id": str(order.id),
+        "object": "image.generation.task",
+        "status": STATUS.get(order.state, order.state),
+        "created_at": created,
+        "expires_at": created + KEPT,
+        "poll_url": address if form == "b64_json" else f"{address}?response_format={form}",
+    }
+
+
+def _json(body: dict[str, Any], headers: dict[str, str] | None = None, *, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(body), status=status, headers=headers, content_type="application/json")

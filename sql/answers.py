@@ -1,0 +1,158 @@
+"""Answers: how an order stands, its pictures, and why one did not come. Reading only, for programs that ordered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from limner.runtime.database import Db
+from limner.runtime.errors import NotFound
+from limner.sql.generations import Value
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One picture of an order. ``image_id`` and what follows are None until it is delivered, and once it is deleted.
+
+    ``fault``: the class of the last attempt's failure, of a picture that failed.
+    """
+
+    job_id: UUID
+    state: str
+    reason: str
+    credits: int
+    fault: str | None
+    image_id: UUID | None
+    storage_key: str | None
+    mime: str | None
+    width: int | None
+    height: int | None
+
+
+@dataclass(frozen=True)
+class Order:
+    """A whole order, with an answer for each picture in its place."""
+
+    id: UUID
+    state: str
+    model_id: str
+    width: int
+    height: int
+    parameters: dict[str, Value]
+    is_edit: bool
+    created_at: datetime
+    changed_at: datetime
+    answers: list[Answer]
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in ("delivered", "failed", "canceled")
+
+    @property
+    def delivered(self) -> list[Answer]:
+        return [answer for answer in self.answers if answer.image_id is not None]
+
+
+ORDER = """
+select g.id, g.state as order_state, g.model_id, g.width as asked_width, g.height as asked_height, g.parameters,
+    exists (select from generation_reference as r where r.generation_id = g.id) as is_edit,
+    g.created_at, g.changed_at, j.id as job_id, j.state, j.reason, j.credits,
+    case when j.state = 'failed' then (
+        select a.fault from attempt as a where a.job_id = j.id and a.fault is not null order by a.number desc limit 1
+    ) end as fault,
+    i.id as image_id, i.storage_key, i.mime, i.width, i.height
+from generation as g join job as j on j.generation_id = g.id
+left join image as i on i.job_id = j.id and i.deleted_at is null
+where g.id = $1 and g.account_id = $2
+order by j.position
+"""
+
+
+async def order(db: Db, generation_id: UUID, account_id: UUID) -> Order:
+    """Raises NotFound, for a stranger's as for none."""
+    rows = await db.fetch(ORDER, generation_id, account_id)
+    if not rows:
+        raise NotFound
+    first = rows[0]
+    return Order(
+        first["id"],
+        first["order_state"],
+        first["model_id"],
+        first["asked_width"],
+        first["asked_height"],
+        first["parameters"],
+        first["is_edit"],
+        first["created_at"],
+        first["changed_at"],
+        [_answer(row) for row in rows],
+    )
+
+
+def _answer(row: Any) -> Answer:
+    return Answer(**{name: row[name] for name in Answer.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class Partial:
+    """An unfinished picture; ``number`` counts from 0."""
+
+    job_id: UUID
+    number: int
+    mime: str
+    data: bytes
+
+
+PARTIALS = """
+select p.job_id, p.number, p.mime, p.data from partial as p join job as j on j.id = p.job_id
+where j.generation_id = $1 and not (p.job_id::text || ' ' || p.number) = any ($2::text[])
+order by p.created_at, p.number
+"""
+
+
+async def partials(db: Db, generation_id: UUID, seen: Sequence[tuple[UUID, int]]) -> list[Partial]:
+    """Those that were not seen yet, oldest first."""
+    named = [f"{job} {number}" for job, number in seen]
+    return [Partial(**row) for row in await db.fetch(PARTIALS, generation_id, named)]
+
+
+@dataclass(frozen=True)
+class File:
+    storage_key: str
+    mime: str
+    sha256: str
+
+
+FILE = """
+select i.storage_key, i.mime, i.sha256 from image as i join account as a on a.id = i.account_id
+where i.id = $1 and i.deleted_at is null and a.banned_at is null
+"""
+
+
+async def file(db: Db, image_id: UUID) -> File:
+    """A picture whose link somebody holds. Raises NotFound when it is deleted, or its owner banned."""
+    row = await db.fetchrow(FILE, image_id)
+    if row is None:
+        raise NotFound
+    return File(**row)
+
+
+BORN = "select id, extract(epoch from created_at)::bigint as born from model"
+
+
+async def born(db: Db) -> dict[str, int]:
+    """When each model came into the catalogue, as Unix time."""
+    return {row["id"]: row["born"] for row in await db.fetch(BORN)}
+
+
+ALLOWED = """
+select p.allowed_models from subscription as s join plan as p on p.id = s.plan_id
+where s.account_id = $1 and s.state = 'active' and s.period_end > now()
+"""
+
+
+async def allowed_models(db: Db, account_id: UUID) -> list[str] | None:
+    """The models of somebody's plan; None: all of them."""
+    return await db.fetchval(ALLOWED, account_id)  # type: ignore[no-any-return]
