@@ -38,18 +38,6 @@ async def balance(db: Db, account_id: UUID) -> Balance:
     return Balance(0, 0, 0) if row is None else Balance(**row)
 
 
-RESERVE = """
-insert into ledger_entry (account_id, job_id, kind, credits, why)
-select $1, id, 'reserve', $3, $4 from unnest($2::uuid[]) as id
-"""
-
-
-async def reserve(db: Db, account_id: UUID, jobs: Sequence[UUID], credits: int, why: str) -> None:
-    """Hold ``credits`` for each job. Raises QuotaExhausted, and then holds nothing (roll back)."""
-    with _covered():
-        await db.execute(RESERVE, account_id, list(jobs), credits, why)
-
-
 FROM_RESERVE = """
 insert into ledger_entry (account_id, job_id, kind, credits, why)
 select account_id, job_id, $2, credits, $3 from ledger_entry where job_id = $1 and kind = 'reserve'
@@ -90,7 +78,7 @@ ADJUST = "insert into ledger_entry (account_id, kind, credits, why) values ($1, 
 
 async def adjust(db: Db, account_id: UUID, credits: int, why: str) -> None:
     """Correct by hand, up or down. Raises QuotaExhausted when less than that is there."""
-    with _covered():
+    with covered():
         await db.execute(ADJUST, account_id, credits, why)
 
 
@@ -168,7 +156,8 @@ async def _end_reserve(db: Db, job_id: UUID, kind: str, why: str) -> None:
 
 
 @contextmanager
-def _covered() -> Iterator[None]:
+def covered() -> Iterator[None]:
+    """Around what takes credits: the schema has the last word. Raises QuotaExhausted."""
     try:
         yield
     except asyncpg.CheckViolationError as error:

@@ -70,25 +70,18 @@ COLUMNS = (
     "m.id, m.name, m.provider_id, m.upstream_id, m.abilities, m.sizes, m.credits, m.cost_micros, m.options, m.aliases"
 )
 
-# A model is offered as long as some key could ever paint it again.
-ON_OFFER = f"""
-select {COLUMNS} from model as m join provider as p on p.id = m.provider_id
-where m.active and p.active and (m.retires_at is null or m.retires_at > now())
+# As long as some key could ever paint it again.
+IS_OFFERED = """
+m.active and p.active and (m.retires_at is null or m.retires_at > now())
     and exists (select from provider_key as k where k.provider_id = p.id and k.state <> 'disabled')
-order by m.sort, m.name
+"""
+ON_OFFER = f"""
+select {COLUMNS} from model as m join provider as p on p.id = m.provider_id where {IS_OFFERED} order by m.sort, m.name
 """
 
 
 async def on_offer(db: Db) -> list[Model]:
-    return [_model(row) for row in await db.fetch(ON_OFFER)]
-
-
-async def offered(db: Db, model_id: str) -> Model:
-    """A model that is on offer. Raises Refused."""
-    for model in await on_offer(db):
-        if model.id == model_id:
-            return model
-    raise Refused(f"There is no model {model_id[:80]!r} on offer.", field="model")
+    return [from_row(row) for row in await db.fetch(ON_OFFER)]
 
 
 SEED = """
@@ -126,6 +119,6 @@ def ratio(width: int, height: int) -> str:
     return exact if exact in RATIOS else min(RATIOS, key=lambda name: abs(RATIOS[name] - width / height))
 
 
-def _model(row: object) -> Model:
+def from_row(row: object) -> Model:
     fields = dict(row)  # type: ignore[call-overload]
     return Model(sizes=[Size.parse(text) for text in fields.pop("sizes")], **fields)
