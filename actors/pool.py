@@ -91,10 +91,14 @@ class Pool:
             pause = min(pause * 1.5, 0.4)
 
     async def painted(self, job: Job, lease: Lease, picture: Picture) -> None:
-        """It painted: whatever was held against the key, its account or its way is over."""
-        cost = picture.cost_micros or job.cost_micros
-        await attempts.answered(self.db, lease.attempt_id, cost_micros=cost, upstream_ref=picture.upstream_id)
-        self._free()
+        """It painted: whatever was held against the key, its account or its way is over.
+
+        Where nothing was, there is nothing to write: the delivery closes the attempt.
+        """
+        if lease.is_trial or lease.failures:
+            cost = picture.cost_micros or job.cost_micros
+            await attempts.answered(self.db, lease.attempt_id, cost_micros=cost, upstream_ref=picture.upstream_id)
+            self.free()
 
     async def blame(self, job: Job, lease: Lease, error: UpstreamError) -> list[str]:
         """Close the attempt and let rest who is to blame. Returns all faults of this job so far, in order."""
@@ -109,7 +113,7 @@ class Pool:
             self.db, lease.attempt_id, fault=fault, detail=error.detail, cost_micros=cost, possible_micros=possible
         )
         await self._let_rest(lease, job.model_id, error, f"{fault}: {error.detail.replace(job.prompt, '…')}"[:300])
-        self._free()
+        self.free()
         return await attempts.faults(self.db, job.id)
 
     async def _let_rest(self, lease: Lease, model_id: str, error: UpstreamError, cause: str) -> None:
@@ -165,8 +169,8 @@ class Pool:
             log.error("vault_is_behind", why=str(error), hint="restart this process with the present LIMNER_VAULT_KEYS")
             raise Busy("waiting for a painter", after=NO_KEY_PAUSE) from None
 
-    def _free(self) -> None:
-        """Whoever waits here for a busy key may look again."""
+    def free(self) -> None:
+        """A slot is free again: whoever waits here for a busy key may look."""
         self._freed.set()
         self._freed = anyio.Event()
 

@@ -9,6 +9,7 @@ import aiohttp
 
 from limner.actors.cashier import Cashier
 from limner.actors.courier import Courier, DeliverNotices
+from limner.actors.framer import Framer
 from limner.actors.generator import Generator
 from limner.actors.janitor import EndLostJobs, Janitor, Tidy
 from limner.actors.locksmith import Locksmith
@@ -48,6 +49,7 @@ def occupations(
     """One of each; a new actor is a line here."""
     return (
         Generator(db, bus, presence, config=config, storage=storage, vault=Vault.from_config(config)),
+        Framer(db, bus, presence, storage=storage),
         Cashier(db, bus, presence, config=config, session=session),
         Courier(db, bus, presence, config=config, session=session),
         Watchman(db, bus, presence, config=config),

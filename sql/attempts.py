@@ -13,7 +13,10 @@ from limner.sql.channels import KEY_CHANGED
 
 @dataclass(frozen=True)
 class Lease:
-    """A key in use for one attempt. ``sealed_secret`` opens with ``bound_to``; no ``proxy_id``: straight."""
+    """A key in use for one attempt. ``sealed_secret`` opens with ``bound_to``; no ``proxy_id``: straight.
+
+    ``is_trial``: its success ends a rest of the key, its account, its proxy or its route.
+    """
 
     attempt_id: int
     number: int
@@ -28,6 +31,7 @@ class Lease:
     failures: int
     settings: dict[str, object]
     is_local: bool
+    is_trial: bool
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ class Errand:
 # The proxy is the attempt's own: the key may have another by now.
 LEFT = """
 select a.id as attempt_id, a.number, k.id as key_id, k.label, p.kind, p.base_url, k.switch, k.sealed_secret, a.proxy_id,
-    x.sealed_url as sealed_proxy, k.failures, p.settings, p.is_local, a.upstream_ref as ref
+    x.sealed_url as sealed_proxy, k.failures, p.settings, p.is_local, true as is_trial,
+    a.upstream_ref as ref
 from attempt as a
 join provider_key as k on k.id = a.key_id
 join provider as p on p.id = k.provider_id
