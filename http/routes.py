@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from limner.http import account, auth, billing, gallery, health, hooks, live, sandbox, static_files, status, studio
-from limner.http.admin import audit, generations, keys, overview, users
+from limner.http.admin import audit, generations, keys, margins, models, overview, providers, proxies, users
 
 ROUTES = (
     web.get("/", account.landing),
@@ -48,9 +48,27 @@ ROUTES = (
     web.post("/admin/users/{id}/ban", users.ban),
     web.get("/admin/generations", generations.show_list),
     web.get("/admin/generations/{id}", generations.show),
+    web.get("/admin/generations/{id}/explain", generations.explained),
     web.get("/admin/keys", keys.show_list),
     web.post("/admin/keys", keys.add),
+    web.get("/admin/keys/{id}", keys.show),
     web.post("/admin/keys/{id}/state", keys.set_state),
+    web.post("/admin/keys/{id}/terms", keys.change),
+    web.post("/admin/keys/{id}/probe", keys.probe),
+    web.get("/admin/proxies", proxies.show_list),
+    web.post("/admin/proxies", proxies.add),
+    web.post("/admin/proxies/{id}/terms", proxies.change),
+    web.post("/admin/proxies/{id}/state", proxies.set_state),
+    web.post("/admin/proxies/{id}/test", proxies.test),
+    web.post("/admin/proxies/{id}/removal", proxies.remove),
+    web.get("/admin/providers", providers.show_list),
+    web.post("/admin/providers/{code}/terms", providers.change),
+    web.post("/admin/providers/{code}/models", providers.import_models),
+    web.post("/admin/providers/{code}/funds", providers.top_up),
+    web.get("/admin/models", models.show_list),
+    web.get("/admin/models/{code}", models.show),
+    web.post("/admin/models/{code}/terms", models.change),
+    web.get("/admin/margins", margins.show),
     web.get("/admin/audit", audit.show_list),
     web.get("/status", status.show),
     web.get("/status.json", status.tell),

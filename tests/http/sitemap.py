@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
-from limner.sql import invoices, plans, sandbox, uploads
+from limner.runtime.vault import Vault
+from limner.sql import invoices, plans, proxies, sandbox, uploads
 from tests.conftest import Cast
 from tests.http.conftest import Browser, Site, drawn, hang
 
@@ -60,6 +61,9 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
             db, str(invoice.id), 999, "USD", "Monthly", return_url=site.url, webhook_url=f"{site.url}/hooks/sandbox"
         )
         await invoices.attach(db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
+    proxy = await proxies.add(
+        db, Vault.from_config(site.config), "way out", "socks5://me:pw@192.0.2.1:1080", actor="test"
+    )
     return {
         "/pictures/": str((await hang(site, cast.alice))[0]),
         "/studio/": generation,
@@ -72,6 +76,9 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/sandbox/": str(payment.id),
         "/admin/users/": str(cast.bob.id),
         "/admin/generations/": generation,
+        "/admin/proxies/": str(proxy),
+        "/admin/providers/": "demo",
+        "/admin/models/": "demo",
         "/admin/keys/": str(await db.fetchval("select min(id) from provider_key")),
         "/static/": "0123456789ab/limner.css",
     }
