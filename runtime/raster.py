@@ -123,6 +123,12 @@ async def proof(data: bytes, *, edge: int = 480) -> tuple[Shape, bytes]:
     return await _in_child(_proof, data, MAX_PIXELS, edge)
 
 
+async def stencil(data: bytes) -> bytes:
+    """A PNG of a mask's size, white where it is transparent and black elsewhere. Raises BadImage, Busy."""
+    _refuse_others(data, STILL)
+    return await _in_child(_stencil, data, MAX_PIXELS)
+
+
 def _refuse_others(data: bytes, accepted: frozenset[str] | dict[str, str]) -> None:
     if sniff(data) not in accepted:
         *most, last = (name for mime, name in FORMATS.items() if mime in accepted)
@@ -212,6 +218,12 @@ def _has_holes(data: bytes, max_pixels: int) -> bool:
 def _proof(data: bytes, max_pixels: int, edge: int) -> tuple[Shape, bytes]:
     with _opened(data, max_pixels, strict=True) as (image, shape):
         return shape, _encoded(_bare(image, edge), "WEBP", quality=80, method=2)
+
+
+def _stencil(data: bytes, max_pixels: int) -> bytes:
+    with _opened(data, max_pixels) as (image, _):
+        alpha = image.convert("RGBA").getchannel("A")
+        return _encoded(alpha.point([255] * 128 + [0] * 128), "PNG", compress_level=4)
 
 
 @contextlib.contextmanager

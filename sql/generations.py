@@ -99,7 +99,8 @@ class KeyReused(Refused):
 async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
     """Reserve, write the jobs, send one message for each: in one transaction. Returns the generation's id.
 
-    ``deadline``: seconds until an unfinished job fails. Raises Refused (NoSubscription, QuotaExhausted, NotFound …).
+    ``deadline``: seconds until an unfinished job fails, unless its plan's longest wait is shorter. Raises Refused
+    (NoSubscription, QuotaExhausted, NotFound …).
     The same idempotency key gives the same generation, charged once. The request that this task is about is kept
     with it, so that the log of whoever paints can be found by it.
     """
@@ -115,7 +116,8 @@ async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
         generation_id = await _insert(tx, asked, model)
         if generation_id is None:  # somebody else was faster with the same key
             return await _known(tx, asked) or generation_id_missing(asked)
-        jobs = await _insert_jobs(tx, asked, generation_id, model, min(deadline, 86400))
+        patience = min(deadline, subscription.plan.longest_wait_seconds)
+        jobs = await _insert_jobs(tx, asked, generation_id, model, patience)
         await ledger.reserve(tx, asked.account_id, jobs, model.credits, _title(asked.prompt))
         for job_id in jobs:
             await mailbox.send(

@@ -11,7 +11,7 @@ from limner.runtime.database import Db, affected
 from limner.runtime.errors import FenceLost
 from limner.runtime.log import following, logger
 from limner.runtime.mailbox import Fence
-from limner.sql import attempts, generations, ledger
+from limner.sql import attempts, errands, generations, ledger
 from limner.sql.channels import GENERATION_CHANGED
 
 log = logger(__name__)
@@ -19,7 +19,10 @@ log = logger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """A job at work. ``references`` and ``mask`` are storage keys; ``request_id`` and ``traceparent`` are of its order."""
+    """A job at work. ``references`` and ``mask`` are storage keys; ``request_id`` and ``traceparent`` are of its order.
+
+    ``has_errand``: an earlier worker left something over there that goes on without us (sql/errands.py).
+    """
 
     id: UUID
     fence: Fence
@@ -42,6 +45,7 @@ class Job:
     parameters: dict[str, str | int | float | bool]
     mask: str | None
     partial_images: int
+    has_errand: bool
 
 
 # Only the owner of the message may start its job, and only one that has not ended.
@@ -53,6 +57,7 @@ where j.id = $1 and j.state in ('queued', 'running') and g.id = j.generation_id 
 returning j.id, j.generation_id, g.thread_id, j.account_id, g.prompt, m.id as model_id, m.upstream_id, m.provider_id,
     m.cost_micros, g.width, g.height, j.seed, j.deadline, g.request_id, g.traceparent, g.parameters, g.partial_images,
     (select u.storage_key from upload as u where u.id = g.mask_upload_id) as mask,
+    exists (select from attempt where job_id = j.id and finished_at is null and is_resumable) as has_errand,
     extract(epoch from j.deadline - clock_timestamp())::float as seconds_left,
     array(
         select coalesce(u.storage_key, i.storage_key) from generation_reference as r
@@ -67,7 +72,7 @@ async def start(db: Db, job_id: UUID, fence: Fence) -> Job | None:
     row = await db.fetchrow(START, job_id, fence.id, fence.owner, fence.attempt)
     if row is None:
         return None
-    await attempts.close_left_open(db, job_id)
+    await errands.close_others(db, job_id)
     await db.execute(MARK_RUNNING, row["generation_id"])
     job = Job(fence=fence, **row)
     _tell(db, job)
@@ -193,18 +198,19 @@ where id = $1 and state = 'running'
 """
 
 
-async def postpone(db: Db, job: Job, after: float, line: str) -> None:
-    """Back into the line for ``after`` seconds, without blame. Raises FenceLost."""
+async def postpone(db: Db, job: Job, after: float, line: str, *, back: float | None = None) -> None:
+    """Back into the line for ``after`` seconds, without blame; it is said to wait ``back`` seconds. Raises FenceLost."""
     async with db.transaction() as tx:
         await generations.lock(tx, job.generation_id)
         await mailbox.retry(tx, job.fence, after=after, error=line, blame=False)
-        await tx.execute(POSTPONE, job.id, line, float(after))
+        await tx.execute(POSTPONE, job.id, line, float(after if back is None else back))
         await generations.settle_state(tx, job.generation_id)
 
 
 # Overdue, or without a message (it died as a dead letter): such a job would never end by itself.
 LOST = """
-select j.id, j.generation_id, j.deadline <= now() as overdue, g.request_id
+select j.id, j.generation_id, j.deadline <= now() as overdue, g.request_id,
+    j.state = 'queued' and j.line like '%painter%' as found_nobody
 from job as j join generation as g on g.id = j.generation_id
 where j.state in ('queued', 'running') and (
     j.deadline <= now()
@@ -222,7 +228,8 @@ async def end_lost(db: Db, count: int = 100) -> int:
     """Fail what cannot end by itself any more, and release it. Its worker, should it live, finds its fence lost."""
     ended = 0
     for row in await db.fetch(LOST, count):
-        reason = "it took too long" if row["overdue"] else "it could not be painted after several tries"
+        late = "no painter was free in time" if row["found_nobody"] else "it took too long"
+        reason = late if row["overdue"] else "it could not be painted after several tries"
         async with db.transaction() as tx:
             await generations.lock(tx, row["generation_id"])
             if await tx.fetchval(END_LOST, row["id"], reason):

@@ -4,43 +4,60 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from ssl import create_default_context
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import anyio
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
 from python_socks import ProxyError as SocksError
+from python_socks.async_.asyncio.v2 import Proxy
 
-from limner.actors.providers.base import Access, Fault, UpstreamError
+from limner.actors.providers.base import Access, Fault, OnStep, Step, UpstreamError
 
 CONNECT = 10.0
 """Seconds until the connection stands; the total is the access's own time-out."""
+PROXY_CONNECT = 4.0
+"""The same through a proxy, all handshakes included: a black hole costs no more than this before another way is taken."""
 BODY_LIMIT = 64 * 2**20
 CHUNK = 2**16
 AGENT = "Limner"
 SOCKS = ("socks5", "socks5h", "socks4")
+NO_TUNNEL = (400, 403, 404, 405, 501)
+"""How a proxy says that it knows no CONNECT, or not to this port."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass
 class Wire:
-    """Whether any byte of a request has left: before that, trying again is safe."""
+    """Whether any byte of a request has left: before that, trying again is safe. ``is_ours``: we are telling a step."""
 
     sent: bool = False
+    is_ours: bool = False
 
 
 @asynccontextmanager
 async def session(access: Access, wire: Wire, *, guarded: bool = False) -> AsyncIterator[aiohttp.ClientSession]:
     """A session for one call. ``guarded``: connect to public addresses alone (a proxy resolves names by itself)."""
     scheme = urlsplit(access.proxy).scheme if access.proxy else ""
+    connect = PROXY_CONNECT if access.proxy else CONNECT
+    forwards = scheme in ("http", "https")
     connector: aiohttp.BaseConnector
     if scheme in SOCKS and access.proxy:
         connector = ProxyConnector.from_url(access.proxy.replace("socks5h:", "socks5:", 1), rdns=True)
+    elif (
+        access.proxy
+        and forwards
+        and access.base_url.startswith("http:")
+        and await _tunnels(access.proxy, access.base_url)
+    ):
+        connector, forwards = _tunnel(access.proxy), False
     elif access.proxy and scheme not in ("http", "https"):
         raise UpstreamError(Fault.PROXY_FAILED, "the proxy is neither http nor socks")  # and never silently direct
     else:
@@ -48,8 +65,8 @@ async def session(access: Access, wire: Wire, *, guarded: bool = False) -> Async
         connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
     async with aiohttp.ClientSession(
         connector=connector,
-        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT, sock_connect=CONNECT),
-        proxy=access.proxy if scheme in ("http", "https") else None,
+        timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect),
+        proxy=access.proxy if forwards else None,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_tracing(wire)],
         headers={"User-Agent": AGENT},
@@ -68,14 +85,33 @@ def translated(access: Access, wire: Wire) -> Iterator[None]:
         aiohttp.ClientError, TimeoutError, OSError, ValueError,
         ProxyError, ProxyConnectionError, ProxyTimeoutError, SocksError,
     ) as error:  # fmt: skip
+        if wire.is_ours:
+            raise
         early = Fault.PROXY_FAILED if access.proxy else Fault.UPSTREAM_5XX
         raise _transport(Fault.TIMEOUT_UNKNOWN if wire.sent else early, access, error) from error
 
 
+def telling(on_step: OnStep, wire: Wire) -> OnStep:
+    """Tells steps from inside ``translated``: trouble of whoever is told is his own, and no fault of the upstream's."""
+
+    async def tell(step: Step) -> None:
+        wire.is_ours = True
+        try:
+            await on_step(step)
+        except anyio.get_cancelled_exc_class():
+            wire.is_ours = False
+            raise
+        wire.is_ours = False
+
+    return tell
+
+
 def secrets(access: Access) -> tuple[str, ...]:
-    """What must never be written down of an access."""
+    """What must never be written down of an access: its key, its proxy's password, and what its extra headers carry."""
     proxy = access.proxy or ""
-    return tuple(filter(None, (access.secret, proxy, urlsplit(proxy).password if "://" in proxy else "")))
+    headers = access.settings.get("extra_headers")
+    carried = [str(value) for value in headers.values()] if isinstance(headers, Mapping) else []
+    return tuple(filter(None, (access.secret, proxy, urlsplit(proxy).password if "://" in proxy else "", *carried)))
 
 
 async def body(response: aiohttp.ClientResponse, limit: int = BODY_LIMIT) -> bytes | None:
@@ -137,6 +173,34 @@ class PublicResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._inner.close()
+
+
+async def _tunnels(proxy: str, base_url: str) -> bool:
+    """Whether a proxy lets plain HTTP through a tunnel, which shows before a byte of the request leaves that it is alive.
+
+    False: it forwards requests instead. Raises what aiohttp-socks does when it answers nothing, or wants a password.
+    """
+    target = urlsplit(base_url)
+    try:
+        with anyio.fail_after(PROXY_CONNECT):
+            stream = await _dialer(proxy).connect(target.hostname or "", target.port or 80, timeout=PROXY_CONNECT)
+    except SocksError as error:
+        if error.error_code in NO_TUNNEL:
+            return False
+        raise
+    await stream.close()
+    return True
+
+
+def _dialer(proxy: str) -> Proxy:
+    """Of an http or https proxy."""
+    secure = create_default_context() if proxy.startswith("https:") else None
+    return Proxy.from_url(proxy.replace("https:", "http:", 1), proxy_ssl=secure)
+
+
+def _tunnel(proxy: str) -> ProxyConnector:
+    secure = create_default_context() if proxy.startswith("https:") else None
+    return ProxyConnector.from_url(proxy.replace("https:", "http:", 1), proxy_ssl=secure)
 
 
 def _public_host(host: str) -> bool:
