@@ -34,7 +34,7 @@ from limner.sql.jobs import Delivery, Job, Painted
 log = logger(__name__)
 
 BREATH = 2.0
-"""Seconds between two signs of life of a running job, and between two looks whether its owner asked to stop."""
+"""Seconds between two looks whether the owner of a running job asked to stop, and between two bare figures of its progress."""
 NO_KEY_PAUSE = 15.0
 
 
@@ -138,9 +138,14 @@ class Generator(Actor):
         raise Busy("all painters are busy" if back < 1 else "all painters are resting", after=max(back, 0.3))
 
     async def _try(self, job: Job, order: base.Order, lease: Lease) -> Painted:
-        started = time.monotonic()
+        started = told = time.monotonic()
 
         async def on_step(step: Step) -> None:
+            nonlocal told
+            is_bare = step.ref is None and step.preview is None and step.partial is None
+            if is_bare and time.monotonic() - told < BREATH:
+                return
+            told = time.monotonic()
             if step.ref is not None:
                 await attempts.note_ref(self.db, lease.attempt_id, step.ref)
             if step.partial is not None and job.partial_images:
@@ -197,7 +202,7 @@ class Generator(Actor):
         for attempt in range(1, 20):
             try:
                 if await self.deliveries.do((job, painted)):
-                    return
+                    return self.acknowledged(job.fence)
             except TROUBLE as error:
                 log.warning("delivery_waits", job=str(job.id), error=str(error) or type(error).__name__)
                 await anyio.sleep(backoff(attempt, first=0.2, most=5))
