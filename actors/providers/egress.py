@@ -1,4 +1,4 @@
-"""Ways out to a painter: one session per call, through its proxy, with clocks, caps and guarded addresses."""
+"""Ways out to a painter: a session for each call, through its proxy, with clocks, caps and guarded addresses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ipaddress
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,9 @@ from python_socks import ProxyError as SocksError
 
 from limner.actors.providers.base import Access, Fault, UpstreamError
 
+KEPT = 4.0
+"""Seconds that a connection stays open for the next call: less than any server is known to wait, so that none is closed over
+there while we write to it. A request on such a one would have an unknown end."""
 CONNECT = 10.0
 """Seconds until the connection stands; the total is the access's own time-out."""
 BODY_LIMIT = 64 * 2**20
@@ -38,16 +42,14 @@ class Wire:
 async def session(access: Access, wire: Wire, *, guarded: bool = False) -> AsyncIterator[aiohttp.ClientSession]:
     """A session for one call. ``guarded``: connect to public addresses alone (a proxy resolves names by itself)."""
     scheme = urlsplit(access.proxy).scheme if access.proxy else ""
-    connector: aiohttp.BaseConnector
-    if scheme in SOCKS and access.proxy:
-        connector = ProxyConnector.from_url(access.proxy.replace("socks5h:", "socks5:", 1), rdns=True)
-    elif access.proxy and scheme not in ("http", "https"):
+    if access.proxy and scheme not in (*SOCKS, "http", "https"):
         raise UpstreamError(Fault.PROXY_FAILED, "the proxy is neither http nor socks")  # and never silently direct
-    else:
-        resolver = PublicResolver() if guarded and not access.proxy else None
-        connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
+    socks = access.proxy if scheme in SOCKS else None
+    is_guarded = guarded and not access.proxy
+    ways = WAYS.get()
     async with aiohttp.ClientSession(
-        connector=connector,
+        connector=ways.by(socks, is_guarded) if ways else _connector(socks, is_guarded),
+        connector_owner=ways is None,
         timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT, sock_connect=CONNECT),
         proxy=access.proxy if scheme in ("http", "https") else None,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -55,6 +57,49 @@ async def session(access: Access, wire: Wire, *, guarded: bool = False) -> Async
         headers={"User-Agent": AGENT},
     ) as opened:
         yield opened
+
+
+class Ways:
+    """Connections that stay open for KEPT seconds, apart by proxy and by whether their addresses are guarded.
+
+    aiohttp tells those through HTTP proxies apart by itself; nothing but the connection is shared among calls.
+    """
+
+    def __init__(self) -> None:
+        self._connectors: dict[tuple[str | None, bool], aiohttp.BaseConnector] = {}
+
+    def by(self, socks: str | None, guarded: bool) -> aiohttp.BaseConnector:
+        way = (socks, guarded)
+        if way not in self._connectors:
+            self._connectors[way] = _connector(socks, guarded)
+        return self._connectors[way]
+
+    async def close(self) -> None:
+        for connector in self._connectors.values():
+            await connector.close()
+
+
+WAYS: ContextVar[Ways | None] = ContextVar("ways", default=None)
+
+
+@asynccontextmanager
+async def kept_open() -> AsyncIterator[None]:
+    """Inside, and in the tasks that are started inside, calls find the connections of calls before them."""
+    ways = Ways()
+    before = WAYS.set(ways)
+    try:
+        yield
+    finally:
+        WAYS.reset(before)
+        await ways.close()
+
+
+def _connector(socks: str | None, guarded: bool) -> aiohttp.BaseConnector:
+    if socks:
+        url = socks.replace("socks5h:", "socks5:", 1)
+        return ProxyConnector.from_url(url, rdns=True, limit=0, keepalive_timeout=KEPT)
+    resolver = PublicResolver() if guarded else None
+    return aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit=0, keepalive_timeout=KEPT)
 
 
 @contextmanager
