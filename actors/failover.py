@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 from limner.actors.providers.base import Fault
 
-MOST_FAILURES = 10
-"""More retryable failures of a key in a row than this: somebody should look at it."""
+DAY_HITS = 3
+"""So many failures in a row that name a quota of the day mean that the day is used up, however short the delays."""
+MOST_WAYS = 3
+"""By its proxy, by the backup, straight: so often may one request go to the same key, as long as none of them got through."""
 
 
 class Blame(StrEnum):
     """Who rests for a fault."""
 
     NOBODY = "nobody"
+    ORDER = "order"
+    """Nobody rests, and the key has shown that it is good."""
     KEY_FOR_MODEL = "key_for_model"
+    ROUTE = "route"
     PROXY = "proxy"
     ACCOUNT_GROUP = "account_group"
     KEY_FOR_EVER = "key_for_ever"
@@ -27,44 +35,62 @@ class Reaction:
     """``another``: how many more keys to try after this fault, None for as many as there are.
 
     ``rest``: seconds for whom is blamed, when the provider does not say; ``grows``: doubled by each failure up to a minute.
+    ``may_cost``: it may have been billed although nothing came.
     """
 
     blame: Blame
     another: int | None
     rest: float = 0.0
     grows: bool = False
+    may_cost: bool = False
 
 
 REACTIONS = {
     Fault.AUTH_DEAD: Reaction(Blame.KEY_FOR_EVER, None),
     Fault.BALANCE_EXHAUSTED: Reaction(Blame.ACCOUNT_GROUP, None),
-    Fault.RATE_LIMITED: Reaction(Blame.KEY_FOR_MODEL, None, rest=30, grows=False),
-    Fault.DAILY_QUOTA: Reaction(Blame.KEY_FOR_MODEL, None, rest=3600),
+    Fault.RATE_LIMITED: Reaction(Blame.KEY_FOR_MODEL, None, rest=30),
+    Fault.DAILY_QUOTA: Reaction(Blame.KEY_FOR_MODEL, None),
     Fault.MODEL_UNAVAILABLE: Reaction(Blame.KEY_FOR_MODEL, None, rest=3600),
-    Fault.REGION_BLOCKED: Reaction(Blame.KEY_FOR_MODEL, None, rest=900),
-    Fault.PROXY_FAILED: Reaction(Blame.PROXY, None),
-    Fault.MODERATION_INPUT: Reaction(Blame.NOBODY, 0),
-    Fault.MODERATION_OUTPUT: Reaction(Blame.NOBODY, 0),
-    Fault.NO_IMAGE: Reaction(Blame.NOBODY, 1),
+    Fault.REGION_BLOCKED: Reaction(Blame.ROUTE, None, rest=900),
+    Fault.PROXY_FAILED: Reaction(Blame.PROXY, None, rest=5, grows=True),
+    Fault.MODERATION_INPUT: Reaction(Blame.ORDER, 0),
+    Fault.MODERATION_OUTPUT: Reaction(Blame.ORDER, 0, may_cost=True),
+    Fault.NO_IMAGE: Reaction(Blame.ORDER, 1, may_cost=True),
     Fault.INVALID_REQUEST: Reaction(Blame.NOBODY, 0),
     Fault.UPSTREAM_5XX: Reaction(Blame.KEY_FOR_MODEL, None, rest=5, grows=True),
-    Fault.TIMEOUT_UNKNOWN: Reaction(Blame.NOBODY, 1),
+    Fault.TIMEOUT_UNKNOWN: Reaction(Blame.NOBODY, 1, may_cost=True),
     Fault.CANCELLED: Reaction(Blame.NOBODY, 0),
 }
 
 
-def goes_on(faults: list[Fault]) -> bool:
+def goes_on(faults: Sequence[str]) -> bool:
     """Whether the same order may go to another key after these faults, the last of which just happened."""
-    another = REACTIONS[faults[-1]].another
+    another = REACTIONS[Fault(faults[-1])].another
     return another is None or faults.count(faults[-1]) <= another
 
 
+def may_go_another_way(fault: Fault) -> bool:
+    """Whether the same key is worth another try by another way: this one was shut, and no picture was begun."""
+    return REACTIONS[fault].blame in (Blame.PROXY, Blame.ROUTE)
+
+
 def rest_seconds(fault: Fault, after: float | None, failures: int) -> float:
-    """How long who is blamed rests: what the provider said, else our own measure, with a little jitter.
+    """How long who is blamed rests: what the provider said and never less, else our own measure; with a little jitter.
 
     ``failures``: how many came in a row before this one.
     """
     reaction = REACTIONS[fault]
-    seconds = reaction.rest * 2**failures if reaction.grows else reaction.rest
-    seconds = min(seconds, 60) if reaction.grows else seconds
+    seconds = min(reaction.rest * 2 ** min(failures, 10), 60) if reaction.grows else reaction.rest
     return (after if after is not None else seconds) * random.uniform(1.0, 1.1)  # noqa: S311
+
+
+def until_tomorrow(now: datetime, zone: str) -> float:
+    """Seconds until midnight in ``zone``, when quotas of the day begin anew."""
+    here = now.astimezone(ZoneInfo(zone))
+    midnight = datetime.combine(here.date() + timedelta(days=1), time(), ZoneInfo(zone))
+    return midnight.timestamp() - now.timestamp()
+
+
+def probe_in(every: float) -> float:
+    """Seconds until a key that fell out is looked at: between one and two times the setting, so that they spread."""
+    return every * random.uniform(1.0, 1.9)  # noqa: S311

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from datetime import timedelta
+from collections import Counter
 from functools import partial
 
 import anyio
 
-from limner.actors import failover
-from limner.actors.failover import Blame
+from limner.actors import failover, resumption
+from limner.actors.pool import NoKey, Pool
 from limner.actors.providers import base
-from limner.actors.providers.base import Access, Fault, Picture, Step, UpstreamError, provider
+from limner.actors.providers.base import Access, Fault, JobGone, Picture, Resumable, Step, UpstreamError, provider
 from limner.runtime import faults, outline, raster, tracing
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
@@ -25,8 +25,8 @@ from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
 from limner.runtime.supervisor import contained
 from limner.runtime.together import Together
-from limner.runtime.vault import KeyUnknown, Vault
-from limner.sql import attempts, images, jobs, keys
+from limner.runtime.vault import Vault
+from limner.sql import attempts, errands, images, jobs
 from limner.sql.attempts import Lease
 from limner.sql.generations import PaintPicture
 from limner.sql.jobs import Delivery, Job, Painted
@@ -35,7 +35,6 @@ log = logger(__name__)
 
 BREATH = 2.0
 """Seconds between two looks whether the owner of a running job asked to stop, and between two bare figures of its progress."""
-NO_KEY_PAUSE = 15.0
 
 
 class Generator(Actor):
@@ -50,7 +49,7 @@ class Generator(Actor):
         super().__init__(db, bus, presence)
         self.config = config
         self.storage = storage
-        self.vault = vault
+        self.pool = Pool(db, config, vault)
         self.concurrency = config.worker_slots
         self.deliveries: Together[Delivery, bool] = Together(partial(jobs.deliver_all, db))
 
@@ -70,6 +69,7 @@ class Generator(Actor):
         if trouble is not None:
             tracing.here().failed(type(trouble).__name__)
         if stop.reason:
+            await resumption.call_off(self.db, job, lambda lease: self._access(lease, job))
             await attempts.close_left_open(self.db, job.id)
             await jobs.fail(self.db, job, stop.reason, state=stop.state)
         elif isinstance(trouble, UpstreamError):
@@ -80,8 +80,9 @@ class Generator(Actor):
             log.error("cannot_paint", job=str(job.id), why=str(trouble))
             await jobs.fail(self.db, job, "it could not be painted; the people who run this place were told")
         elif isinstance(trouble, Busy):
-            await attempts.close_left_open(self.db, job.id)
-            await jobs.postpone(self.db, job, trouble.after or NO_KEY_PAUSE, str(trouble))
+            await errands.close_others(self.db, job.id)
+            back = trouble.back if isinstance(trouble, NoKey) else None
+            await jobs.postpone(self.db, job, trouble.after or 1.0, str(trouble), back=back)
         elif trouble is not None:
             raise trouble
 
@@ -114,30 +115,26 @@ class Generator(Actor):
             partial_images=job.partial_images,
         )
         tried: list[int] = []
-        seen: list[Fault] = []
+        ways: Counter[int] = Counter()
+        first = None
+        errand = await resumption.taken_over(self.db, self.storage, job)
         while True:
-            lease = await self._lease(job, tried)
+            lease = errand.lease if errand else await self.pool.lease(job, tried, first)
             try:
-                return await self._try(job, order, lease)
+                return await self._try(job, order, lease, errand.ref if errand else None)
             except UpstreamError as error:
-                await self._blame(job, lease, error)
-                tried.append(lease.key_id)
-                seen.append(error.fault)
-                if not failover.goes_on(seen):
-                    raise
+                seen = await self.pool.blame(job, lease, error)
+                if not (errand and isinstance(error, JobGone)):  # the same key may begin anew what is gone
+                    if not failover.goes_on(seen):
+                        raise
+                    ways[lease.key_id] += 1
+                    first = lease.key_id
+                    if not failover.may_go_another_way(error.fault) or ways[first] >= failover.MOST_WAYS:
+                        tried.append(first)
+            errand = None
             await jobs.show(self.db, job, "trying another painter", 0)
 
-    async def _lease(self, job: Job, tried: list[int]) -> Lease:
-        until = job.deadline + timedelta(seconds=30)
-        lease = await attempts.lease(self.db, job.provider_id, job.model_id, job.id, tried=tried, until=until)
-        if lease is not None:
-            return lease
-        back = await attempts.free_in(self.db, job.provider_id, job.model_id, tried=[])
-        if back is None:
-            raise Busy("waiting for a painter", after=NO_KEY_PAUSE)
-        raise Busy("all painters are busy" if back < 1 else "all painters are resting", after=max(back, 0.3))
-
-    async def _try(self, job: Job, order: base.Order, lease: Lease) -> Painted:
+    async def _try(self, job: Job, order: base.Order, lease: Lease, ref: str | None) -> Painted:
         started = told = time.monotonic()
 
         async def on_step(step: Step) -> None:
@@ -147,21 +144,20 @@ class Generator(Actor):
                 return
             told = time.monotonic()
             if step.ref is not None:
-                await attempts.note_ref(self.db, lease.attempt_id, step.ref)
+                await resumption.note(self.db, job, lease.attempt_id, step.ref)
             if step.partial is not None and job.partial_images:
                 await jobs.keep_partial(self.db, job, raster.sniff(step.partial) or "image/png", step.partial)
             preview = (raster.sniff(step.preview) or "image/jpeg", step.preview) if step.preview else None
             await jobs.show(self.db, job, "painting", round(step.done * 100), preview)
 
         faults.point("before-provider", job.id)
-        picture = await self._ask(job, order, lease, on_step)
+        picture = await self._ask(job, order, lease, ref, on_step)
         faults.point("after-provider", job.id)
         painted = await self._keep(job, lease, picture)
-        await keys.praise(self.db, lease, job.model_id)
         log.info("painted", job=str(job.id), key=lease.label, seconds=round(time.monotonic() - started, 2))
         return painted
 
-    async def _ask(self, job: Job, order: base.Order, lease: Lease, on_step: base.OnStep) -> Picture:
+    async def _ask(self, job: Job, order: base.Order, lease: Lease, ref: str | None, on_step: base.OnStep) -> Picture:
         about: tracing.Attributes = {
             "limner.provider": lease.kind,
             "limner.model": job.model_id,
@@ -169,18 +165,21 @@ class Generator(Actor):
         }
         with tracing.span("attempt", "client", about) as span:
             try:
-                return await provider(lease.kind).paint(order, self._access(lease, job), on_step)
+                painter, access = provider(lease.kind), self._access(lease, job)
+                if ref is not None and isinstance(painter, Resumable):
+                    return await painter.resume(ref, order, access, on_step)
+                return await painter.paint(order, access, on_step)
             except UpstreamError as error:
                 span.failed(error.fault)
                 raise
 
     async def _keep(self, job: Job, lease: Lease, picture: Picture) -> Painted:
-        """See that it is all there, and make it durable under a name of this attempt alone. The Framer looks closer."""
+        """See that it is all there, and make it durable under a name of this attempt and this worker alone."""
         try:
             shape = await outline.examine(picture.data)
         except raster.BadImage as error:
             raise UpstreamError(Fault.NO_IMAGE, f"not a whole picture: {error}") from error
-        name = f"pictures/{job.id}/{lease.attempt_id}"
+        name = f"pictures/{job.id}/{lease.attempt_id}-{job.fence.owner.hex[:8]}"
         faults.point("before-put", job.id)
         stored = await self.storage.put(f"{name}.{shape.mime.rpartition('/')[2]}", picture.data, shape.mime)
         faults.point("after-put", job.id)
@@ -202,6 +201,7 @@ class Generator(Actor):
         for attempt in range(1, 20):
             try:
                 if await self.deliveries.do((job, painted)):
+                    self.pool.freed()
                     return self.acknowledged(job.fence)
             except TROUBLE as error:
                 log.warning("delivery_waits", job=str(job.id), error=str(error) or type(error).__name__)
@@ -211,41 +211,8 @@ class Generator(Actor):
                     await self.storage.delete(painted.storage_key)
                 raise FenceLost(f"job {job.id} is not ours any more")
 
-    async def _blame(self, job: Job, lease: Lease, error: UpstreamError) -> None:
-        fault, cause = error.fault, f"{error.fault}: {error.detail.replace(job.prompt, '…')}"[:300]
-        log.warning("attempt_failed", job=str(job.id), key=lease.label, fault=fault)
-        log.debug("attempt_detail", job=str(job.id), detail=error.detail)  # upstreams quote prompts
-        await attempts.close(self.db, lease.attempt_id, fault=fault, detail=error.detail)
-        match failover.REACTIONS[fault].blame:
-            case Blame.KEY_FOR_EVER:
-                await keys.die(self.db, lease.key_id, cause)
-            case Blame.ACCOUNT_GROUP:
-                await keys.run_dry(self.db, lease.key_id, cause)
-            case Blame.PROXY if lease.proxy_id is not None:
-                await keys.rest_proxy(self.db, lease.proxy_id)
-            case Blame.KEY_FOR_MODEL | Blame.PROXY:
-                seconds = failover.rest_seconds(fault, error.after, lease.failures)
-                await keys.rest(self.db, lease.key_id, job.model_id, seconds, cause)
-                await keys.review_if_hopeless(self.db, lease.key_id, failover.MOST_FAILURES)
-            case Blame.NOBODY:
-                log.debug("nobody_to_blame", fault=fault)
-
     def _access(self, lease: Lease, job: Job) -> Access:
-        secret = self._open(lease.sealed_secret, keys.bound_to(lease.key_id))
-        proxy = None
-        if lease.proxy_id is not None and lease.sealed_proxy is not None:
-            proxy = self._open(lease.sealed_proxy, keys.proxy_bound_to(lease.proxy_id))
-        base_url = lease.base_url or (self.config.openai_url if lease.kind == "openai" else "")
-        timeout = max(job.seconds_left, 1)
-        return Access(secret, base_url, proxy, lease.switch, timeout, lease.settings, lease.is_local)
-
-    def _open(self, sealed: str, bound_to: str) -> str:
-        """Raises Busy while a rotation is ahead of this process: one that was started later can paint it."""
-        try:
-            return self.vault.open(sealed, bound_to=bound_to)
-        except KeyUnknown as error:
-            log.error("vault_is_behind", why=str(error), hint="restart this process with the present LIMNER_VAULT_KEYS")
-            raise Busy("waiting for a painter", after=NO_KEY_PAUSE) from None
+        return self.pool.access(lease, job.seconds_left)
 
     def _pseudonym(self, job: Job) -> str:
         secret = self.config.secret_keys[0]

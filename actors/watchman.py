@@ -6,15 +6,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import anyio
+
+from limner.runtime import mailbox
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
-from limner.runtime.database import Database, Db
+from limner.runtime.database import TROUBLE, Database, Db
+from limner.runtime.errors import as_raised
 from limner.runtime.log import logger, redact
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
-from limner.sql import alerts, backups, notices, telegram
+from limner.sql import alerts, backups, funds, notices, telegram, worries
 from limner.sql.alerts import Alert, LostKey
+from limner.sql.channels import KEY_CHANGED
 
 log = logger(__name__)
 
@@ -22,6 +27,8 @@ LONG_WAIT = 120.0
 """Seconds that a picture may wait before somebody is told."""
 CALM_WAIT = 60.0
 """Seconds below which the alert ends: less than what begins it, so that it does not flutter."""
+SOON = 3.0
+"""Seconds from a key's change to a look around: a storm of them is one look."""
 OLDEST_BACKUP = 26 * 3600.0
 OLDEST_DRILL = 8 * 86400.0
 """Seconds: a day, or a week, and what a late one may take."""
@@ -44,6 +51,33 @@ class Watchman(Actor):
     def __init__(self, db: Database, bus: Bus, presence: Presence, *, config: Config) -> None:
         super().__init__(db, bus, presence)
         self.config = config
+        self._changed = anyio.Event()
+
+    async def run(self) -> None:
+        """Look around as well when a key has changed, at most every few seconds."""
+        await self.bus.on(KEY_CHANGED, self._key_changed)
+        try:
+            with as_raised():
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._look_soon)
+                    await super().run()
+                    group.cancel_scope.cancel()
+        finally:
+            self.bus.off(KEY_CHANGED, self._key_changed)
+
+    def _key_changed(self, payload: str | None) -> None:
+        if payload is not None:
+            self._changed.set()
+
+    async def _look_soon(self) -> None:
+        while True:
+            await self._changed.wait()
+            await anyio.sleep(SOON)
+            self._changed = anyio.Event()
+            try:
+                await mailbox.send(self.db, LookAround(), key="soon")
+            except TROUBLE:
+                continue  # the schedule looks anyway
 
     async def receive(self, message: LookAround) -> None:
         await look(self.db, self.config)
@@ -106,7 +140,28 @@ async def _troubles(db: Db, lease: float) -> dict[str, str]:
     begun = any(alert.cause == "queue_waits" for alert in await alerts.still_open(db))
     if waited > (CALM_WAIT if begun else LONG_WAIT):
         troubles["queue_waits"] = f"Pictures have been waiting for {duration(waited)}."
-    return troubles | await _overdue_copies(db)
+    return troubles | await _overdue_copies(db) | await _pool(db)
+
+
+async def _pool(db: Db) -> dict[str, str]:
+    """What ails the pool beyond single keys."""
+    troubles = {}
+    for model in await worries.cooled(db):
+        back = f"the first is back at {model.back:%H:%M} UTC" if model.back else "none comes back by itself"
+        troubles[f"model {model.id}"] = f"No key can paint {model.name} ({model.provider}): {back}."
+    for proxy in await worries.dead_proxies(db):
+        why = redact(proxy.why)[:200]
+        troubles[f"proxy {proxy.id}"] = f"Proxy {proxy.label} is dead, and {proxy.keys} keys count on it: {why}."
+    for old in await worries.retiring(db):
+        then = f"{old.replacement} takes over" if old.replacement else "nothing takes its place yet"
+        troubles[f"retiring {old.id}"] = f"{old.name} retires on {old.retires_at:%d %B}: {then}."
+    for fund in await funds.listing(db):
+        if fund.is_low:
+            lasts = f", which lasts {fund.days_left:.1f} days" if fund.days_left is not None else ""
+            troubles[f"fund {fund.id}"] = (
+                f"{fund.left / 1_000_000:,.2f} USD is left on {fund.name} of {fund.provider}{lasts}."
+            )
+    return troubles
 
 
 async def _overdue_copies(db: Db) -> dict[str, str]:

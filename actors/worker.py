@@ -12,6 +12,7 @@ from limner.actors.courier import Courier, DeliverNotices
 from limner.actors.framer import Framer
 from limner.actors.generator import Generator
 from limner.actors.janitor import EndLostJobs, Janitor, Tidy
+from limner.actors.locksmith import Locksmith
 from limner.actors.providers import egress
 from limner.actors.steward import CloseEndedPeriods, Steward
 from limner.actors.watchman import LookAround, Watchman
@@ -28,6 +29,7 @@ from limner.runtime.supervisor import Child, CrashStorm, Supervisor, supervise
 from limner.runtime.vault import Vault
 from limner.sql import gauges, vaults
 from limner.sql.billing import CheckOpenInvoices
+from limner.sql.keys import LookAfterKeys
 
 log = logger(__name__)
 
@@ -36,6 +38,7 @@ SCHEDULE = (
     Every("tidy", 600, Tidy()),
     Every("check open invoices", 30, CheckOpenInvoices()),
     Every("close ended periods", 60, CloseEndedPeriods()),
+    Every("look after keys", 15, LookAfterKeys()),
     Every("look around", 60, LookAround()),  # the bot looks more often
     Every("deliver notices", 30, DeliverNotices()),
 )
@@ -52,6 +55,7 @@ def occupations(
         Courier(db, bus, presence, config=config, session=session),
         Watchman(db, bus, presence, config=config),
         Steward(db, bus, presence),
+        Locksmith(db, bus, presence, config=config, vault=Vault.from_config(config)),
         Janitor(db, bus, presence, storage=storage),
     )
 

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from limner.http import account, auth, billing, gallery, health, hooks, live, sandbox, static_files, status, studio
+from limner.http import (
+    account,
+    auth,
+    billing,
+    gallery,
+    health,
+    hooks,
+    live,
+    sandbox,
+    static_files,
+    status,
+    studio,
+    tokens,
+)
 from limner.http.admin import audit, generations, keys, overview, users
-from limner.http.api import files, images, models, tasks
+from limner.http.api import files, images, manual, models, openapi, tasks
 
 ROUTES = (
     web.get("/", account.landing),
@@ -19,6 +32,9 @@ ROUTES = (
     web.get("/account", account.show),
     web.post("/account/password", account.change_password),
     web.post("/account/sessions/deletion", account.end_other_sessions),
+    web.get("/account/tokens", tokens.show),
+    web.post("/account/tokens", tokens.create),
+    web.post("/account/tokens/{id}/revocation", tokens.revoke),
     web.get("/plans", billing.show_plans),
     web.post("/plans/{code}/invoices", billing.buy),
     web.get("/invoices", billing.show_invoices),
@@ -53,13 +69,17 @@ ROUTES = (
     web.post("/admin/keys", keys.add),
     web.post("/admin/keys/{id}/state", keys.set_state),
     web.get("/admin/audit", audit.show_list),
+    web.get("/api", manual.show),
     web.get("/v1/models", models.show_list),
     web.get("/v1/models/{id}", models.show),
     web.post("/v1/images/generations", images.generate),
     web.post("/v1/images/generations/async", images.generate),
+    web.post("/v1/images/edits", images.edit),
+    web.post("/v1/images/edits/async", images.edit),
     web.get("/v1/images/tasks/{id}", tasks.show),
     web.delete("/v1/images/tasks/{id}", tasks.cancel),
     web.get("/v1/files/{id}", files.send),
+    web.get("/v1/openapi.json", openapi.show),
     web.get("/status", status.show),
     web.get("/status.json", status.tell),
     web.get("/health/live", health.live),

@@ -44,6 +44,7 @@ NOTICES = {
     "canceled": "Canceled. What had not begun was not charged.",
     "stopping": "It is being stopped. A picture that still arrives is delivered and charged.",
     "too_late": "There was nothing left to cancel.",
+    "revoked": "The token is revoked. Nothing can use it any more.",
     "saved": "Done.",
 }
 

@@ -6,15 +6,15 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from aiohttp import web
 
-from limner.http import forms, pages
-from limner.http.state import CONFIG, DB, STORAGE, path_id, signed_in
-from limner.runtime import faults, raster
+from limner.http import forms, pages, references
+from limner.http.state import CONFIG, DB, path_id, signed_in
+from limner.runtime import faults
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import generations, ledger, models, studio, subscriptions, throttles, uploads
+from limner.sql import generations, ledger, models, studio, subscriptions, throttles
 from limner.sql.accounts import Account
 from limner.sql.generations import MOST_PICTURES, MOST_REFERENCES, Order
 from limner.sql.models import Model, Size
@@ -74,30 +74,8 @@ async def _read_order(request: web.Request, form: forms.Form, viewer: Account, t
     files = forms.files(form, "reference")
     if len(files) + len(pictures) > MOST_REFERENCES:
         raise Refused(f"At most {MOST_REFERENCES} reference pictures.", field="reference")
-    kept = [await _keep(request, viewer, data) for data in files]
+    kept = [await references.keep(request, viewer.id, *await references.clean(data)) for data in files]
     return Order(**{**vars(asked), "uploads": tuple(kept)})
-
-
-async def _keep(request: web.Request, viewer: Account, data: bytes) -> UUID:
-    """Clean an upload and store it: what comes out has no metadata and is nothing but a picture. Raises Refused."""
-    try:
-        cleaned, shape = await raster.clean(data)
-    except raster.BadImage as why:
-        raise Refused(str(why), field="reference") from why
-    upload_id = uuid4()
-    stored = await request.app[STORAGE].put(f"uploads/{upload_id}.{shape.mime.rpartition('/')[2]}", cleaned, shape.mime)
-    await uploads.keep(
-        request.app[DB],
-        upload_id,
-        viewer.id,
-        stored.key,
-        stored.sha256,
-        shape.mime,
-        shape.width,
-        shape.height,
-        stored.size,
-    )
-    return upload_id
 
 
 async def cancel(request: web.Request) -> web.StreamResponse:

@@ -116,6 +116,20 @@ class Config(BaseSettings):
     )
     openai_url: str = Field("https://api.openai.com/v1", description="the base of OpenAI's API, or of a compatible one")
 
+    key_probe_seconds: float = Field(
+        1800,
+        ge=1,
+        le=86400,
+        description="a key without funds, or that fell out, is looked at after one to two times that",
+    )
+    key_most_failures: int = Field(
+        10, ge=1, le=1000, description="failures of a key in a row after which somebody should look at it"
+    )
+    exit_address_url: str | None = Field(
+        "https://api.ipify.org",
+        description="answers with the caller's address as plain text, to test proxies; empty: proxies are not tested",
+    )
+
     api_rpm: int = Field(
         600, ge=1, le=1_000_000, description="orders a minute that the programs of one account may send to the API"
     )
@@ -166,6 +180,7 @@ class Config(BaseSettings):
         "backup_after",
         "pitr_folder",
         "sandbox_url",
+        "exit_address_url",
         "otlp_url",
         "sandbox_payments",
         "demo_painter",
@@ -211,7 +226,14 @@ class Config(BaseSettings):
         return f"http://{host}:{info.data['http_port']}"
 
     @field_validator(
-        "public_url", "openai_url", "telegram_url", "s3_endpoint", "backup_s3_endpoint", "sandbox_url", "otlp_url"
+        "public_url",
+        "openai_url",
+        "telegram_url",
+        "s3_endpoint",
+        "backup_s3_endpoint",
+        "sandbox_url",
+        "otlp_url",
+        "exit_address_url",
     )
     @classmethod
     def _is_web_address(cls, value: str | None) -> str | None:

@@ -10,6 +10,7 @@ import secrets
 import string
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +23,18 @@ LETTERS = string.ascii_letters + string.digits
 """Of which secrets are made: they mean nothing special in an address, in a shell, or to Compose."""
 
 
-def init(folder: Path, domain: str, tls: str) -> list[str]:
+@dataclass(frozen=True)
+class Written:
+    """What became of a file: ``state`` is "made", or "kept" for one that was there."""
+
+    state: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.state}   {self.path}"
+
+
+def init(folder: Path, domain: str, tls: str) -> list[Written]:
     """Write .env and secrets/ into a clone of Limner; says for each what became of it. Safe to run again.
 
     ``tls``: an e-mail address for Let's Encrypt, or "internal". Raises Refused for what cannot be, before anything is written.
@@ -78,10 +90,10 @@ def _key() -> str:
     return key
 
 
-def _once(path: Path, make: Callable[[], str], mode: int) -> str:
+def _once(path: Path, make: Callable[[], str], mode: int) -> Written:
     """The file appears whole or not at all, and one that is there stays as it is."""
     if path.exists():
-        return f"kept   {path}"
+        return Written("kept", str(path))
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -93,4 +105,4 @@ def _once(path: Path, make: Callable[[], str], mode: int) -> str:
             os.link(draft, path)
     finally:
         os.unlink(draft)
-    return f"made   {path}"
+    return Written("made", str(path))

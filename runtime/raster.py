@@ -114,6 +114,11 @@ async def clean(data: bytes, *, max_edge: int = 2048) -> tuple[bytes, Shape]:
     return await _in_child(_clean, data, MAX_PIXELS, max_edge)
 
 
+async def has_holes(data: bytes) -> bool:
+    """Whether a picture that was cleaned has a pixel that is not wholly opaque. Raises BadImage, Busy."""
+    return await _in_child(_has_holes, data, MAX_PIXELS)
+
+
 async def thumbnail(data: bytes, *, edge: int = 480) -> bytes:
     """A WebP of at most ``edge`` pixels a side. Raises BadImage, Busy."""
     return (await proof(data, edge=edge))[1]
@@ -127,6 +132,12 @@ async def proof(data: bytes, *, edge: int = 480, humbly: bool = False) -> tuple[
     """
     refuse_others(data, STILL)
     return await _in_child(_proof_humbly if humbly else _proof, data, MAX_PIXELS, edge)
+
+
+async def stencil(data: bytes) -> bytes:
+    """A PNG of a mask's size, white where it is transparent and black elsewhere. Raises BadImage, Busy."""
+    refuse_others(data, STILL)
+    return await _in_child(_stencil, data, MAX_PIXELS)
 
 
 def refuse_others(data: bytes, accepted: frozenset[str] | dict[str, str]) -> None:
@@ -210,6 +221,12 @@ def _clean(data: bytes, max_pixels: int, max_edge: int) -> tuple[bytes, Shape]:
         return _encoded(bare, "PNG", compress_level=4), Shape("image/png", *bare.size)
 
 
+def _has_holes(data: bytes, max_pixels: int) -> bool:
+    with _opened(data, max_pixels) as (image, _):
+        darkest: int = image.getchannel("A").getextrema()[0] if image.mode == "RGBA" else 255  # type: ignore[assignment]
+        return darkest < 255
+
+
 def _proof(data: bytes, max_pixels: int, edge: int) -> tuple[Shape, bytes]:
     with _opened(data, max_pixels, strict=True) as (image, shape):
         return shape, _encoded(_bare(image, edge), "WEBP", quality=80, method=2)
@@ -218,6 +235,12 @@ def _proof(data: bytes, max_pixels: int, edge: int) -> tuple[Shape, bytes]:
 def _proof_humbly(data: bytes, max_pixels: int, edge: int) -> tuple[Shape, bytes]:
     os.setpriority(os.PRIO_PROCESS, 0, HUMBLE)
     return _proof(data, max_pixels, edge)
+
+
+def _stencil(data: bytes, max_pixels: int) -> bytes:
+    with _opened(data, max_pixels) as (image, _):
+        alpha = image.convert("RGBA").getchannel("A")
+        return _encoded(alpha.point([255] * 128 + [0] * 128), "PNG", compress_level=4)
 
 
 @contextlib.contextmanager

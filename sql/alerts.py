@@ -104,18 +104,11 @@ class LostKey:
     by_hand: bool
 
 
-# An admin's change has an entry in the audit, written in the same transaction and so at the same instant.
 LOST_KEYS = """
-select k.id, p.code as provider, k.label, k.last_four, k.state, k.why, exists (
-    select from audit as a
-    where a.subject = 'key ' || k.id || ' ' || k.last_four and a.action = 'key.state' and a.created_at = e.created_at
-) as by_hand
-from provider_key as k
-join provider as p on p.id = k.provider_id
-cross join lateral (
-    select v.state_after, v.created_at from key_event as v where v.key_id = k.id order by v.id desc limit 1
-) as e
-where k.state in ('out_of_funds', 'manual_review', 'disabled') and e.state_after = k.state
+select k.id, p.code as provider, k.label, k.last_four, k.state, k.why, k.by_hand
+from provider_key as k join provider as p on p.id = k.provider_id
+where k.state in ('out_of_funds', 'manual_review', 'disabled')
+    and exists (select from key_event as v where v.key_id = k.id and v.state_after = k.state)
 order by k.id
 """
 

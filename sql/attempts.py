@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from limner.runtime.database import Db, affected
+from limner.runtime.database import Database, Db, affected
+from limner.sql.channels import KEY_CHANGED
 
 
 @dataclass(frozen=True)
 class Lease:
-    """A key in use for one attempt. ``sealed_secret`` opens with ``bound_to``."""
+    """A key in use for one attempt. ``sealed_secret`` opens with ``bound_to``; no ``proxy_id``: straight."""
 
     attempt_id: int
     number: int
@@ -28,69 +30,64 @@ class Lease:
     is_local: bool
 
 
-# One leaser at a time per provider, so that slots, counted from rows, hold among all workers. The lock is a statement of
-# its own: the next one then has a fresh snapshot.
-LINE_UP = "select pg_advisory_xact_lock(hashtextextended('keys of provider ' || $1::bigint, 0))"
+@dataclass(frozen=True)
+class Wait:
+    """No key is free. ``back``: seconds until one could be, 0 when all are merely busy, None when none comes back by itself.
 
-# Least recently used first, by weight. A key that comes back from its rest gets one attempt at a time (half-open).
-CHOOSE = """
-select k.id, k.label, p.kind, p.base_url, k.switch, k.sealed_secret, k.proxy_id, x.sealed_url as sealed_proxy,
-    k.failures, p.settings, p.is_local
-from provider_key as k
-join provider as p on p.id = k.provider_id
-left join proxy as x on x.id = k.proxy_id
-where k.provider_id = $1 and p.active and not k.id = any($3::bigint[])
-    and (k.state = 'active' or k.state = 'cooldown' and k.rests_until <= now())
-    and (x.id is null or x.state = 'active' or x.state = 'cooldown' and x.rests_until <= now())
-    and not exists (select from key_rest as r where r.key_id = k.id and r.model_id = $2 and r.until > now())
-    and (
-        select count(*) from attempt as a where a.key_id = k.id and a.finished_at is null and a.expires_at > now()
-    ) < case when k.state = 'cooldown' then 1 else k.concurrency end
-order by coalesce(extract(epoch from now() - k.last_used_at), 1e12) * k.weight desc, k.id
-limit 1
-"""
+    ``is_busy``: a key that this request has not tried is at work, and may be free in a moment.
+    """
 
-OPEN = """
-with used as (
-    update provider_key set last_used_at = now() where id = $2
+    back: float | None
+    is_busy: bool
+
+
+# How it is chosen, and why one at a time: sql/migrations/V0014.
+# The provider's line moves on before the attempt is on the disk; its painter is asked afterwards.
+LEASE = """
+with quickly as materialized (
+    select set_config('synchronous_commit', case when $7::boolean then 'off' else current_setting('synchronous_commit') end, true)
 )
-insert into attempt (job_id, number, key_id, proxy_id, model_id, expires_at)
-select $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5 from attempt where job_id = $1
-returning id, number
+select l.* from quickly cross join key_lease($1, $2, $3, $4, $5, $6) as l
 """
 
 
 async def lease(
-    db: Db, provider_id: int, model_id: str, job_id: UUID, *, tried: list[int], until: datetime
-) -> Lease | None:
-    """The key to try next, with its attempt written down before the call. None when no key is free right now."""
-    async with db.transaction() as tx:
-        await tx.execute(LINE_UP, provider_id)
-        key = await tx.fetchrow(CHOOSE, provider_id, model_id, tried)
-        if key is None:
-            return None
-        attempt = await tx.fetchrow(OPEN, job_id, key["id"], key["proxy_id"], model_id, until)
-        assert attempt is not None
-        fields = {name: value for name, value in key.items() if name != "id"}
-        return Lease(attempt_id=attempt["id"], number=attempt["number"], key_id=key["id"], **fields)
+    db: Db,
+    provider_id: int,
+    model_id: str,
+    job_id: UUID,
+    *,
+    tried: Sequence[int],
+    until: datetime,
+    first: int | None = None,
+) -> Lease | Wait:
+    """The key to try next, with its attempt on the disk before the call.
+
+    ``tried``: keys that this request is done with; ``first``: one that may go on by another way.
+    """
+    row = await db.fetchrow(LEASE, provider_id, model_id, job_id, tried, first, until, isinstance(db, Database))
+    assert row is not None
+    fields = dict(row)
+    wait = Wait(fields.pop("back"), fields.pop("is_busy"))
+    if fields["attempt_id"] is None:
+        return wait
+    if isinstance(db, Database):
+        await db.harden()
+    return Lease(**fields)
 
 
-# When the first key could be free again: the end of its rest, or "soon" where one is only busy.
 FREE_IN = """
 select min(case
-    when k.state in ('active', 'cooldown') then greatest(
-        extract(epoch from coalesce(k.rests_until, now()) - now()),
-        extract(epoch from coalesce((
-            select r.until from key_rest as r where r.key_id = k.id and r.model_id = $2
-        ), now()) - now()), 0)
-end)::float
-from provider_key as k where k.provider_id = $1 and not k.id = any($3::bigint[])
+    when v.verdict is null or v.verdict in ('no_slot', 'rpm') or v.verdict like '%on_trial%' then 0
+    when v.comes_back then greatest(extract(epoch from v.until - now()), 0)
+end)::double precision
+from key_verdicts($1, $2, '{}', null, now()) as v
 """
 
 
-async def free_in(db: Db, provider_id: int, model_id: str, *, tried: list[int]) -> float | None:
-    """Seconds until a key could be free: 0 means that all are merely busy; None that none will come back by itself."""
-    return await db.fetchval(FREE_IN, provider_id, model_id, tried)  # type: ignore[no-any-return]
+async def free_in(db: Db, provider_id: int, model_id: str) -> float | None:
+    """Seconds until a key could take a new order: 0 when one is free or merely busy, None when none comes back by itself."""
+    return await db.fetchval(FREE_IN, provider_id, model_id)  # type: ignore[no-any-return]
 
 
 NOTE_REF = "update attempt set upstream_ref = $2, is_resumable = true where id = $1 and finished_at is null"
@@ -102,8 +99,8 @@ async def note_ref(db: Db, attempt_id: int, ref: str) -> None:
 
 
 CLOSE = """
-update attempt set finished_at = now(), fault = $2, detail = $3, cost_micros = $4,
-    upstream_ref = coalesce($5, upstream_ref)
+update attempt set finished_at = now(), fault = $2, detail = $3, cost_micros = $4, possible_micros = $5,
+    upstream_ref = coalesce($6, upstream_ref)
 where id = $1 and finished_at is null
 """
 
@@ -115,15 +112,47 @@ async def close(
     fault: str | None,
     detail: str = "",
     cost_micros: int = 0,
+    possible_micros: int = 0,
     upstream_ref: str | None = None,
 ) -> None:
-    """The attempt is over; ``fault`` is None when it painted."""
-    await db.execute(CLOSE, attempt_id, fault, detail[:1000], cost_micros, upstream_ref)
+    """The attempt is over. ``possible_micros``: what it may have cost beyond that; nobody knows."""
+    await db.execute(CLOSE, attempt_id, fault, detail[:1000], cost_micros, possible_micros, upstream_ref)
+
+
+ANSWERED = "select id from attempt_answered($1, $2, $3, $4, $5, $6) as t (id)"
+
+
+async def answered(
+    db: Db,
+    attempt_id: int,
+    *,
+    fault: str | None = None,
+    detail: str = "",
+    cost_micros: int = 0,
+    possible_micros: int = 0,
+    upstream_ref: str | None = None,
+) -> None:
+    """The attempt is over and the key is good: it painted (no ``fault``), or the order itself was refused."""
+    row = (attempt_id, fault, detail[:1000], cost_micros, possible_micros, upstream_ref)
+    for changed in await db.fetch(ANSWERED, *row):
+        db.tell(KEY_CHANGED, str(changed["id"]))
+
+
+LET_GO = "its worker died or let go"
+FAULTS = """
+select fault from attempt where job_id = $1 and fault is not null and detail <> $2 order by number
+"""
+
+
+async def faults(db: Db, job_id: UUID) -> list[str]:
+    """What the attempts of a job came to, in order, over all its waits; those that a worker let go of aside."""
+    return [row["fault"] for row in await db.fetch(FAULTS, job_id, LET_GO)]
 
 
 CLOSE_LEFT = """
-update attempt set finished_at = now(), fault = 'timeout_unknown', detail = 'its worker died or let go'
-where job_id = $1 and finished_at is null
+update attempt as a set finished_at = now(), fault = 'timeout_unknown', detail = 'its worker died or let go',
+    possible_micros = (select m.cost_micros from model as m where m.id = a.model_id)
+where a.job_id = $1 and a.finished_at is null
 """
 
 

@@ -100,7 +100,8 @@ class KeyReused(Refused):
 async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
     """Reserve, write the jobs, send one message for each: in one transaction. Returns the generation's id, when it is durable.
 
-    ``deadline``: seconds until an unfinished job fails. Raises Refused (NoSubscription, QuotaExhausted, NotFound …).
+    ``deadline``: seconds until an unfinished job fails, unless its plan's longest wait is shorter. Raises Refused
+    (NoSubscription, QuotaExhausted, NotFound …).
     The same idempotency key gives the same generation, charged once. The request that this task is about is kept
     with it, so that the log of whoever paints can be found by it.
     """
@@ -110,7 +111,7 @@ async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
     agreed = await terms.agreed(db, asked.account_id, asked.model_id)
     agreed.model.check(asked.size, len(asked.uploads) + len(asked.pictures))
     jobs = [uuid4() for _ in range(asked.count)]
-    generation_id = await _place(db, asked, agreed, jobs, min(deadline, 86400))
+    generation_id = await _place(db, asked, agreed, jobs, min(deadline, agreed.plan.longest_wait_seconds))
     if generation_id is None:  # somebody else was faster with the same key
         return await _hardened(db, await _known(db, asked) or generation_id_missing(asked))
     db.tell(mailbox.SENT, PaintPicture.mailbox)

@@ -13,7 +13,7 @@ from limner.runtime.errors import FenceLost
 from limner.runtime.log import following, logger
 from limner.runtime.mailbox import Fence
 from limner.sql import attempts, generations, ledger
-from limner.sql.channels import GENERATION_CHANGED, GENERATION_ENDED
+from limner.sql.channels import GENERATION_CHANGED, GENERATION_ENDED, KEY_CHANGED
 from limner.sql.images import FramePicture
 
 log = logger(__name__)
@@ -21,7 +21,10 @@ log = logger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """A job at work. ``references`` and ``mask`` are storage keys; ``request_id`` and ``traceparent`` are of its order."""
+    """A job at work. ``references`` and ``mask`` are storage keys; ``request_id`` and ``traceparent`` are of its order.
+
+    ``has_errand``: an earlier worker left something over there that goes on without us (sql/errands.py).
+    """
 
     id: UUID
     fence: Fence
@@ -44,6 +47,7 @@ class Job:
     parameters: dict[str, str | int | float | bool]
     mask: str | None
     partial_images: int
+    has_errand: bool
 
 
 # V0016 has the function. What is read beside it is as it was before, and none of that is changed by it.
@@ -51,6 +55,7 @@ START = """
 select j.id, j.generation_id, g.thread_id, j.account_id, g.prompt, m.id as model_id, m.upstream_id, m.provider_id,
     m.cost_micros, g.width, g.height, j.seed, j.deadline, g.request_id, g.traceparent, g.parameters, g.partial_images,
     (select u.storage_key from upload as u where u.id = g.mask_upload_id) as mask,
+    exists (select from attempt where job_id = j.id and finished_at is null and is_resumable) as has_errand,
     extract(epoch from j.deadline - clock_timestamp())::float as seconds_left,
     array(
         select coalesce(u.storage_key, i.storage_key) from generation_reference as r
@@ -128,7 +133,7 @@ async def preview(db: Db, job_id: UUID, account_id: UUID) -> tuple[str, bytes] |
 class Painted:
     """A picture whose bytes are durable in the storage already; its small copy will be put under ``thumb_key``.
 
-    ``attempt_id``: the attempt that it came from, which its delivery closes.
+    ``attempt_id``: the attempt that it came from. Its delivery closes it, and whatever was held against its key is over.
     """
 
     storage_key: str
@@ -143,7 +148,7 @@ class Painted:
     upstream_ref: str | None = None
 
 
-DELIVER = "select job_id, generation_id, thread_id, is_over from pictures_deliver($1)"
+DELIVER = "select job_id, is_over, changed_keys from pictures_deliver($1)"
 Delivery = tuple[Job, Painted]
 
 
@@ -162,6 +167,8 @@ async def deliver_all(db: Db, deliveries: Sequence[Delivery]) -> list[bool]:
         if job.id in rows:
             faults.point("after-deliver-commit", job.id)
             _tell(db, job)
+            for key_id in rows[job.id]["changed_keys"]:
+                db.tell(KEY_CHANGED, str(key_id))
             if rows[job.id]["is_over"]:
                 db.tell(GENERATION_ENDED, str(job.generation_id))
             with following(job.request_id):
@@ -206,18 +213,19 @@ where id = $1 and state = 'running'
 """
 
 
-async def postpone(db: Db, job: Job, after: float, line: str) -> None:
-    """Back into the line for ``after`` seconds, without blame. Raises FenceLost."""
+async def postpone(db: Db, job: Job, after: float, line: str, *, back: float | None = None) -> None:
+    """Back into the line for ``after`` seconds, without blame; it is said to wait ``back`` seconds. Raises FenceLost."""
     async with db.transaction() as tx:
         await generations.lock(tx, job.generation_id)
         await mailbox.retry(tx, job.fence, after=after, error=line, blame=False)
-        await tx.execute(POSTPONE, job.id, line, float(after))
+        await tx.execute(POSTPONE, job.id, line, float(after if back is None else back))
         await generations.settle_state(tx, job.generation_id)
 
 
 # Overdue, or without a message (it died as a dead letter): such a job would never end by itself.
 LOST = """
-select j.id, j.generation_id, j.deadline <= now() as overdue, g.request_id
+select j.id, j.generation_id, j.deadline <= now() as overdue, g.request_id,
+    j.state = 'queued' and j.line like '%painter%' as found_nobody
 from job as j join generation as g on g.id = j.generation_id
 where j.state in ('queued', 'running') and (
     j.deadline <= now()
@@ -235,7 +243,8 @@ async def end_lost(db: Db, count: int = 100) -> int:
     """Fail what cannot end by itself any more, and release it. Its worker, should it live, finds its fence lost."""
     ended = 0
     for row in await db.fetch(LOST, count):
-        reason = "it took too long" if row["overdue"] else "it could not be painted after several tries"
+        late = "no painter was free in time" if row["found_nobody"] else "it took too long"
+        reason = late if row["overdue"] else "it could not be painted after several tries"
         async with db.transaction() as tx:
             await generations.lock(tx, row["generation_id"])
             if await tx.fetchval(END_LOST, row["id"], reason):

@@ -1,71 +1,119 @@
-"""Provider keys: which one paints next, which ones rest, and why."""
+"""Provider keys: what each fault and each act of an admin does to them."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 
+from limner.runtime import mailbox
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
+from limner.runtime.mailbox import Message
 from limner.runtime.vault import Vault, last_four
 from limner.sql import audit
-from limner.sql.attempts import Lease
 from limner.sql.channels import KEY_CHANGED
 
 STATES = ("active", "cooldown", "out_of_funds", "manual_review", "disabled")
 
 
-PRAISE = """
-update provider_key set state = 'active', why = 'it painted again', failures = 0, rests_until = null
-where id = $1 and (failures > 0 or state = 'cooldown') and state in ('active', 'cooldown') returning id
+@dataclass(frozen=True)
+class LookAfterKeys(Message):
+    """Probe the keys and proxies whose time has come, and count what accounts have left."""
+
+    mailbox = "locksmith"
+
+
+# $3: when the failed attempt began. One that began before the rest did belongs to the same cycle, and counts once.
+REST_MODEL = """
+with before as (select until from key_rest where key_id = $1 and model_id = $2),
+counted as (
+    update provider_key set failures = failures + 1
+    where id = $1 and not exists (select from before where until > $3)
+)
+insert into key_rest as r (key_id, model_id, until, cause, day_hits)
+values ($1, $2, now() + make_interval(secs => $4), $5, $6::int)
+on conflict (key_id, model_id) do update set until = greatest(r.until, excluded.until), cause = excluded.cause,
+    day_hits = case when $6::int = 0 then 0 when r.until > $3 then greatest(r.day_hits, 1) else r.day_hits + 1 end
+returning r.day_hits
 """
-
-
-PRAISE_PROXY = (
-    "update proxy set state = 'active', failures = 0, rests_until = null where id = $1 and state = 'cooldown'"
+REST_GROUP = """
+with before as (
+    select g.until from group_rest as g join provider_key as k using (provider_id, account_group)
+    where k.id = $1 and g.model_id = $2
+),
+counted as (
+    update provider_key set failures = failures + 1
+    where id = $1 and not exists (select from before where until > $3)
+)
+insert into group_rest as r (provider_id, account_group, model_id, until, cause, day_hits)
+select provider_id, account_group, $2, now() + make_interval(secs => $4), $5, $6::int from provider_key where id = $1
+on conflict (provider_id, account_group, model_id) do update set until = greatest(r.until, excluded.until),
+    cause = excluded.cause,
+    day_hits = case when $6::int = 0 then 0 when r.until > $3 then greatest(r.day_hits, 1) else r.day_hits + 1 end
+returning r.day_hits
+"""
+BEGAN = (
+    "select a.started_at, k.account_group from attempt as a join provider_key as k on k.id = a.key_id where a.id = $1"
 )
 
 
-async def praise(db: Db, lease: Lease, model_id: str) -> None:
-    """It painted: whatever was held against the key or its proxy is forgotten."""
-    key_id = lease.key_id
-    await db.execute("delete from key_rest where key_id = $1 and model_id = $2", key_id, model_id)
-    if lease.proxy_id is not None:
-        await db.execute(PRAISE_PROXY, lease.proxy_id)
-    if await db.fetchval(PRAISE, key_id):
-        db.tell(KEY_CHANGED, str(key_id))
+async def rest(
+    db: Db,
+    key_id: int,
+    model_id: str,
+    seconds: float,
+    cause: str,
+    *,
+    attempt_id: int | None = None,
+    by_group: bool = False,
+    is_daily: bool = False,
+) -> int:
+    """The key, or with ``by_group`` all of its account group, rests from one model; never shorter than before.
+
+    Returns how many failures in a row named a quota of the day (``is_daily``).
+    """
+    async with db.transaction() as tx:
+        began = await tx.fetchrow(BEGAN, attempt_id) if attempt_id is not None else None
+        statement = REST_GROUP if by_group and began and began["account_group"] else REST_MODEL
+        at = began["started_at"] if began else await tx.fetchval("select now()")
+        hits = await tx.fetchval(statement, key_id, model_id, at, float(seconds), cause, int(is_daily))
+        tx.tell(KEY_CHANGED, str(key_id))
+        return int(hits)
 
 
-REST_MODEL = """
-insert into key_rest (key_id, model_id, until, cause) values ($1, $2, now() + make_interval(secs => $3), $4)
-on conflict (key_id, model_id) do update set until = greatest(key_rest.until, excluded.until), cause = excluded.cause
+REST_ROUTE = """
+insert into route_rest as r (key_id, proxy_id, until, cause)
+values ($1, coalesce($2, 0), now() + make_interval(secs => $3), $4)
+on conflict (key_id, proxy_id) do update set until = greatest(r.until, excluded.until), cause = excluded.cause
 """
 
 
-async def rest(db: Db, key_id: int, model_id: str, seconds: float, cause: str) -> None:
-    """The key rests from one model."""
-    async with db.transaction() as tx:
-        await tx.execute(REST_MODEL, key_id, model_id, float(seconds), cause)
-        await tx.execute("update provider_key set failures = failures + 1 where id = $1", key_id)
-        tx.tell(KEY_CHANGED, str(key_id))
+async def rest_route(db: Db, key_id: int, proxy_id: int | None, seconds: float, cause: str) -> None:
+    """The key is not welcome where this way comes out; it may go by another one."""
+    await db.execute(REST_ROUTE, key_id, proxy_id, float(seconds), cause)
+    db.tell(KEY_CHANGED, str(key_id))
 
 
 REVIEW = """
-update provider_key set state = 'manual_review', why = $3 where id = $1 and failures > $2 and state in ('active', 'cooldown')
+update provider_key set state = 'manual_review', why = $3, rests_until = null,
+    probe_at = now() + make_interval(secs => $4)
+where id = $1 and failures > $2 and state in ('active', 'cooldown')
 returning id
 """
 
 
-async def review_if_hopeless(db: Db, key_id: int, most: int) -> None:
-    """More than ``most`` failures in a row: somebody should look at it."""
-    if await db.fetchval(REVIEW, key_id, most, f"more than {most} failures in a row"):
+async def review_if_hopeless(db: Db, key_id: int, most: int, probe_in: float = 1800) -> None:
+    """More than ``most`` failures in a row: somebody should look at it, and the locksmith in ``probe_in`` seconds."""
+    if await db.fetchval(REVIEW, key_id, most, f"more than {most} failures in a row", float(probe_in)):
         db.tell(KEY_CHANGED, str(key_id))
 
 
 DRY = """
-update provider_key set state = 'out_of_funds', why = $2
+update provider_key set state = 'out_of_funds', why = $2, rests_until = null,
+    probe_at = now() + make_interval(secs => $3)
 where state in ('active', 'cooldown') and (
     id = $1 or account_group <> '' and (provider_id, account_group) = (
         select provider_id, account_group from provider_key where id = $1
@@ -74,36 +122,30 @@ where state in ('active', 'cooldown') and (
 """
 
 
-async def run_dry(db: Db, key_id: int, cause: str) -> None:
+async def run_dry(db: Db, key_id: int, cause: str, probe_in: float = 1800) -> None:
     """No money: the whole billing account goes, and the request goes on with the next key."""
-    await db.execute(DRY, key_id, cause)
+    await db.execute(DRY, key_id, cause, float(probe_in))
     db.tell(KEY_CHANGED, str(key_id))
 
 
-REST_PROXY = """
-update proxy set state = 'cooldown', failures = failures + 1,
-    rests_until = now() + make_interval(secs => least(30 * 2 ^ failures, 600))
-where id = $1 and state in ('active', 'cooldown')
+DIE = """
+update provider_key set state = 'disabled', why = $2, rests_until = null, probe_at = now() + make_interval(secs => $3)
+where id = $1 and state <> 'disabled' returning id
 """
 
 
-async def rest_proxy(db: Db, proxy_id: int) -> None:
-    """The way there is broken, not the key: the proxy rests from 30 s to 10 min, growing."""
-    await db.execute(REST_PROXY, proxy_id)
-
-
-DIE = "update provider_key set state = 'disabled', why = $2 where id = $1 and state <> 'disabled' returning id"
-
-
-async def die(db: Db, key_id: int, cause: str) -> None:
+async def die(db: Db, key_id: int, cause: str, probe_in: float = 1800) -> None:
     """The provider does not accept it any more."""
-    if await db.fetchval(DIE, key_id, cause):
+    if await db.fetchval(DIE, key_id, cause, float(probe_in)):
         db.tell(KEY_CHANGED, str(key_id))
 
 
 NEW = """
-insert into provider_key (provider_id, label, fingerprint, last_four, account_group, concurrency, weight, switch)
-select id, $2, $3, $4, $5, $6, $7, $8 from provider where code = $1
+insert into provider_key (
+    provider_id, label, fingerprint, last_four, account_group, concurrency, weight, switch, rpm, proxy_id, may_go_direct,
+    returns_by_probe
+)
+select id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 from provider where code = $1
 returning id
 """
 
@@ -120,6 +162,10 @@ async def add(
     concurrency: int = 2,
     weight: int = 1,
     switch: str = "",
+    rpm: int | None = None,
+    proxy_id: int | None = None,
+    may_go_direct: bool = False,
+    returns_by_probe: bool = True,
     ip: str = "",
 ) -> int:
     """Keep a key, sealed and bound to its row. Raises Refused when it is known already or the provider is not."""
@@ -128,10 +174,10 @@ async def add(
     fingerprint = hashlib.sha256(secret.encode()).hexdigest()
     try:
         async with db.transaction() as tx:
+            await _must_be_usable(tx, proxy_id)
             shown = last_four(secret)
-            key_id = await tx.fetchval(
-                NEW, provider, label, fingerprint, shown, account_group, concurrency, weight, switch
-            )
+            more = (account_group, concurrency, weight, switch, rpm, proxy_id, may_go_direct, returns_by_probe)
+            key_id = await tx.fetchval(NEW, provider, label, fingerprint, shown, *more)
             if key_id is None:
                 raise Refused(f"There is no provider {provider!r}.", field="provider")
             sealed = vault.seal(secret, bound_to=bound_to(key_id))
@@ -145,6 +191,12 @@ async def add(
         raise Refused(f"That is out of range: {error.constraint_name}.", field="concurrency") from error
 
 
+async def _must_be_usable(tx: Db, proxy_id: int | None) -> None:
+    there = "select true from proxy where id = $1 and retired_at is null"
+    if proxy_id is not None and not await tx.fetchval(there, proxy_id):
+        raise Refused(f"There is no proxy {proxy_id}.", field="proxy")
+
+
 def bound_to(key_id: int) -> str:
     """The one place where a key's sealed secret opens."""
     return f"provider_key/{key_id}/sealed_secret"
@@ -154,8 +206,62 @@ def proxy_bound_to(proxy_id: int) -> str:
     return f"proxy/{proxy_id}/sealed_url"
 
 
+@dataclass(frozen=True)
+class Terms:
+    """How a key is used; an admin may change all of it at any time."""
+
+    label: str
+    account_group: str
+    concurrency: int
+    weight: int
+    rpm: int | None
+    proxy_id: int | None
+    may_go_direct: bool
+    returns_by_probe: bool
+
+
+TERMS = """
+select label, account_group, concurrency, weight, rpm, proxy_id, may_go_direct, returns_by_probe
+from provider_key where id = $1
+"""
+
+
+async def terms(db: Db, key_id: int) -> Terms:
+    """Raises NotFound."""
+    row = await db.fetchrow(TERMS, key_id)
+    if row is None:
+        raise NotFound("There is no such key.")
+    return Terms(**row)
+
+
+CHANGE = """
+update provider_key set label = $2, account_group = $3, concurrency = $4, weight = $5, rpm = $6, proxy_id = $7,
+    may_go_direct = $8, returns_by_probe = $9
+where id = $1 returning last_four
+"""
+
+
+async def change(db: Db, key_id: int, to: Terms, *, actor: str, ip: str = "") -> None:
+    """Raises NotFound and Refused."""
+    async with db.transaction() as tx:
+        before = await terms(tx, key_id)
+        await _must_be_usable(tx, to.proxy_id)
+        try:
+            shown = await tx.fetchval(CHANGE, key_id, *vars(to).values())
+        except asyncpg.CheckViolationError as error:
+            raise Refused(f"That is out of range: {error.constraint_name}.", field="concurrency") from error
+        await audit.record(tx, actor, "key.change", f"key {key_id} {shown}", vars(before), vars(to), ip=ip)
+        tx.tell(KEY_CHANGED, str(key_id))
+
+
 SET_STATE = """
-update provider_key set state = $2, why = $3, rests_until = null, failures = 0 where id = $1 and state <> $2 returning id
+update provider_key set state = $2, why = $3, rests_until = null, failures = 0, by_hand = $2 = 'disabled', probe_at = null
+where id = $1 and (state <> $2 or by_hand <> ($2 = 'disabled')) returning id
+"""
+FORGET_RESTS = """
+with own as (delete from key_rest where key_id = $1), ways as (delete from route_rest where key_id = $1)
+delete from group_rest as g using provider_key as k
+where k.id = $1 and g.provider_id = k.provider_id and g.account_group = k.account_group
 """
 
 
@@ -167,7 +273,7 @@ async def set_state(db: Db, key_id: int, state: str, reason: str, *, actor: str,
         row = await tx.fetchrow("select label, last_four, state from provider_key where id = $1 for update", key_id)
         if row is None:
             raise NotFound("There is no such key.")
-        await tx.execute("delete from key_rest where key_id = $1", key_id)
+        await tx.execute(FORGET_RESTS, key_id)
         if await tx.fetchval(SET_STATE, key_id, state, reason):
             subject = f"key {key_id} {row['last_four']}"
             after = {"state": state, "reason": reason}
@@ -175,13 +281,35 @@ async def set_state(db: Db, key_id: int, state: str, reason: str, *, actor: str,
         tx.tell(KEY_CHANGED, str(key_id))
 
 
+PROBE_NOW = """
+update provider_key set probe_at = now()
+where id = $1 and state in ('out_of_funds', 'manual_review', 'disabled') and not by_hand and returns_by_probe
+returning last_four
+"""
+
+
+async def probe_now(db: Db, key_id: int, *, actor: str, ip: str = "") -> None:
+    """Have the locksmith look at it at once. Raises Refused when a probe would not bring it back."""
+    async with db.transaction() as tx:
+        shown = await tx.fetchval(PROBE_NOW, key_id)
+        if shown is None:
+            raise Refused("Only a key that fell out by itself, and may return by a probe, is probed.", field="state")
+        await audit.record(tx, actor, "key.probe", f"key {key_id} {shown}", None, None, ip=ip)
+        await mailbox.send(tx, LookAfterKeys(), key="now")
+
+
 LIST = """
 select k.id, p.code as provider, k.label, k.last_four as last4, k.state, k.why, k.concurrency, k.weight, k.last_used_at,
-    greatest(k.rests_until, (select max(r.until) from key_rest as r where r.key_id = k.id and r.until > now())) as rests_until,
+    k.account_group, k.rpm, k.proxy_id, x.label as proxy, k.may_go_direct, k.returns_by_probe, k.by_hand, k.failures,
+    case when k.returns_by_probe and not k.by_hand then k.probe_at end as probe_at,
+    greatest(case when k.rests_until > now() then k.rests_until end,
+        (select max(r.until) from key_rest as r where r.key_id = k.id and r.until > now()),
+        (select max(g.until) from group_rest as g where g.provider_id = k.provider_id
+            and g.account_group = k.account_group and k.account_group <> '' and g.until > now())) as rests_until,
     (select string_agg(r.model_id || ': ' || r.cause, '; ') from key_rest as r
         where r.key_id = k.id and r.until > now()) as rests,
     (select count(*) from attempt as a where a.key_id = k.id and a.finished_at is null and a.expires_at > now()) as in_use
-from provider_key as k join provider as p on p.id = k.provider_id
+from provider_key as k join provider as p on p.id = k.provider_id left join proxy as x on x.id = k.proxy_id
 order by p.code, k.id
 """
 
@@ -189,3 +317,15 @@ order by p.code, k.id
 async def listing(db: Db) -> list[dict[str, Any]]:
     """All keys with their states, never their secrets."""
     return [dict(row) for row in await db.fetch(LIST)]
+
+
+EVENTS = """
+select e.created_at, e.key_id, k.label, k.last_four as last4, e.model_id, e.state_before, e.state_after, e.cause
+from key_event as e join provider_key as k on k.id = e.key_id
+where $1::bigint is null or e.key_id = $1 order by e.id desc limit $2
+"""
+
+
+async def events(db: Db, key_id: int | None = None, count: int = 50) -> list[dict[str, Any]]:
+    """What happened to a key, or to all of them, the newest first."""
+    return [dict(row) for row in await db.fetch(EVENTS, key_id, count)]

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from math import gcd
+from typing import Any
+
+import asyncpg
 
 from limner.runtime.database import Db
-from limner.runtime.errors import Refused
+from limner.runtime.errors import NotFound, Refused
+from limner.runtime.mailbox import Message
+from limner.sql import audit
+from limner.sql.catalogue import Seed
 
 
 @dataclass(frozen=True)
@@ -66,14 +74,28 @@ class Model:
             raise Refused(f"{self.name} does not take reference pictures.", field="reference")
 
 
+@dataclass(frozen=True)
+class ImportModels(Message):
+    """See which models a provider lists, and take in those that the catalogue lacks."""
+
+    mailbox = "locksmith"
+    provider: str
+    actor: str
+
+
 COLUMNS = (
     "m.id, m.name, m.provider_id, m.upstream_id, m.abilities, m.sizes, m.credits, m.cost_micros, m.options, m.aliases"
 )
 
-# As long as some key could ever paint it again.
+# As long as some key could ever paint it again, and not when every key has found it gone over there.
 IS_OFFERED = """
 m.active and p.active and (m.retires_at is null or m.retires_at > now())
-    and exists (select from provider_key as k where k.provider_id = p.id and k.state <> 'disabled')
+    and exists (
+        select from provider_key as k where k.provider_id = p.id and k.state <> 'disabled' and not exists (
+            select from key_rest as r
+            where r.key_id = k.id and r.model_id = m.id and r.until > now() and r.cause like 'model_unavailable%'
+        )
+    )
 """
 ON_OFFER = f"""
 select {COLUMNS} from model as m join provider as p on p.id = m.provider_id where {IS_OFFERED} order by m.sort, m.name
@@ -84,30 +106,166 @@ async def on_offer(db: Db) -> list[Model]:
     return [from_row(row) for row in await db.fetch(ON_OFFER)]
 
 
-SEED = """
-insert into model (id, provider_id, upstream_id, name, abilities, sizes, credits, cost_micros, sort)
-select $1, id, $3, $4, $5, $6, $7, $8, $9 from provider where code = $2
-on conflict (id) do nothing
+# Which model a name stands for: an id, an alias or the upstream's id, those on offer first. A retired one leads on.
+RESOLVE = """
+with recursive named as (
+    select m.id from model as m join provider as p on p.id = m.provider_id
+    where m.id = $1 or $1 = any(m.aliases) or lower(m.upstream_id) = $1
+    order by m.id = any($2::text[]) desc, m.id = $1 desc, $1 = any(m.aliases) desc, m.active desc, m.sort limit 1
+),
+led as (
+    select id, 0 as step from named
+    union all
+    select m.replacement, l.step + 1 from led as l join model as m on m.id = l.id
+    where m.replacement is not null and (m.retires_at <= now() or not m.active) and l.step < 8
+)
+select id from led order by step desc limit 1
 """
 
 
-async def ensure(
-    db: Db,
-    model_id: str,
-    provider: str,
-    upstream_id: str,
-    name: str,
-    *,
-    abilities: Sequence[str],
-    sizes: Sequence[str],
-    credits: int,
-    cost_micros: int,
-    sort: int,
-) -> None:
+async def offered(db: Db, name: str) -> Model:
+    """The model on offer that a name stands for, however it is written. Raises Refused."""
+    known = {model.id: model for model in await on_offer(db)}
+    model_id = normal(name)
+    if model_id not in known:
+        model_id = await db.fetchval(RESOLVE, model_id, list(known))
+    if model_id not in known:
+        raise Refused(f"There is no model {name[:80]!r} on offer.", field="model")
+    return known[model_id]
+
+
+def normal(name: str) -> str:
+    """A model's name as it is compared: no space around, no capitals."""
+    return name.strip().lower()
+
+
+SEED = """
+insert into model (id, provider_id, upstream_id, name, abilities, sizes, credits, cost_micros, sort, options, aliases, active)
+select $1, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 from provider where code = $2
+on conflict (id) do update set options = excluded.options, aliases = excluded.aliases
+where model.options = '{}' and model.aliases = '{}' and (excluded.options <> '{}' or excluded.aliases <> '{}')
+"""
+
+
+async def ensure(db: Db, seed: Seed) -> None:
     """The model is in the catalogue; what an operator changed about it stays."""
-    await db.execute(
-        SEED, model_id, provider, upstream_id, name, list(abilities), list(sizes), credits, cost_micros, sort
-    )
+    aliases = [normal(alias) for alias in seed.aliases]
+    row = (seed.id, seed.provider, seed.upstream_id, seed.name, list(seed.abilities), list(seed.sizes))
+    await db.execute(SEED, *row, seed.credits, seed.micros, seed.sort, dict(seed.options), aliases, seed.active)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model that an upstream lists. ``sizes`` is empty where it does not say."""
+
+    upstream_id: str
+    name: str
+    abilities: Sequence[str]
+    sizes: Sequence[str]
+
+
+IMPORT = """
+insert into model (id, provider_id, upstream_id, name, abilities, sizes, credits, active, sort, aliases)
+select $2, p.id, $3, $4, $5, $6, 1, false, 80, $7 from provider as p
+where p.code = $1 and not exists (
+    select from model as m where m.provider_id = p.id and (lower(m.upstream_id) = lower($3) or lower($3) = any(m.aliases))
+)
+on conflict (id) do nothing
+returning id
+"""
+
+
+async def import_new(db: Db, provider: str, found: Sequence[Found], *, actor: str, ip: str = "") -> list[str]:
+    """Those that the catalogue lacks: in at one credit, switched off until the operator has looked. Returns their ids."""
+    async with db.transaction() as tx:
+        added = []
+        for each in found:
+            model_id, name = _id_for(each.upstream_id), each.name[:120] or each.upstream_id
+            sizes, aliases = list(each.sizes) or ["1024x1024"], [normal(each.upstream_id)]
+            row = (provider, model_id, each.upstream_id, name, list(each.abilities), sizes, aliases)
+            for row_id in [model_id, f"{provider}.{model_id}"[:80]]:
+                if made := await tx.fetchval(IMPORT, provider, row_id, *row[2:]):
+                    added.append(made)
+                    break
+        after: dict[str, object] = {"listed": len(found), "added": added[:100]}
+        await audit.record(tx, actor, "model.import", provider, None, after, ip=ip)
+        return added
+
+
+def _id_for(upstream_id: str) -> str:
+    """An id that our catalogue takes: small letters, digits, dots, dashes and underscores."""
+    return re.sub(r"[^a-z0-9._-]", ".", normal(upstream_id)).lstrip("._-")[:80] or "model"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the catalogue as an operator edits it."""
+
+    name: str
+    upstream_id: str
+    credits: int
+    cost_micros: int
+    active: bool
+    sizes: list[str]
+    aliases: list[str]
+    retires_at: datetime | None
+    replacement: str | None
+
+
+ENTRY = """
+select name, upstream_id, credits, cost_micros, active, sizes, aliases, retires_at, replacement from model where id = $1
+"""
+
+
+async def entry(db: Db, model_id: str) -> Entry:
+    """Raises NotFound."""
+    row = await db.fetchrow(ENTRY, model_id)
+    if row is None:
+        raise NotFound("There is no such model.")
+    return Entry(**row)
+
+
+CHANGE = """
+update model set name = $2, upstream_id = $3, credits = $4, cost_micros = $5, active = $6, sizes = $7, aliases = $8,
+    retires_at = $9, replacement = $10
+where id = $1
+"""
+
+
+async def change(db: Db, model_id: str, to: Entry, *, actor: str, ip: str = "") -> None:
+    """Raises NotFound, and Refused for a size, a price or a replacement that cannot be."""
+    for size in to.sizes:
+        shape = Size.parse(size)
+        if not all(64 <= side <= 4096 for side in (shape.width, shape.height)):
+            raise Refused(f"A side is from 64 to 4096 pixels, not {size}.", field="sizes")
+    if not to.sizes:
+        raise Refused("A model needs a size.", field="sizes")
+    if to.credits < 1 or to.cost_micros < 0:
+        raise Refused("A picture costs at least one credit, and us nothing or more.", field="credits")
+    if to.replacement == model_id:
+        raise Refused("A model cannot replace itself.", field="replacement")
+    to = replace(to, aliases=[normal(alias) for alias in to.aliases if alias.strip()])
+    async with db.transaction() as tx:
+        before = await entry(tx, model_id)
+        try:
+            await tx.execute(CHANGE, model_id, *vars(to).values())
+        except asyncpg.ForeignKeyViolationError as error:
+            raise Refused(f"There is no model {to.replacement!r}.", field="replacement") from error
+        shown = [{**vars(each), "retires_at": str(each.retires_at or "")} for each in (before, to)]
+        await audit.record(tx, actor, "model.change", model_id, *shown, ip=ip)
+
+
+LIST = """
+select m.id, p.code as provider, m.upstream_id, m.name, m.abilities, m.sizes, m.credits, m.cost_micros, m.active, m.aliases,
+    m.retires_at, m.replacement, m.options,
+    (select count(*) from provider_key as k where k.provider_id = p.id and k.state in ('active', 'cooldown')) as keys
+from model as m join provider as p on p.id = m.provider_id order by p.code, m.sort, m.id
+"""
+
+
+async def listing(db: Db) -> list[dict[str, Any]]:
+    """The whole catalogue."""
+    return [dict(row) for row in await db.fetch(LIST)]
 
 
 RATIOS = {"1-1": 1.0, "3-2": 1.5, "2-3": 2 / 3, "16-9": 16 / 9, "9-16": 9 / 16, "4-3": 4 / 3, "3-4": 0.75}

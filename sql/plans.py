@@ -23,6 +23,7 @@ class Plan:
     priority: int
     allowed_models: list[str] | None
     retention_days: int | None
+    longest_wait_seconds: int
     shows_exact_quota: bool
     active: bool
 
@@ -36,7 +37,7 @@ class Plan:
 
 COLUMNS = (
     "id, code, name, price_cents, price_currency, billing_currency, credits_per_cycle, concurrency, priority, "
-    "allowed_models, retention_days, shows_exact_quota, active"
+    "allowed_models, retention_days, longest_wait_seconds, shows_exact_quota, active"
 )
 
 SEED = """

@@ -143,9 +143,17 @@ def _line(row: Any) -> str:
     if row["state"] != "queued":
         return row["line"] if row["state"] == "running" else ""
     if row["waits_for"] is not None and row["waits_for"] > 0:
-        return f"{row['line']}, back in {row['waits_for']:.0f} s" if row["waits_for"] >= 1 else row["line"]
+        return f"{row['line']}, back in {_soon(row['waits_for'])}" if row["waits_for"] >= 1 else row["line"]
     place = (row["before_it"] or 0) + 1
     return "next in line" if place == 1 else f"{place}{_ordinal(place)} in line"
+
+
+def _soon(seconds: float) -> str:
+    """Seconds as people say them: 40 s, 14 min, 3 h 5 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _ordinal(number: int) -> str:

@@ -29,18 +29,19 @@ left join plan as p on p.id = s.plan_id
 """
 
 
-async def agreed(db: Db, account_id: UUID, model_id: str) -> Terms:
-    """Raises NoSubscription, and Refused for a model that is not on offer or not in the plan."""
-    row = await db.fetchrow(AGREED, account_id, model_id)
+async def agreed(db: Db, account_id: UUID, name: str) -> Terms:
+    """``name``: the model's id, at best. Raises NoSubscription, and Refused for a model not on offer or not in the plan."""
+    row = await db.fetchrow(AGREED, account_id, name)
     assert row is not None
     if row["plan"] is None:
         raise NoSubscription
     if not row["is_open"]:
         raise NoSubscription(ENDED)
-    if row["model"] is None:
-        raise Refused(f"There is no model {model_id[:80]!r} on offer.", field="model")
     plan = Plan(**{field.name: row["plan"][field.name] for field in fields(Plan)})
-    model = models.from_row({field.name: row["model"][field.name] for field in fields(Model)})
+    if row["model"] is None:
+        model = await models.offered(db, name)
+    else:
+        model = models.from_row({field.name: row["model"][field.name] for field in fields(Model)})
     if not plan.allows(model.id):
         raise Refused(f"Your plan does not include {model.name}.", field="model")
     return Terms(plan, model)

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, cast, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
 from limner.runtime.errors import LimnerError, NotFound
 from limner.runtime.log import redact
@@ -14,7 +14,17 @@ from limner.runtime.log import redact
 DETAIL_LIMIT = 500
 PREVIEW_LIMIT = 24_000
 
-KINDS = {"demo": "Demo", "simulator": "Simulator", "openai": "OpenAI"}
+KINDS = {
+    "demo": "Demo",
+    "simulator": "Simulator",
+    "openai": "OpenAI",
+    "gemini": "Gemini",
+    "stability": "Stability",
+    "a1111": "A1111",
+    "relay": "Relay",
+    "fal": "Fal",
+    "replicate": "Replicate",
+}
 """Kind of provider, as in the table ``provider``: its module in this folder and its class there."""
 
 
@@ -128,6 +138,8 @@ class UpstreamError(LimnerError):
 
     ``after``: seconds until a retry makes sense, or None. ``detail``: for the operator, redacted and cut to
     DETAIL_LIMIT characters. ``words``: plain words for the user. ``secrets`` are cut out of the detail, not kept.
+    ``is_daily``: a quota of the day was named, although the delay is short; who keeps count decides what several in a
+    row mean. ``cost_micros``: what the upstream takes for an answer without a picture, in millionths of a US dollar.
     """
 
     def __init__(
@@ -138,12 +150,23 @@ class UpstreamError(LimnerError):
         after: float | None = None,
         words: str = "",
         secrets: tuple[str, ...] = (),
+        is_daily: bool = False,
+        cost_micros: int = 0,
     ) -> None:
         self.fault = fault
         self.after = after
+        self.is_daily = is_daily
+        self.cost_micros = cost_micros
         self.detail = clean(detail, *secrets)
         self.words = words or WORDS[fault]
         super().__init__(f"{fault}: {self.detail}" if self.detail else str(fault))
+
+
+class JobGone(UpstreamError):
+    """The upstream does not know the job (any more) that was to be resumed: what became of it cannot be known."""
+
+    def __init__(self, detail: str = "", *, secrets: tuple[str, ...] = ()) -> None:
+        super().__init__(Fault.TIMEOUT_UNKNOWN, detail, secrets=secrets)
 
 
 class Provider(Protocol):
@@ -165,7 +188,7 @@ class Resumable(Protocol):
     """A painter whose jobs go on over there while we restart. The methods raise UpstreamError."""
 
     async def resume(self, ref: str, order: Order, access: Access, on_step: OnStep) -> Picture:
-        """Wait for a job that an earlier process began."""
+        """Wait for a job that an earlier process began. Raises JobGone where it cannot be found any more."""
         ...
 
     async def cancel(self, ref: str, access: Access) -> None:
@@ -207,6 +230,17 @@ def provider(kind: str) -> Provider:
         raise NotFound(f"There is no painter called {kind!r}.")
     module = importlib.import_module(f"limner.actors.providers.{kind}")
     return cast(Provider, getattr(module, KINDS[kind])())
+
+
+QuotaScope = Literal["key", "account_group"]
+
+
+def quota_scope(kind: str) -> QuotaScope:
+    """Whose quota this kind's upstreams count: the key's own, or that of all keys of its account group together.
+
+    A painter says so by a class attribute ``quota_scope``; who says nothing counts by key.
+    """
+    return cast(QuotaScope, getattr(provider(kind), "quota_scope", "key"))
 
 
 def clean(text: str, *secrets: str) -> str:

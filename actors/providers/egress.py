@@ -4,54 +4,64 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from ssl import create_default_context
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
+import anyio
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
 from python_socks import ProxyError as SocksError
+from python_socks.async_.asyncio.v2 import Proxy
 
-from limner.actors.providers.base import Access, Fault, UpstreamError
+from limner.actors.providers.base import Access, Fault, OnStep, Step, UpstreamError
 
 KEPT = 4.0
 """Seconds that a connection stays open for the next call: less than any server is known to wait, so that none is closed over
 there while we write to it. A request on such a one would have an unknown end."""
 CONNECT = 10.0
 """Seconds until the connection stands; the total is the access's own time-out."""
+PROXY_CONNECT = 4.0
+"""The same through a proxy, all handshakes included: a black hole costs no more than this before another way is taken."""
 BODY_LIMIT = 64 * 2**20
 CHUNK = 2**16
 AGENT = "Limner"
 SOCKS = ("socks5", "socks5h", "socks4")
+NO_TUNNEL = (400, 403, 404, 405, 501)
+"""How a proxy says that it knows no CONNECT, or not to this port."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass
 class Wire:
-    """Whether any byte of a request has left: before that, trying again is safe."""
+    """Whether any byte of a request has left: before that, trying again is safe. ``is_ours``: we are telling a step."""
 
     sent: bool = False
+    is_ours: bool = False
 
 
 @asynccontextmanager
-async def session(access: Access, wire: Wire, *, guarded: bool = False) -> AsyncIterator[aiohttp.ClientSession]:
-    """A session for one call. ``guarded``: connect to public addresses alone (a proxy resolves names by itself)."""
-    scheme = urlsplit(access.proxy).scheme if access.proxy else ""
-    if access.proxy and scheme not in (*SOCKS, "http", "https"):
-        raise UpstreamError(Fault.PROXY_FAILED, "the proxy is neither http nor socks")  # and never silently direct
-    socks = access.proxy if scheme in SOCKS else None
-    is_guarded = guarded and not access.proxy
-    ways = WAYS.get()
+async def session(
+    access: Access, wire: Wire, *, guarded: bool = False, anew: bool = False
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session for one call. ``guarded``: connect to public addresses alone (a proxy resolves names by itself).
+
+    ``anew``: no connection of a call before it will do, since it is the connecting that is tried out.
+    """
+    connect = PROXY_CONNECT if access.proxy else CONNECT
+    way = await _way(access, guarded=guarded)
+    ways = None if anew else WAYS.get()
     async with aiohttp.ClientSession(
-        connector=ways.by(socks, is_guarded) if ways else _connector(socks, is_guarded),
+        connector=ways.by(way) if ways else _connector(way),
         connector_owner=ways is None,
-        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT, sock_connect=CONNECT),
-        proxy=access.proxy if scheme in ("http", "https") else None,
+        timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect),
+        proxy=way.proxy if way.kind == "forwarded" else None,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_tracing(wire)],
         headers={"User-Agent": AGENT},
@@ -59,19 +69,39 @@ async def session(access: Access, wire: Wire, *, guarded: bool = False) -> Async
         yield opened
 
 
-class Ways:
-    """Connections that stay open for KEPT seconds, apart by proxy and by whether their addresses are guarded.
+class Way(NamedTuple):
+    """How a connection is made: "straight", "guarded", "socks", or by an HTTP proxy "tunnelled" or "forwarded"."""
 
-    aiohttp tells those through HTTP proxies apart by itself; nothing but the connection is shared among calls.
+    kind: str
+    proxy: str | None = None
+
+
+async def _way(access: Access, *, guarded: bool) -> Way:
+    """Never silently direct. Raises UpstreamError."""
+    scheme = urlsplit(access.proxy).scheme if access.proxy else ""
+    if not access.proxy:
+        return Way("guarded" if guarded else "straight")
+    if scheme in SOCKS:
+        return Way("socks", access.proxy)
+    if scheme not in ("http", "https"):
+        raise UpstreamError(Fault.PROXY_FAILED, "the proxy is neither http nor socks")
+    if access.base_url.startswith("http:") and await _tunnels(access.proxy, access.base_url):
+        return Way("tunnelled", access.proxy)
+    return Way("forwarded", access.proxy)
+
+
+class Ways:
+    """Connections that stay open for KEPT seconds, each way apart; nothing but the connection is shared among calls.
+
+    aiohttp tells those that one HTTP proxy forwards apart from those of another by itself.
     """
 
     def __init__(self) -> None:
-        self._connectors: dict[tuple[str | None, bool], aiohttp.BaseConnector] = {}
+        self._connectors: dict[Way, aiohttp.BaseConnector] = {}
 
-    def by(self, socks: str | None, guarded: bool) -> aiohttp.BaseConnector:
-        way = (socks, guarded)
+    def by(self, way: Way) -> aiohttp.BaseConnector:
         if way not in self._connectors:
-            self._connectors[way] = _connector(socks, guarded)
+            self._connectors[way] = _connector(way)
         return self._connectors[way]
 
     async def close(self) -> None:
@@ -94,12 +124,15 @@ async def kept_open() -> AsyncIterator[None]:
         await ways.close()
 
 
-def _connector(socks: str | None, guarded: bool) -> aiohttp.BaseConnector:
-    if socks:
-        url = socks.replace("socks5h:", "socks5:", 1)
-        return ProxyConnector.from_url(url, rdns=True, limit=0, keepalive_timeout=KEPT)
-    resolver = PublicResolver() if guarded else None
-    return aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit=0, keepalive_timeout=KEPT)
+def _connector(way: Way) -> aiohttp.BaseConnector:
+    about: dict[str, Any] = {"limit": 0, "keepalive_timeout": KEPT}
+    if way.kind == "socks" and way.proxy:
+        return ProxyConnector.from_url(way.proxy.replace("socks5h:", "socks5:", 1), rdns=True, **about)
+    if way.kind == "tunnelled" and way.proxy:
+        secure = create_default_context() if way.proxy.startswith("https:") else None
+        return ProxyConnector.from_url(way.proxy.replace("https:", "http:", 1), proxy_ssl=secure, **about)
+    resolver = PublicResolver() if way.kind == "guarded" else None
+    return aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, **about)
 
 
 @contextmanager
@@ -113,14 +146,33 @@ def translated(access: Access, wire: Wire) -> Iterator[None]:
         aiohttp.ClientError, TimeoutError, OSError, ValueError,
         ProxyError, ProxyConnectionError, ProxyTimeoutError, SocksError,
     ) as error:  # fmt: skip
+        if wire.is_ours:
+            raise
         early = Fault.PROXY_FAILED if access.proxy else Fault.UPSTREAM_5XX
         raise _transport(Fault.TIMEOUT_UNKNOWN if wire.sent else early, access, error) from error
 
 
+def telling(on_step: OnStep, wire: Wire) -> OnStep:
+    """Tells steps from inside ``translated``: trouble of whoever is told is his own, and no fault of the upstream's."""
+
+    async def tell(step: Step) -> None:
+        wire.is_ours = True
+        try:
+            await on_step(step)
+        except anyio.get_cancelled_exc_class():
+            wire.is_ours = False
+            raise
+        wire.is_ours = False
+
+    return tell
+
+
 def secrets(access: Access) -> tuple[str, ...]:
-    """What must never be written down of an access."""
+    """What must never be written down of an access: its key, its proxy's password, and what its extra headers carry."""
     proxy = access.proxy or ""
-    return tuple(filter(None, (access.secret, proxy, urlsplit(proxy).password if "://" in proxy else "")))
+    headers = access.settings.get("extra_headers")
+    carried = [str(value) for value in headers.values()] if isinstance(headers, Mapping) else []
+    return tuple(filter(None, (access.secret, proxy, urlsplit(proxy).password if "://" in proxy else "", *carried)))
 
 
 async def body(response: aiohttp.ClientResponse, limit: int = BODY_LIMIT) -> bytes | None:
@@ -182,6 +234,29 @@ class PublicResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._inner.close()
+
+
+async def _tunnels(proxy: str, base_url: str) -> bool:
+    """Whether a proxy lets plain HTTP through a tunnel, which shows before a byte of the request leaves that it is alive.
+
+    False: it forwards requests instead. Raises what aiohttp-socks does when it answers nothing, or wants a password.
+    """
+    target = urlsplit(base_url)
+    try:
+        with anyio.fail_after(PROXY_CONNECT):
+            stream = await _dialer(proxy).connect(target.hostname or "", target.port or 80, timeout=PROXY_CONNECT)
+    except SocksError as error:
+        if error.error_code in NO_TUNNEL:
+            return False
+        raise
+    await stream.close()
+    return True
+
+
+def _dialer(proxy: str) -> Proxy:
+    """Of an http or https proxy."""
+    secure = create_default_context() if proxy.startswith("https:") else None
+    return Proxy.from_url(proxy.replace("https:", "http:", 1), proxy_ssl=secure)
 
 
 def _public_host(host: str) -> bool:

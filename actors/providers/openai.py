@@ -1,21 +1,33 @@
-"""OpenAI's image API, and whatever speaks it: generations as JSON, edits as multipart (PROTOCOLS §2, §3)."""
+"""OpenAI's image API: any size that the model paints, unfinished pictures on the way, what it costs (PROTOCOLS §2)."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 import re
 
-import aiohttp
 import anyio
-import orjson
 
-from limner.actors.providers import egress
-from limner.actors.providers.base import Access, Fault, OnStep, Order, Picture, Step, UpstreamError
-from limner.actors.providers.egress import Wire, body, translated
+from limner.actors.providers import egress, images, parcels
+from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, Step, UpstreamError
+from limner.actors.providers.egress import Wire, translated
+from limner.actors.providers.images import bearer, url
+from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
 from limner.actors.providers.verdicts import Answer, verdict
-from limner.runtime import raster
+
+PARAMETERS: dict[str, Kind] = {
+    "quality": ["auto", "low", "medium", "high", "xhigh", "max"],
+    "background": ["auto", "transparent", "opaque"],
+    "output_format": ["png", "jpeg", "webp"],
+    "output_compression": {"min": 0, "max": 100},
+    "moderation": ["auto", "low"],
+    "complexity": ["low", "medium", "high"],
+    "input_fidelity": ["high", "low"],
+    "style": ["vivid", "natural"],
+}
+"""What may be sent beyond prompt and size, under these very names; which model knows which is in the catalogue."""
+MOST_PARTIALS = 3
+MAKES = ("gpt-image", "chatgpt-image", "dall-e")
+"""How the ids of OpenAI's image models begin; its list of models says no more about them."""
 
 LISTED = ((1024, 1024), (1536, 1024), (1024, 1536))
 """Pixels: all that GPT image models before 2 paint."""
@@ -40,36 +52,96 @@ class OpenAI:
 
     async def paint(self, order: Order, access: Access, on_step: OnStep) -> Picture:
         """One picture, at the size nearest to the order's that the model paints. Raises UpstreamError."""
+        asked = fields(order)
         wire = Wire()
         await on_step(Step(0.05))
         with translated(access, wire), anyio.fail_after(access.timeout):
             async with egress.session(access, wire) as session:
-                answer = await _post(session, order, access)
-            picture = await _picture(answer, order, access)
+                tell = egress.telling(on_step, wire)
+                reply = await images.ask(session, order, access, asked, tell, headers=bearer(access))
+            if reply.answer.status != 200 or reply.entries is None:
+                raise verdict(reply.answer, egress.secrets(access))
+            data = await images.data(reply, access)
+        done = parcels.picture(data, reply.answer.headers.get("x-request-id"), cost(order.model, reply.usage))
         await on_step(Step(0.95))
-        return picture
+        return done
 
     async def check(self, access: Access) -> None:
         """List the models, which costs nothing. Raises UpstreamError when the key is not accepted."""
-        wire = Wire()
-        with translated(access, wire), anyio.fail_after(min(access.timeout, 30.0)):
-            async with egress.session(access, wire) as session:
-                async with session.get(
-                    _url(access, "models"), headers=_bearer(access), allow_redirects=False
-                ) as response:
-                    answer = await _answer(response, access)
-        if answer.status != 200:
-            raise verdict(answer, egress.secrets(access))
+        await free(access, "models")
+
+    async def models(self, access: Access) -> list[Listed]:
+        """Those that paint. Raises UpstreamError."""
+        sizes = tuple(f"{width}x{height}" for width, height in LISTED)
+        ids = sorted(str(entry.get("id")) for entry in entries(await free(access, "models"), access))
+        return [Listed(each, each, ("text", "image", "mask"), sizes) for each in ids if each.startswith(MAKES)]
+
+
+async def free(access: Access, path: str, *, headers: dict[str, str] | None = None) -> Answer:
+    """The answer to a question that costs nothing. Raises UpstreamError for any but a success."""
+    wire = Wire()
+    with translated(access, wire), anyio.fail_after(min(access.timeout, 30.0)):
+        async with (
+            egress.session(access, wire) as session,
+            session.get(url(access, path), headers=headers or bearer(access), allow_redirects=False) as response,
+        ):
+            answer = await parcels.answer(response, access)
+    if answer.status != 200:
+        raise verdict(answer, egress.secrets(access))
+    return answer
+
+
+def entries(answer: Answer, access: Access) -> list[dict[str, object]]:
+    """The ``data`` of a list. Raises UpstreamError(UPSTREAM_5XX) where there is none."""
+    found = parcels.facts(answer.body).get("data")
+    if not isinstance(found, list):
+        raise UpstreamError(Fault.UPSTREAM_5XX, "HTTP 200 without a list", secrets=egress.secrets(access))
+    return [entry for entry in found if isinstance(entry, dict)]
+
+
+def fields(order: Order) -> images.Fields:
+    """What to ask for. Raises UpstreamError(INVALID_REQUEST) for what could not be sent."""
+    refuse_unknown(order, PARAMETERS)
+    check_company(order)
+    asked: images.Fields = {
+        "model": order.model,
+        "prompt": order.prompt,
+        "n": 1,
+        "size": size(order.model, order.width, order.height),
+        **order.parameters,
+    }
+    if order.user:
+        asked["safety_identifier"] = order.user
+    if order.partial_images:
+        asked |= {"stream": True, "partial_images": min(order.partial_images, MOST_PARTIALS)}
+    return asked
+
+
+def check_company(order: Order) -> None:
+    """Raises UpstreamError(INVALID_REQUEST) for what makes sense with a reference picture alone."""
+    for name, is_given in (("input_fidelity", "input_fidelity" in order.parameters), ("mask", bool(order.mask))):
+        if is_given and not order.references:
+            refuse(name, "needs a reference picture")
 
 
 def size(model: str, width: int, height: int) -> str:
     """The ``size`` to ask for: free from gpt-image-2 on and for other makes, else the listed one nearest by ratio."""
     version = re.match(r"gpt-image-(\d+(?:\.\d+)?)", model)
     if model.startswith("chatgpt-image") or (version and float(version[1]) < 2):
-        width, height = min(LISTED, key=lambda listed: abs(math.log(listed[0] / listed[1] * height / width)))
+        width, height = nearest(LISTED, width, height)
     elif version:
         width, height = _free(width, height)
     return f"{width}x{height}"
+
+
+def nearest(listed: tuple[tuple[int, int], ...], width: int, height: int) -> tuple[int, int]:
+    """The size of the ratio nearest to the asked one, and among those the one nearest in pixels."""
+
+    def distance(offered: tuple[int, int]) -> tuple[float, float]:
+        wide, tall = offered
+        return round(abs(math.log(wide / tall * height / width)), 3), abs(math.log(wide * tall / (width * height)))
+
+    return min(listed, key=distance)
 
 
 def cost(model: str, usage: object) -> int:
@@ -78,93 +150,10 @@ def cost(model: str, usage: object) -> int:
     if prices is None or not isinstance(usage, dict):
         return 0
     details = usage.get("input_tokens_details")
-    images = _count(details.get("image_tokens")) if isinstance(details, dict) else 0
-    texts = max(0, _count(usage.get("input_tokens")) - images)
+    pictures = _count(details.get("image_tokens")) if isinstance(details, dict) else 0
+    texts = max(0, _count(usage.get("input_tokens")) - pictures)
     # output_tokens_details is often missing: all that comes out counts as image
-    return round(texts * prices[0] + images * prices[1] + _count(usage.get("output_tokens")) * prices[2])
-
-
-async def _post(session: aiohttp.ClientSession, order: Order, access: Access) -> Answer:
-    fields: dict[str, str | int] = {
-        "model": order.model,
-        "prompt": order.prompt,
-        "n": 1,
-        "size": size(order.model, order.width, order.height),
-    }
-    if order.user:
-        fields["safety_identifier"] = order.user
-    edits = bool(order.references)
-    async with session.post(
-        _url(access, "images/edits" if edits else "images/generations"),
-        data=_form(fields, order) if edits else orjson.dumps(fields),
-        headers=_bearer(access) | ({} if edits else {"Content-Type": "application/json"}),
-        allow_redirects=False,
-    ) as response:
-        return await _answer(response, access)
-
-
-async def _answer(response: aiohttp.ClientResponse, access: Access) -> Answer:
-    read = await body(response)
-    if read is None:
-        raise UpstreamError(
-            Fault.NO_IMAGE, f"answer of more than {egress.BODY_LIMIT} bytes", secrets=egress.secrets(access)
-        )
-    return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, read)
-
-
-async def _picture(answer: Answer, order: Order, access: Access) -> Picture:
-    whole = _json(answer.body)
-    entries = whole.get("data")
-    if answer.status != 200 or not isinstance(entries, list):
-        raise verdict(answer, egress.secrets(access))
-    if not entries:
-        raise UpstreamError(
-            Fault.MODERATION_OUTPUT, "HTTP 200 with empty data"
-        )  # relays refuse this way, without a word
-    data = await _data(entries[0] if isinstance(entries[0], dict) else {}, access)
-    mime = raster.sniff(data)
-    if mime is None or not mime.startswith("image/"):
-        raise UpstreamError(Fault.NO_IMAGE, f"{len(data)} bytes that are no picture")
-    return Picture(data, mime, answer.headers.get("x-request-id"), cost(order.model, whole.get("usage")))
-
-
-async def _data(entry: dict[str, object], access: Access) -> bytes:
-    """The picture's bytes: inline, as a data URL, or fetched at once from where it lies."""
-    inline, url = entry.get("b64_json"), entry.get("url")
-    if isinstance(url, str) and url.startswith("data:"):
-        inline = url.partition(",")[2]
-    if isinstance(inline, str) and inline:
-        return _decoded(inline)
-    if isinstance(url, str) and url:
-        return await _fetched(url, access)
-    raise UpstreamError(Fault.NO_IMAGE, "HTTP 200 whose data has no picture")
-
-
-async def _fetched(url: str, access: Access) -> bytes:
-    """What lies at a URL, through the same proxy and without the key."""
-    if not egress.may_fetch(url, access.base_url):
-        raise UpstreamError(Fault.NO_IMAGE, f"picture at a forbidden address {url}", secrets=egress.secrets(access))
-    guarded = not egress.is_own(url, access.base_url)
-    async with egress.session(access, Wire(), guarded=guarded) as session:
-        async with session.get(url, allow_redirects=False) as response:
-            data = await body(response)
-    if response.status != 200 or data is None:
-        raise UpstreamError(
-            Fault.NO_IMAGE, f"picture's address answered {response.status}", secrets=egress.secrets(access)
-        )
-    return data
-
-
-def _form(fields: dict[str, str | int], order: Order) -> aiohttp.FormData:
-    form = aiohttp.FormData()
-    for name, value in fields.items():
-        form.add_field(name, str(value))
-    for index, reference in enumerate(order.references):
-        mime = raster.sniff(reference) or "application/octet-stream"
-        form.add_field("image[]", reference, filename=f"image-{index}.{mime.partition('/')[2]}", content_type=mime)
-    if order.mask:
-        form.add_field("mask", order.mask, filename="mask.png", content_type="image/png")
-    return form
+    return round(texts * prices[0] + pictures * prices[1] + _count(usage.get("output_tokens")) * prices[2])
 
 
 def _free(width: int, height: int) -> tuple[int, int]:
@@ -175,28 +164,5 @@ def _free(width: int, height: int) -> tuple[int, int]:
     return min(wide, tall * steepest), min(tall, wide * steepest)
 
 
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise UpstreamError(Fault.NO_IMAGE, "HTTP 200 with broken base64") from error
-
-
-def _json(body: bytes) -> dict[str, object]:
-    try:
-        whole = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return whole if isinstance(whole, dict) else {}
-
-
 def _count(value: object) -> int:
     return value if isinstance(value, int) and value > 0 else 0
-
-
-def _url(access: Access, path: str) -> str:
-    return f"{access.base_url.rstrip('/')}/{path}"
-
-
-def _bearer(access: Access) -> dict[str, str]:
-    return {"Authorization": f"Bearer {access.secret}"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -42,7 +42,7 @@ class Answer:
     """An answer that brought no picture: HTTP status, headers in lower case, body as it came."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: dict[str, str]
     body: bytes
 
 
@@ -95,7 +95,7 @@ RULES = (
     Rule(Fault.MODEL_UNAVAILABLE, (503,), r"no available channel for model"),
     Rule(Fault.MODEL_UNAVAILABLE, (403, 404, 410)),
     Rule(Fault.PROXY_FAILED, (407,)),
-    Rule(Fault.DAILY_QUOTA, (429,), r"per[ _]day|daily|\brpd\b|\bipd\b"),
+    Rule(Fault.DAILY_QUOTA, (429,), r"per[ _-]day|daily|\brpd\b|\bipd\b"),
     Rule(Fault.RATE_LIMITED, (429,)),
     Rule(Fault.TIMEOUT_UNKNOWN, (408, 504, 524)),
     Rule(Fault.NO_IMAGE, range(200, 300)),
@@ -104,12 +104,24 @@ RULES = (
 )
 
 
-def verdict(answer: Answer, secrets: tuple[str, ...]) -> UpstreamError:
-    """The one error that an answer without a picture is."""
+STATUSES = {
+    "rate_limit_exceeded": 429, "slow_down": 429, "rate_limit_error": 429, "insufficient_quota": 429,
+    "invalid_api_key": 401, "authentication_error": 401, "permission_error": 403, "model_not_found": 404,
+    "server_error": 500, "channel_error": 502, "upstream_error": 502, "server_is_overloaded": 503,
+    "service_unavailable_error": 503, "image_generation_user_error": 400, "invalid_request_error": 400,
+}  # fmt: skip
+"""What an error that comes inside a success, a stream above all, would have been as an HTTP status."""
+
+
+def verdict(
+    answer: Answer, secrets: tuple[str, ...], *, rules: Sequence[Rule] = RULES, said: str | None = None
+) -> UpstreamError:
+    """The one error that an answer without a picture is. ``said``: its text, where it has another envelope than OpenAI's."""
     error = _envelope(answer.body)
-    text = _text(error) or answer.body[:400].decode("utf-8", "replace")
-    fault = judge(answer.status, text)
-    after = delay(answer.headers, text)
+    text = said if said is not None else _text(error)
+    text = text or answer.body[:400].decode("utf-8", "replace")
+    fault = judge(_status(answer.status, error), text, rules)
+    after = delay(answer.headers | _inner_headers(error), text)
     if fault is Fault.RATE_LIMITED and after is not None and after > QUOTA_DELAY:
         fault = Fault.DAILY_QUOTA
     request = answer.headers.get("x-request-id", "")
@@ -117,25 +129,31 @@ def verdict(answer: Answer, secrets: tuple[str, ...]) -> UpstreamError:
     return UpstreamError(fault, detail, after=after, words=_words(fault, error), secrets=secrets)
 
 
-def judge(status: int, text: str) -> Fault:
-    """The fault of the first rule that holds."""
+def judge(status: int, text: str, rules: Sequence[Rule] = RULES) -> Fault:
+    """The fault of the first rule that holds; the last rule of a table holds always."""
     folded = text.lower()
-    return next(rule.fault for rule in RULES if status in rule.statuses and re.search(rule.pattern, folded, re.DOTALL))
+    return next(rule.fault for rule in rules if status in rule.statuses and re.search(rule.pattern, folded, re.DOTALL))
 
 
 def delay(headers: Mapping[str, str], text: str = "") -> float | None:
-    """Seconds to wait, from retry-after-ms, retry-after (seconds or a date) or the message; None where none say."""
+    """Seconds to wait, from retry-after-ms, retry-after (seconds or a date), the message or x-ratelimit-reset (a moment
+    since 1970, in seconds or milliseconds); None where none say."""
     for value, unit in ((headers.get("retry-after-ms", ""), 0.001), (headers.get("retry-after", ""), 1.0)):
         if re.fullmatch(r"\s*\d+(?:\.\d+)?\s*", value):
             return float(value) * unit
     if (date := headers.get("retry-after")) and (until := _date(date)):
         return max(0.0, (until - (_date(headers.get("date", "")) or datetime.now(UTC))).total_seconds())
-    return _said(text)
+    if (said := _said(text)) is not None:
+        return said
+    if re.fullmatch(r"\d{10}(?:\d{3})?", moment := headers.get("x-ratelimit-reset", "")):
+        now = (_date(headers.get("date", "")) or datetime.now(UTC)).timestamp()
+        return max(0.0, int(moment) / (1000 if len(moment) == 13 else 1) - now)
+    return None
 
 
 def _said(text: str) -> float | None:
-    """Seconds in "try again in 1m3.5s" or "20ms"."""
-    found = re.search(r"try again in ((?:\d+(?:\.\d+)?(?:ms|[hms]))+)", text, re.IGNORECASE)
+    """Seconds in "try again in 1m3.5s", "20ms", or "resets in ~30s"."""
+    found = re.search(r"(?:try again|retry|resets) in ~?((?:\d+(?:\.\d+)?(?:ms|[hms]))+)", text, re.IGNORECASE)
     if not found:
         return None
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[hms])", found[1].lower())
@@ -165,7 +183,31 @@ def _text(error: dict[str, object]) -> str:
     stage = details.get("moderation_stage") if isinstance(details, dict) else None
     parts = {"": error.get("type"), "code:": error.get("code"), "param:": error.get("param"), "stage:": stage}
     said = [f"{label}{value}" for label, value in parts.items() if value]
-    return " ".join([*said, str(error.get("message") or error.get("detail") or "")]).strip()
+    more = _metadata(error)
+    behind = [str(more[name])[:600] for name in ("reasons", "raw") if more.get(name)]  # a relay's own upstream
+    return " ".join([*said, str(error.get("message") or error.get("detail") or ""), *behind]).strip()
+
+
+def _metadata(error: dict[str, object]) -> dict[str, object]:
+    more = error.get("metadata")
+    return more if isinstance(more, dict) else {}
+
+
+def _inner_headers(error: dict[str, object]) -> dict[str, str]:
+    """What a relay puts into the body of the headers that it should have sent."""
+    inner = _metadata(error).get("headers")
+    return {str(name).lower(): str(value) for name, value in inner.items()} if isinstance(inner, dict) else {}
+
+
+def _status(status: int, error: dict[str, object]) -> int:
+    """The answer's own, or what an error inside a success says: a number as its code, or a name that we know."""
+    if status not in range(200, 300):
+        return status
+    code = error.get("code")
+    if isinstance(code, int) and code in range(400, 600):
+        return code
+    names = (str(error.get("code")), str(error.get("type")))
+    return next((STATUSES[name] for name in names if name in STATUSES), status)
 
 
 def _words(fault: Fault, error: dict[str, object]) -> str:

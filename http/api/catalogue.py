@@ -49,7 +49,7 @@ class Catalogue:
         """Raises ApiError while every key that could paint it rests: nothing is ordered, nothing waits."""
         until, back = self._rests.get(model.id, (0.0, None))
         if until < time.monotonic():
-            back = await attempts.free_in(self.db, model.provider_id, model.id, tried=[])
+            back = await attempts.free_in(self.db, model.provider_id, model.id)
             self._rests[model.id] = time.monotonic() + MOMENT, back
         if back is None or back > BUSY:
             words = f"All painters of {model.id} are resting. Nothing was ordered or charged; please try again later."

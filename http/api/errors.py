@@ -83,8 +83,8 @@ def overloaded(message: str, after: float) -> ApiError:
     return ApiError(503, "server_is_overloaded", message, after=after)
 
 
-def is_of_api(request: web.BaseRequest) -> bool:
-    return request.path.startswith("/v1/") or request.path == "/v1"
+def is_of_api(path: str) -> bool:
+    return path.startswith("/v1/") or path == "/v1"
 
 
 def as_api(request: web.BaseRequest, status: int, words: str, why: BaseException | None) -> ApiError:

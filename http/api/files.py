@@ -9,6 +9,7 @@ from uuid import UUID
 
 from aiohttp import web
 
+from limner.http.api.openapi import operation
 from limner.http.gallery import send_picture
 from limner.http.state import CONFIG, DB, path_id
 from limner.runtime.errors import NotFound
@@ -16,6 +17,10 @@ from limner.sql import answers
 
 HOLDS = 3600
 """Seconds."""
+SIGNED = [
+    {"name": name, "in": "query", "required": True, "schema": {"type": kind}}
+    for name, kind in (("expires", "integer"), ("signature", "string"))
+]
 
 
 def link(request: web.Request, image_id: UUID) -> str:
@@ -24,6 +29,7 @@ def link(request: web.Request, image_id: UUID) -> str:
     return f"{config.public_url}/v1/files/{image_id}?expires={expires}&signature={signature}"
 
 
+@operation("The picture that a link leads to, for an hour.", {200: "image/*"}, (404,), parameters=SIGNED)
 async def send(request: web.Request) -> web.StreamResponse:
     """``GET /v1/files/{id}``. Whatever is wrong with a link, it leads to nothing."""
     image_id, expires = path_id(request), request.query.get("expires", "")

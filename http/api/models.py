@@ -9,12 +9,15 @@ from aiohttp import web
 
 from limner.http.api import access, parameters
 from limner.http.api.catalogue import CATALOGUE
+from limner.http.api.openapi import operation
+from limner.http.api.schemas import ModelList, OfferedModel
 from limner.http.state import DB
 from limner.sql import answers
 from limner.sql.models import Model
 from limner.sql.tokens import Token
 
 
+@operation("What can be ordered.", {200: ModelList}, (401, 403), scope="models:read")
 async def show_list(request: web.Request) -> web.Response:
     """``GET /v1/models``."""
     token = await access.enter(request, "models:read")
@@ -22,6 +25,7 @@ async def show_list(request: web.Request) -> web.Response:
     return _json({"object": "list", "data": [_shown(model, born) for model in await _allowed(request, token)]})
 
 
+@operation("One model, by its id or an alias.", {200: OfferedModel}, (401, 403, 404), scope="models:read")
 async def show(request: web.Request) -> web.Response:
     """``GET /v1/models/{id}``: by its id or an alias."""
     token = await access.enter(request, "models:read")

@@ -15,7 +15,7 @@ from limner.http.api.schemas import Asked
 from limner.http.state import CONFIG, DB
 from limner.sql import generations, tokens
 from limner.sql.generations import Order
-from limner.sql.models import Model, Size
+from limner.sql.models import Model
 from limner.sql.tokens import Token
 
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -29,14 +29,13 @@ class Placed:
     is_known: bool
 
 
-async def draft(request: web.Request, token: Token, asked: Asked, digest: bytes, like: Size | None = None) -> Order:
-    """The order, validated against its model. Raises ApiError. It has no pictures yet."""
-    model = await _model(request, token, asked)
+def draft(request: web.Request, token: Token, asked: Asked, digest: bytes, model: Model) -> Order:
+    """The order, validated against its model; it has no references yet. Raises ApiError."""
     return Order(
         account_id=token.account_id,
         prompt=asked.prompt,
         model_id=model.id,
-        size=parameters.size(model, asked, like),
+        size=parameters.size(model, asked),
         count=asked.count,
         parameters=parameters.chosen(model, asked),
         partial_images=(asked.partial_images or 0) if asked.stream else 0,
@@ -46,7 +45,8 @@ async def draft(request: web.Request, token: Token, asked: Asked, digest: bytes,
     )
 
 
-async def _model(request: web.Request, token: Token, asked: Asked) -> Model:
+async def model_for(request: web.Request, token: Token, asked: Asked) -> Model:
+    """The model that is asked for, if the token may. Raises ApiError."""
     model = parameters.found(await request.app[CATALOGUE].offer(), asked.model)
     if not token.allows_model(model.id):
         words = f"This API key does not have access to model '{model.id}'."

@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import binascii
 from typing import Any
+from uuid import UUID
 
+import anyio
 import orjson
 from aiohttp import web
 
 from limner.http.api import files
-from limner.http.api.errors import ApiError
+from limner.http.api.errors import ApiError, overloaded
 from limner.http.api.schemas import Usage
-from limner.http.state import STORAGE
+from limner.http.state import DB, STORAGE
+from limner.runtime.database import TROUBLE
+from limner.sql import answers
 from limner.sql.answers import Answer, Order
 
 USAGE = Usage().model_dump()
 MODERATED = {"moderation_input": "input", "moderation_output": "output"}
 WORST_FIRST = ("moderation_input", "moderation_output", "invalid_request")
 """What the caller can do something about is said before what we can."""
+
+
+async def look(request: web.Request, generation_id: UUID, account_id: UUID) -> Order | None:
+    """How it stands; None while the database does not answer: it is in the books, so nobody should order it again."""
+    try:
+        return await answers.order(request.app[DB], generation_id, account_id)
+    except TROUBLE:
+        await anyio.sleep(1)
+        return None
+
+
+def unanswered(request: web.Request, generation_id: UUID) -> ApiError:
+    """It goes on without this request. Only a caller that named its order may send it again: another would pay twice."""
+    words = f"Your order goes on; its pictures will be at /v1/images/tasks/{generation_id}."
+    if "Idempotency-Key" in request.headers:
+        return overloaded(f"{words} Sending it again with the same Idempotency-Key waits for the same order.", 1)
+    return ApiError(500, "answer_unavailable", words, retry=False)
 
 
 async def images(request: web.Request, order: Order, form: str) -> dict[str, Any]:
@@ -48,13 +69,13 @@ def base64(data: bytes) -> orjson.Fragment:
     return orjson.Fragment(b'"%b"' % binascii.b2a_base64(data, newline=False))
 
 
-def used(order: Order, answer: Answer) -> dict[str, Any]:
+def used(order: Order, answer: Answer | None) -> dict[str, Any]:
     """What was really delivered where we know it, and what was asked for where only the painter does."""
     return {
-        "size": f"{answer.width}x{answer.height}",
+        "size": f"{answer.width}x{answer.height}" if answer else f"{order.width}x{order.height}",
         "quality": order.parameters.get("quality", "auto"),
         "background": order.parameters.get("background", "auto"),
-        "output_format": (answer.mime or "").rpartition("/")[2],
+        "output_format": answer.mime.rpartition("/")[2] if answer and answer.mime else "png",
     }
 
 
@@ -84,7 +105,7 @@ def _reason(answer: Answer) -> str:
 
 def failure(order: Order) -> ApiError:
     """Why nothing came. A blind retry would be refused or cost a second time, so only what is our fault invites one."""
-    return refusal(min(order.answers, key=_rank), order)
+    return refusal(min((each for each in order.answers if each.image_id is None), key=_rank), order)
 
 
 def _rank(answer: Answer) -> int:

@@ -101,14 +101,13 @@ async def form(request: web.Request, shape: type[T]) -> tuple[T, dict[str, list[
             raise invalid(forms.clean(name)[:80], f"'{forms.clean(name)[:80]}' was sent twice, or is no text.")
         else:
             fields[name] = _typed(name, value)
-    whole = {"fields": fields, "files": {name: [digest_of(each) for each in files[name]] for name in files}}
     try:
-        return shaped(shape, fields), files, digest(whole)
+        return shaped(shape, fields), files, digest([fields, {name: [*map(_name, files[name])] for name in files}])
     except orjson.JSONEncodeError as error:  # lone surrogates
         raise ApiError(400, "invalid_value", "The form has characters that are not text.") from error
 
 
-def digest_of(data: bytes) -> str:
+def _name(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 

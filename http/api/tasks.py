@@ -10,7 +10,9 @@ from aiohttp import web
 
 from limner.http.api import access, outcome
 from limner.http.api.errors import ApiError, invalid
+from limner.http.api.openapi import operation
 from limner.http.api.reading import shown
+from limner.http.api.schemas import Task
 from limner.http.state import DB, path_id
 from limner.sql import answers, generations
 from limner.sql.answers import Order
@@ -31,12 +33,27 @@ async def accepted(request: web.Request, generation_id: UUID, account_id: UUID, 
     return _json(about, headers, status=202)
 
 
+AS_LINKS = {
+    "name": "response_format",
+    "in": "query",
+    "schema": {"type": "string", "enum": ["b64_json", "url"], "default": "b64_json"},
+}
+
+
+@operation(
+    "How a task stands, and its result when it is done.",
+    {200: Task},
+    (400, 401, 403, 404),
+    scope="images:read",
+    parameters=[AS_LINKS],
+)
 async def show(request: web.Request) -> web.Response:
     """``GET /v1/images/tasks/{id}``."""
     token = await access.enter(request, "images:read")
     return await _whole(request, await answers.order(request.app[DB], path_id(request), token.account_id))
 
 
+@operation("Cancel what has not begun; ask the rest to stop.", {200: Task}, (401, 403, 404), scope="images:write")
 async def cancel(request: web.Request) -> web.Response:
     """``DELETE /v1/images/tasks/{id}``: what has not begun ends at once, what is being painted is asked to stop."""
     token = await access.enter(request, "images:write")

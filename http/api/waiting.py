@@ -11,12 +11,15 @@ import anyio
 from aiohttp import web
 
 from limner.runtime.bus import Bus
+from limner.runtime.config import Config
 from limner.sql.channels import GENERATION_CHANGED, GENERATION_ENDED
 
 LOOK_AGAIN = 5.0
 """Seconds between looks when nothing is told: a lost notification costs no more than that."""
 LOOK_AFTER_CHANGE = 0.5
 """Seconds after a change that was not the end, as far as was told: workers of an older image do not tell ends."""
+GRACE = 60.0
+"""Seconds beyond the deadline of its pictures after which nobody waits for an order: the janitor ends it long before."""
 REMEMBERED = 4096
 """Ends that are kept, since an order may be over before its own request begins to wait."""
 
@@ -102,6 +105,22 @@ class Waiting:
         if payload is not None:
             for watch in self._watches.get(UUID(payload.rpartition(" ")[2]), ()):
                 watch.stir()
+
+
+class Patience:
+    """How long a request waits for an order: beyond the deadline of its pictures, or until this process has to stop."""
+
+    def __init__(self, waiting: Waiting, config: Config) -> None:
+        self._closing = waiting.is_closing
+        self._drain: float | None = max(config.drain - 1, 0)
+        self._until = anyio.current_time() + config.job_deadline + GRACE
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        if self._closing.is_set() and self._drain is not None:
+            self._until, self._drain = min(self._until, anyio.current_time() + self._drain), None
+        return self._until - anyio.current_time()
 
 
 WAITING = web.AppKey("api_waiting", Waiting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -44,16 +45,19 @@ def checklist(as_json: bool, folder: Path) -> None:
 
 
 @click.command("support-bundle")
+@json_option
 @click.option(
     "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="FILE.tar.gz, a new one; or -."
 )
 @folder_option
-def support_bundle(out: Path, folder: Path) -> None:
+def support_bundle(as_json: bool, out: Path, folder: Path) -> None:
     """Collect what somebody who helps needs to know: no secrets, no prompts, no addresses, no pictures."""
     target = None if str(out) == "-" else out
-    for line in run(call("limner.actors.doctor.bundle", "bundle", _settings(), folder, target)):
-        click.echo(line, err=True)
-    click.echo(f"made {out}: look through it before you send it", err=True)
+    said = list(run(call("limner.actors.doctor.bundle", "bundle", _settings(), folder, target)))
+    if as_json:
+        click.echo(json.dumps({"file": str(out), "notes": said}), err=target is None)
+    else:
+        click.echo("\n".join([*said, f"made {out}: look through it before you send it"]), err=True)
 
 
 COMMANDS = (doctor, checklist, support_bundle)

@@ -19,7 +19,7 @@ from limner.sql import keys, tokens
 from limner.sql.accounts import Account
 from limner.sql.tokens import Caps
 from tests.conftest import Cast, held
-from tests.http.conftest import Page, Site, serving
+from tests.http.conftest import Browser, Page, Site, serving
 
 JSON = {"Content-Type": "application/json"}
 
@@ -122,3 +122,9 @@ async def alices(site: Site, cast: Cast) -> Program:
 async def working(at_work: Site, cast: Cast) -> Program:
     """Alice's program, while the simulator paints."""
     return await program(at_work, cast.alice)
+
+
+@pytest.fixture
+async def stranger(site: Site) -> Browser:
+    """Nobody that is known."""
+    return await site.browser()

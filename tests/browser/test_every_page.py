@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from limner.runtime.vault import Vault
-from limner.sql import accounts, invoices, keys, plans, sandbox, sessions, uploads
+from limner.sql import accounts, invoices, keys, plans, sandbox, sessions, tokens, uploads
+from limner.sql.tokens import Caps
 from tests.browser.conftest import Desk, Screen
 from tests.conftest import Cast, held
 from tests.http.conftest import Site, drawn, hang, serving
@@ -19,10 +20,11 @@ CANARY = "\"'><img src=/canary onerror=alert(1)><script src=/canary.js></script>
 LONG = "Supercalifragilisticexpialidocious" * 4
 """A word that fits no phone."""
 
-OPEN = ("/", "/login", "/register", "/nothing/here")
+OPEN = ("/", "/login", "/register", "/nothing/here", "/api")
 MEMBERS = (
     "/dashboard", "/account", "/plans", "/invoices", "/invoices/{invoice}", "/invoices/{paid}", "/studio", "/studio/{thread}",
     "/studio/{failed}", "/studio/{running}", "/gallery", "/pictures/{picture}", "/sandbox/{payment}",
+    "/account/tokens",
 )  # fmt: skip
 STAFF = (
     "/admin", "/admin/users", "/admin/users/{alice}", "/admin/users/{bob}", "/admin/generations", "/admin/generations/{failed}",
@@ -62,6 +64,8 @@ async def furnish(site: Site, cast: Cast) -> dict[str, str]:
     )
     await _bill(site, cast, ids)
     await _administer(site, cast)
+    caps = Caps(credits_per_day=5, networks=tokens.networks("192.0.2.0/24"))
+    await tokens.create(db, cast.alice, CANARY[:80], caps, actor="test")
     await sessions.start(db, cast.alice.id, ip="192.0.2.7", agent=CANARY)
     return ids
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
-from limner.sql import invoices, plans, sandbox, uploads
+from limner.sql import invoices, plans, sandbox, tokens, uploads
 from tests.conftest import Cast
 from tests.http.conftest import Browser, Site, drawn, hang
 
@@ -60,6 +60,7 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
             db, str(invoice.id), 999, "USD", "Monthly", return_url=site.url, webhook_url=f"{site.url}/hooks/sandbox"
         )
         await invoices.attach(db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
+    await tokens.create(db, cast.alice, "a program", tokens.Caps(), actor="test")
     picture = (await hang(site, cast.alice))[0]
     return {
         "/pictures/": str(picture),
@@ -74,6 +75,7 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/admin/users/": str(cast.bob.id),
         "/admin/generations/": generation,
         "/admin/keys/": str(await db.fetchval("select min(id) from provider_key")),
+        "/account/tokens/": str(await db.fetchval("select id from api_token")),
         "/v1/models/": "demo",
         "/v1/images/tasks/": generation,
         "/v1/files/": str(picture),

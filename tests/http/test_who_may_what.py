@@ -15,12 +15,14 @@ OPEN = {
     "GET /", "GET /register", "POST /register", "GET /login", "POST /login", "POST /logout",
     "GET /sandbox/{id}", "POST /sandbox/{id}",
     "GET /status", "GET /status.json", "GET /health/live", "GET /health/ready", "GET /static/{hash}/{path}",
+    "GET /v1/openapi.json", "GET /api",
 }  # fmt: skip
 """For everybody. The sandbox plays an outsider: whoever knows a payment's id may pay it."""
 MACHINES = {"POST /hooks/sandbox", "POST /sandbox/api/payments", "GET /sandbox/api/payments/{id}"}
 """Proved by a signature or a key, never by a session."""
 PROGRAMS = {
     "GET /v1/models", "GET /v1/models/{id}", "POST /v1/images/generations", "POST /v1/images/generations/async",
+    "POST /v1/images/edits", "POST /v1/images/edits/async",
     "GET /v1/images/tasks/{id}", "DELETE /v1/images/tasks/{id}",
 }  # fmt: skip
 """Let in by an API token alone: a session means nothing to them."""
@@ -29,12 +31,14 @@ HOLDERS = {"GET /v1/files/{id}"}
 MEMBERS = {
     "GET /dashboard", "GET /account", "POST /account/password", "POST /account/sessions/deletion",
     "GET /plans", "POST /plans/{code}/invoices", "GET /invoices", "GET /studio", "POST /generations", "GET /gallery",
+    "GET /account/tokens", "POST /account/tokens",
 }  # fmt: skip
 OWNERS = {
     "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check",
     "GET /studio/{id}", "POST /generations/{id}/cancellation", "GET /threads/{id}/live",
     "GET /jobs/{id}/preview", "GET /uploads/{id}",
     "GET /pictures/{id}", "GET /pictures/{id}/file", "GET /pictures/{id}/thumbnail", "POST /pictures/{id}/deletion",
+    "POST /account/tokens/{id}/revocation",
 }  # fmt: skip
 STAFF = {
     "GET /admin", "GET /admin/users", "GET /admin/users/{id}", "GET /admin/generations", "GET /admin/generations/{id}",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator
+from typing import Any, TypeVar
 
 import pytest
 from PIL import Image
 
 from limner.actors.providers.base import Order, Step
+from tests.upstreams.base import Upstream
 from tests.upstreams.openai import FakeOpenAI
+
+U = TypeVar("U", bound=Upstream)
 
 
 class Steps(list[Step]):
@@ -41,3 +45,14 @@ def seen(data: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(data))
     image.load()
     return image
+
+
+def served(kind: type[U]) -> Any:
+    """A fixture: this stand-in, listening."""
+
+    @pytest.fixture
+    async def running() -> AsyncIterator[U]:
+        async with kind().serve() as listening:
+            yield listening
+
+    return running

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_a_second_run_changes_nothing(clone):
     before = contents(clone)
     said = init(clone, "other.example.com", "internal")
     assert contents(clone) == before
-    assert {line.split()[0] for line in said} == {"kept"}
+    assert {each.state for each in said} == {"kept"}
 
 
 def test_a_run_that_was_cut_short_is_completed_and_fits_what_is_there(clone):
@@ -88,6 +89,20 @@ def test_what_cannot_be_is_named_and_nothing_is_written(clone, domain, tls, said
         init(clone, domain, tls)
     assert str(refused.value).startswith(said)
     assert not (clone / ".env").exists()
+
+
+def test_a_program_reads_what_became_of_each_file(clone):
+    made, kept = (_as_json(clone) for _ in range(2))
+    assert {each["state"] for each in made} == {"made"}
+    assert {each["state"] for each in kept} == {"kept"}
+    assert {Path(each["path"]).name for each in made} == SECRETS | {".env"}
+
+
+def _as_json(clone: Path) -> list[dict[str, str]]:
+    asked = ["init", "art.example.com", "--tls", "internal", "--folder", str(clone), "--json"]
+    done = CliRunner().invoke(cli.main, asked)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)["files"]
 
 
 def test_elsewhere_than_in_a_clone_it_says_so(tmp_path):

@@ -16,7 +16,7 @@ import anyio
 import pytest
 from PIL import Image, ImageChops
 
-from limner.runtime.raster import BadImage, Shape, clean, measure, proof, sniff, thumbnail, verify
+from limner.runtime.raster import BadImage, Shape, clean, measure, proof, sniff, stencil, thumbnail, verify
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -240,6 +240,16 @@ async def test_the_limit_of_pixels_can_be_lower() -> None:
     for work in (measure, verify):
         with pytest.raises(BadImage, match="at most 1 megapixels"):
             await work(data, 1_000_000)
+
+
+async def test_a_stencil_is_white_where_its_mask_is_transparent() -> None:
+    mask = painting().convert("RGBA")
+    mask.paste((255, 255, 255, 0), (0, 0, 32, 48))
+    made = opened(await stencil(encoded(mask)))
+    assert (made.mode, made.size, made.getpixel((3, 3)), made.getpixel((60, 3))) == ("L", (64, 48), 255, 0)
+    assert opened(await stencil(encoded(painting()))).getextrema() == (0, 0)
+    with pytest.raises(BadImage):
+        await stencil(b"no picture")
 
 
 async def test_a_gif_is_no_painted_picture() -> None:

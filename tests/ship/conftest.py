@@ -21,8 +21,8 @@ from limner.actors.archivist import tools
 from limner.runtime import cli, mailbox
 from limner.runtime.config import Config
 from limner.runtime.database import Database, open_database
-from limner.runtime.folder import Folder
 from limner.runtime.presence import Presence
+from limner.runtime.storage import Storage, open_storage
 from limner.runtime.vault import Vault
 from limner.sql import accounts, generations, jobs, keys, uploads
 from limner.sql.generations import Order
@@ -141,8 +141,6 @@ async def furnish(db: Database, config: Config) -> None:
     assert alice
     await keys.add(db, Vault.from_config(config), "simulator", "brush", "simulated-1", actor="test")
     await db.execute(INVOICE, alice.id)
-    storage = Folder(config.pictures_folder)
-    await storage.prepare()
     for _ in range(2):
         await generations.order(db, Order(alice.id, "a barn", "simulator", Size(512, 512), count=6), deadline=120)
     await db.execute("update message set partition_limit = null")  # all at once, whatever the plan says
@@ -150,19 +148,20 @@ async def furnish(db: Database, config: Config) -> None:
     await worker.beat()
     items = await mailbox.claim_fairly(db, "painting", worker.id, PICTURES)
     begun = [await jobs.start(db, item.payload["job_id"], item.fence) for item in items]
-    for number, job in enumerate(begun[:-1]):
-        assert job
-        await jobs.deliver(db, job, await _paint(storage, f"pictures/{job.id}/{number}", number))
-    await db.execute("update image set thumbed_at = now()")
-    await db.execute("delete from message where mailbox = 'framing'")
-    assert begun[-1]
-    await jobs.fail(db, begun[-1], "the brush broke")
-    sent = await storage.put("uploads/one.webp", _picture(77), "image/webp")
-    await uploads.keep(db, begun[0].id, alice.id, sent.key, sent.sha256, "image/webp", 64, 64, sent.size)
+    async with open_storage(config) as storage:
+        for number, job in enumerate(begun[:-1]):
+            assert job
+            await jobs.deliver(db, job, await _paint(storage, f"pictures/{job.id}/{number}", number))
+        await db.execute("update image set thumbed_at = now()")
+        await db.execute("delete from message where mailbox = 'framing'")
+        assert begun[-1]
+        await jobs.fail(db, begun[-1], "the brush broke")
+        sent = await storage.put("uploads/one.webp", _picture(77), "image/webp")
+        await uploads.keep(db, begun[0].id, alice.id, sent.key, sent.sha256, "image/webp", 64, 64, sent.size)
     await worker.leave()
 
 
-async def _paint(storage: Folder, name: str, number: int) -> Painted:
+async def _paint(storage: Storage, name: str, number: int) -> Painted:
     stored = await storage.put(f"{name}.webp", _picture(number), "image/webp")
     thumb = await storage.put(f"{name}.thumb.webp", _picture(number + 100), "image/webp")
     return Painted(stored.key, thumb.key, stored.sha256, "image/webp", 64, 64, stored.size)

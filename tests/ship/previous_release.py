@@ -1,6 +1,6 @@
 """Release N-1's own tests against N's expanded schema: python tests/ship/previous_release.py [OLD NEW] [-- PYTEST ARGUMENTS]
 
-OLD is a revision, NEW one too, or "here" for the work tree; without them the two of tests/ship/revisions.toml. The code and the
+OLD is a revision, NEW one too, or "here" for the work tree; without them each pair of tests/ship/revisions.toml. The code and the
 tests are OLD's, the migrations are NEW's: what the former release does must go on working after `limner migrate` of the next.
 """
 
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,13 +22,23 @@ ROOMS = ("runtime", "sql", "actors", "http")
 
 
 class NoSuchRevision(Exception):
-    """The clone does not have it, as a shallow one may not."""
+    """The clone does not have it, as a shallow one may not, or there is no clone at all."""
 
 
-def pinned() -> tuple[str, str, list[str]]:
-    """OLD, NEW, and which of OLD's tests; see revisions.toml for why those."""
+@dataclass(frozen=True)
+class Pinned:
+    """What tests/ship/revisions.toml says."""
+
+    pairs: list[tuple[str, str]]
+    short: list[str]
+    whole: list[str]
+
+
+def pinned() -> Pinned:
     found = tomllib.loads(PINNED.read_text(encoding="utf-8"))
-    return found["old"], found["new"], found["tests"]
+    return Pinned(
+        [(each["old"], each["new"]) for each in found["pair"]], found["tests"]["short"], found["tests"]["whole"]
+    )
 
 
 def lay_out(old: str, new: str, place: Path) -> Path:
@@ -50,7 +61,8 @@ def lay_out(old: str, new: str, place: Path) -> Path:
 
 def run(tree: Path, words: list[str]) -> int:
     """OLD's tests. Its `limner` stands in front of the one that this environment has."""
-    environment = os.environ | {"PYTHONPATH": f"{tree / 'import'}", "PYTHONSAFEPATH": "1"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "FAULT_", "LIMNER_"))}
+    environment = kept | {"PYTHONPATH": f"{tree / 'import'}", "PYTHONSAFEPATH": "1"}
     _prove(tree, environment)
     return subprocess.run([sys.executable, "-m", "pytest", *words], cwd=tree, env=environment, check=False).returncode
 
@@ -64,27 +76,32 @@ def _prove(tree: Path, environment: dict[str, str]) -> None:
 
 
 def _unpack(revision: str, tree: Path, *paths: str) -> None:
-    packed = subprocess.run(["git", "archive", revision, *paths], cwd=ROOT, check=False, capture_output=True)
+    try:
+        packed = subprocess.run(["git", "archive", revision, *paths], cwd=ROOT, check=False, capture_output=True)
+    except FileNotFoundError:
+        raise NoSuchRevision("there is no git here") from None
     if packed.returncode:
         raise NoSuchRevision(f"{revision}: {packed.stderr.decode(errors='replace').strip()}")
     subprocess.run(["tar", "-x"], cwd=tree, input=packed.stdout, check=True)
 
 
-def main(words: list[str]) -> int:
-    before, _, after = (
-        (words[: words.index("--")], "--", words[words.index("--") + 1 :]) if "--" in words else (words, "", [])
-    )
-    old, new, chosen = pinned()
-    if before:
-        old, new = before
+def look(old: str, new: str, words: list[str]) -> int:
+    """How OLD's tests end on NEW's migrations. Raises NoSuchRevision."""
     with tempfile.TemporaryDirectory(prefix="limner-previous-") as place:
-        try:
-            tree = lay_out(old, new, Path(place))
-        except NoSuchRevision as why:
-            print(f"previous_release: {why}", file=sys.stderr)
-            return 3
+        tree = lay_out(old, new, Path(place))
         print(f"the tests of {old} on the migrations of {new}", flush=True)
-        return run(tree, after or chosen)
+        return run(tree, words)
+
+
+def main(words: list[str]) -> int:
+    at = words.index("--") if "--" in words else len(words)
+    chosen, told = words[:at], words[at + 1 :]
+    pairs = [(chosen[0], chosen[1])] if chosen else pinned().pairs
+    try:
+        return max(look(old, new, told or pinned().whole) for old, new in pairs)
+    except NoSuchRevision as why:
+        print(f"previous_release: {why}", file=sys.stderr)
+        return 3
 
 
 if __name__ == "__main__":

@@ -154,3 +154,11 @@ def test_the_command_makes_it_and_says_what_is_in_it(clinic: Clinic, tmp_path: P
     again = limner_at(clinic, "support-bundle", "--out", str(tmp_path / "s.tar.gz"))
     assert again.returncode == 1
     assert "is there already" in again.stderr
+
+
+def test_a_program_reads_what_is_in_it(clinic: Clinic, tmp_path: Path) -> None:
+    done = limner_at(clinic, "support-bundle", "--json", "--out", str(tmp_path / "s.tar.gz"))
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["file"] == str(tmp_path / "s.tar.gz")
+    assert any(note.startswith("doctor.json:") for note in said["notes"])

@@ -146,6 +146,9 @@ class FakeTelegram:
     async def _getMe(self, call: Call) -> Json:
         return {"id": 987654321, "is_bot": True, "first_name": "Limner", "username": "limner_test_bot"}
 
+    async def _getWebhookInfo(self, _: Call) -> Json:
+        return {"url": self.webhook, "has_custom_certificate": False, "pending_update_count": len(self.updates)}
+
     async def _deleteWebhook(self, call: Call) -> bool:
         self.webhook = ""
         return True

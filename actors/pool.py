@@ -1,0 +1,174 @@
+"""The pool as a painter's customer sees it: a key to paint with, the way in, and what is made of how it went."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import anyio
+
+from limner.actors import failover
+from limner.actors.failover import Blame
+from limner.actors.providers import base
+from limner.actors.providers.base import Access, Fault, UpstreamError
+from limner.runtime.config import Config
+from limner.runtime.database import Database
+from limner.runtime.errors import Busy
+from limner.runtime.log import logger
+from limner.runtime.vault import KeyUnknown, Vault
+from limner.sql import attempts, keys, proxies
+from limner.sql.attempts import Lease, Wait
+from limner.sql.jobs import Job
+
+log = logger(__name__)
+
+NO_KEY_PAUSE = 15.0
+PATIENCE = 2.0
+"""Seconds that a job in hand waits for a busy key before it goes back into the line."""
+LONGEST_PAUSE = 60.0
+"""Seconds after which a job that waits for tired keys looks again: somebody may have added one."""
+
+
+class NoKey(Busy):
+    """No key is free. ``back``: seconds until one could be, as far as is known."""
+
+    def __init__(self, message: str, *, after: float, back: float | None) -> None:
+        super().__init__(message, after=after)
+        self.back = back
+
+
+class Way(Protocol):
+    """What a way in is made from: a lease or a probe."""
+
+    @property
+    def key_id(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def switch(self) -> str: ...
+    @property
+    def sealed_secret(self) -> str: ...
+    @property
+    def proxy_id(self) -> int | None: ...
+    @property
+    def sealed_proxy(self) -> str | None: ...
+    @property
+    def settings(self) -> dict[str, object]: ...
+    @property
+    def is_local(self) -> bool: ...
+
+
+class Pool:
+    """Leases keys for one process. All that must hold among processes holds in the database."""
+
+    def __init__(self, db: Database, config: Config, vault: Vault) -> None:
+        self.db = db
+        self.config = config
+        self.vault = vault
+        self._freed = anyio.Event()
+
+    async def lease(self, job: Job, tried: Sequence[int], first: int | None = None) -> Lease:
+        """A key, with its attempt written down. Waits a moment for one that is busy. Raises NoKey."""
+        until = job.deadline + timedelta(seconds=30)
+        began, pause = time.monotonic(), 0.05
+        while True:
+            freed = self._freed
+            found = await attempts.lease(
+                self.db, job.provider_id, job.model_id, job.id, tried=tried, until=until, first=first
+            )
+            if isinstance(found, Lease):
+                return found
+            left = began + PATIENCE - time.monotonic()
+            if not found.is_busy or left <= 0:
+                raise _no_key(found)
+            with anyio.move_on_after(min(pause, left)):
+                await freed.wait()
+            pause = min(pause * 1.5, 0.4)
+
+    async def blame(self, job: Job, lease: Lease, error: UpstreamError) -> list[str]:
+        """Close the attempt and let rest who is to blame. Returns all faults of this job so far, in order."""
+        fault = error.fault
+        reaction = failover.REACTIONS[fault]
+        log.warning("attempt_failed", job=str(job.id), key=lease.label, fault=fault)
+        log.debug("attempt_detail", job=str(job.id), detail=error.detail)  # upstreams quote prompts
+        cost = getattr(error, "cost_micros", 0)
+        possible = job.cost_micros if reaction.may_cost and not cost else 0
+        close = attempts.answered if reaction.blame is Blame.ORDER else attempts.close
+        await close(
+            self.db, lease.attempt_id, fault=fault, detail=error.detail, cost_micros=cost, possible_micros=possible
+        )
+        await self._let_rest(lease, job.model_id, error, f"{fault}: {error.detail.replace(job.prompt, '…')}"[:300])
+        self.freed()
+        return await attempts.faults(self.db, job.id)
+
+    async def _let_rest(self, lease: Lease, model_id: str, error: UpstreamError, cause: str) -> None:
+        fault, key_id = error.fault, lease.key_id
+        probe_in = failover.probe_in(self.config.key_probe_seconds)
+        match failover.REACTIONS[fault].blame:
+            case Blame.KEY_FOR_EVER:
+                await keys.die(self.db, key_id, cause, probe_in)
+            case Blame.ACCOUNT_GROUP:
+                await keys.run_dry(self.db, key_id, cause, probe_in)
+            case Blame.PROXY if lease.proxy_id is not None:
+                await proxies.rest(self.db, lease.proxy_id, cause, attempt_id=lease.attempt_id)
+            case Blame.ROUTE:
+                seconds = failover.rest_seconds(fault, error.after, lease.failures)
+                await keys.rest_route(self.db, key_id, lease.proxy_id, seconds, cause)
+            case Blame.KEY_FOR_MODEL | Blame.PROXY:
+                await self._rest_from_model(lease, model_id, error, cause)
+                await keys.review_if_hopeless(self.db, key_id, self.config.key_most_failures, probe_in)
+            case Blame.NOBODY | Blame.ORDER:
+                log.debug("nobody_to_blame", fault=fault)
+
+    async def _rest_from_model(self, lease: Lease, model_id: str, error: UpstreamError, cause: str) -> None:
+        """From this model alone; all keys of the account where the provider counts by project."""
+        painter = base.provider(lease.kind)
+        counts = error.fault in (Fault.RATE_LIMITED, Fault.DAILY_QUOTA)
+        by_group = counts and getattr(painter, "quota_scope", "key") == "account_group"
+        is_daily = bool(getattr(error, "is_daily", False))
+        tomorrow = failover.until_tomorrow(datetime.now(UTC), getattr(painter, "quota_zone", "America/Los_Angeles"))
+        after = error.after
+        if error.fault is Fault.DAILY_QUOTA and after is None:
+            after = tomorrow
+        seconds = failover.rest_seconds(error.fault, after, lease.failures)
+        about = {"attempt_id": lease.attempt_id, "by_group": by_group}
+        hits = await keys.rest(self.db, lease.key_id, model_id, seconds, cause, is_daily=is_daily, **about)  # type: ignore[arg-type]
+        if is_daily and hits >= failover.DAY_HITS and seconds < tomorrow:
+            cause = f"{Fault.DAILY_QUOTA}: {hits} failures in a row named a quota of the day"
+            await keys.rest(self.db, lease.key_id, model_id, tomorrow, cause, is_daily=True, **about)  # type: ignore[arg-type]
+
+    def access(self, way: Way, timeout: float) -> Access:
+        """The way in, opened. Raises Busy while a rotation is ahead of this process."""
+        secret = self._open(way.sealed_secret, keys.bound_to(way.key_id))
+        proxy = None
+        if way.proxy_id is not None:
+            proxy = self._open(way.sealed_proxy or "", keys.proxy_bound_to(way.proxy_id))
+        base_url = way.base_url or (self.config.openai_url if way.kind == "openai" else "")
+        return Access(secret, base_url, proxy, way.switch, max(timeout, 1), way.settings, way.is_local)
+
+    def _open(self, sealed: str, bound_to: str) -> str:
+        """Raises Busy while a rotation is ahead of this process: one that was started later can paint it."""
+        try:
+            return self.vault.open(sealed, bound_to=bound_to)
+        except KeyUnknown as error:
+            log.error("vault_is_behind", why=str(error), hint="restart this process with the present LIMNER_VAULT_KEYS")
+            raise Busy("waiting for a painter", after=NO_KEY_PAUSE) from None
+
+    def freed(self) -> None:
+        """An attempt is over: whoever waits here for a busy key may look again."""
+        self._freed.set()
+        self._freed = anyio.Event()
+
+
+def _no_key(wait: Wait) -> NoKey:
+    spread = random.uniform(0.0, 0.5)  # noqa: S311
+    if wait.back is None:
+        return NoKey("waiting for a painter", after=NO_KEY_PAUSE + spread, back=None)
+    if wait.is_busy or wait.back < 1:
+        return NoKey("all painters are busy", after=max(wait.back, 0.3) + spread, back=None)
+    return NoKey("all painters are resting", after=min(wait.back, LONGEST_PAUSE) + spread, back=wait.back)

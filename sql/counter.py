@@ -1,0 +1,204 @@
+"""The counter: what the command line does to keys, proxies, providers, models and funds."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from limner.runtime.config import Config
+from limner.runtime.database import Database, open_database
+from limner.runtime.errors import Refused
+from limner.runtime.vault import Vault
+from limner.sql import funds, keys, margins, models, providers, proxies, vaults
+
+ME = "cli"
+
+
+def _open(config: Config) -> AbstractAsyncContextManager[Database]:
+    return open_database(config.dsn, role="cli", pool=2, pooled=config.database_pooled)
+
+
+async def set_key(config: Config, key_id: int, **changes: object) -> str:
+    """``changes`` are fields of keys.Terms; a proxy or an rpm of 0 means none."""
+    async with _open(config) as db:
+        known = await keys.terms(db, key_id)
+        wanted = {name: value for name, value in changes.items() if value is not None}
+        wanted |= {name: None for name in ("proxy_id", "rpm") if wanted.get(name) == 0}
+        await keys.change(db, key_id, replace(known, **wanted), actor=ME)  # type: ignore[arg-type]
+        return f"key {key_id} is used so from now on"
+
+
+async def set_key_state(config: Config, key_id: int, state: str, reason: str) -> str:
+    async with _open(config) as db:
+        await keys.set_state(db, key_id, state, reason, actor=ME)
+        return f"key {key_id} is {state} now"
+
+
+async def probe_key(config: Config, key_id: int) -> str:
+    async with _open(config) as db:
+        await keys.probe_now(db, key_id, actor=ME)
+        return f"key {key_id} will be probed at once; `limner key events {key_id}` tells what came of it"
+
+
+async def key_events(config: Config, key_id: int | None) -> list[str]:
+    async with _open(config) as db:
+        return [
+            f"{each['created_at']:%Y-%m-%d %H:%M:%S}  {each['key_id']:>4} {each['last4']:<6} "
+            f"{each['state_before']} → {each['state_after']}"
+            + (f" for {each['model_id']}" if each["model_id"] else "")
+            + f": {each['cause']}"
+            for each in await keys.events(db, key_id)
+        ] or ["nothing has happened yet"]
+
+
+async def add_proxy(config: Config, label: str, url: str, backup_id: int | None) -> str:
+    async with _open(config) as db:
+        await vaults.admit(db, config)
+        proxy_id = await proxies.add(db, Vault.from_config(config), label, url, actor=ME, backup_id=backup_id)
+        return f"proxy {proxy_id} is there; `limner proxy test {proxy_id}` tells where it comes out"
+
+
+async def list_proxies(config: Config) -> list[str]:
+    async with _open(config) as db:
+        return [
+            f"{each['id']:>4}  {each['state']:<9} {each['shown']:<36} {each['keys']} keys  {each['label']}"
+            + (f"  backup {each['backup_id']}" if each["backup_id"] else "")
+            + (f"  {each['exit_address']} {each['latency_ms'] or '–'} ms" if each["tested_at"] else "")
+            for each in await proxies.listing(db)
+        ] or ["there is none: every key goes straight"]
+
+
+async def set_proxy(config: Config, proxy_id: int, label: str | None, url: str, backup_id: int | None) -> str:
+    """A backup of 0 means none."""
+    async with _open(config) as db:
+        await vaults.admit(db, config)
+        known = {each["id"]: each for each in await proxies.listing(db)}.get(proxy_id, {})
+        backup = known.get("backup_id") if backup_id is None else backup_id or None
+        label = label or known.get("label") or ""
+        vault = Vault.from_config(config)
+        await proxies.change(db, vault, proxy_id, actor=ME, label=label, backup_id=backup, url=url)
+        return f"proxy {proxy_id} is changed"
+
+
+async def set_proxy_state(config: Config, proxy_id: int, state: str, reason: str) -> str:
+    async with _open(config) as db:
+        await proxies.set_state(db, proxy_id, state, reason, actor=ME)
+        return f"proxy {proxy_id} is {state} now"
+
+
+async def remove_proxy(config: Config, proxy_id: int) -> str:
+    async with _open(config) as db:
+        await proxies.remove(db, Vault.from_config(config), proxy_id, actor=ME)
+        return f"proxy {proxy_id} is gone"
+
+
+async def list_models(config: Config) -> list[str]:
+    async with _open(config) as db:
+        return [
+            f"{each['id']:<30} {each['provider']:<12} {'on ' if each['active'] else 'off'} {each['credits']:>3} credits  "
+            f"{dollars(each['cost_micros'])}  {each['keys']} keys"
+            + (f"  retires {each['retires_at']:%Y-%m-%d}" if each["retires_at"] else "")
+            + (f" → {each['replacement']}" if each["replacement"] else "")
+            + (f"  also {', '.join(each['aliases'])}" if each["aliases"] else "")
+            for each in await models.listing(db)
+        ]
+
+
+async def set_model(
+    config: Config,
+    model_id: str,
+    *,
+    cost: Decimal | None,
+    aliases: tuple[str, ...],
+    sizes: tuple[str, ...],
+    retires: datetime | None,
+    **changes: object,
+) -> str:
+    async with _open(config) as db:
+        known = await models.entry(db, models.normal(model_id))
+        wanted = {name: value for name, value in changes.items() if value is not None}
+        wanted |= {"cost_micros": micros(cost)} if cost is not None else {}
+        wanted |= {"aliases": list(aliases)} if aliases else {}
+        wanted |= {"sizes": list(sizes)} if sizes else {}
+        wanted |= {"retires_at": retires} if retires is not None else {}
+        await models.change(db, models.normal(model_id), replace(known, **wanted), actor=ME)  # type: ignore[arg-type]
+        return f"{model_id} is changed"
+
+
+async def list_providers(config: Config) -> list[str]:
+    async with _open(config) as db:
+        return [
+            f"{each['code']:<12} {each['kind']:<10} {'on ' if each['active'] else 'off'} "
+            f"{each['active_keys']} of {each['keys']} keys, {each['models']} models  {each['base_url']}"
+            + ("  local" if each["is_local"] else "")
+            for each in await providers.listing(db)
+        ]
+
+
+async def set_provider(
+    config: Config, code: str, base_url: str | None, active: bool | None, settings: str | None, is_local: bool | None
+) -> str:
+    async with _open(config) as db:
+        chosen = None if settings is None else _object(settings)
+        await providers.change(
+            db, code, actor=ME, base_url=base_url, active=active, settings=chosen, is_local=is_local
+        )  # fmt: skip
+        return f"{code} is changed"
+
+
+def _object(text: str) -> dict[str, object]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise Refused(f"Settings are a JSON object: {error}.", field="settings") from error
+    if not isinstance(found, dict):
+        raise Refused("Settings are a JSON object.", field="settings")
+    return found
+
+
+async def list_funds(config: Config) -> list[str]:
+    async with _open(config) as db:
+        return [
+            f"{each.provider:<12} {each.name:<24} {dollars(each.left):>12} {each.source:<8}"
+            + (f" {each.days_left:.1f} days" if each.days_left is not None else " nothing spent this week")
+            + (f"  told below {dollars(each.alert_below)}" if each.alert_below is not None else "")
+            + ("  LOW" if each.is_low else "")
+            for each in await funds.listing(db)
+        ] or ["none is known: `limner fund top-up` enters one"]
+
+
+async def top_up(config: Config, provider: str, account: str, amount: Decimal, note: str) -> str:
+    async with _open(config) as db:
+        await funds.top_up(db, provider, account, micros(amount), note, actor=ME)
+        return f"{amount} USD more for {account} of {provider}"
+
+
+async def fund_alert(config: Config, provider: str, account: str, amount: Decimal | None) -> str:
+    async with _open(config) as db:
+        await funds.alert_below(db, provider, account, None if amount is None else micros(amount), actor=ME)
+        return f"{account} of {provider}: " + (
+            f"told below {amount} USD" if amount is not None else "told by days only"
+        )
+
+
+async def list_margins(config: Config, by: str, days: int) -> list[str]:
+    async with _open(config) as db:
+        return [
+            f"{each.name:<36} {each.delivered:>6} pictures  earned {dollars(each.earned):>10}  cost {dollars(each.cost):>10}"
+            f"  margin {dollars(each.margin):>10}"
+            + (f"  perhaps {dollars(each.possible)} more" if each.possible else "")
+            for each in await margins.by(db, by, days)
+        ] or ["nothing yet"]
+
+
+def dollars(amount: int) -> str:
+    """Millionths of a US dollar: 34000 as 0.034 USD, 12_500_000 as 12.50 USD."""
+    places = 2 if abs(amount) >= 1_000_000 or amount % 10_000 == 0 else 4
+    return f"{amount / 1_000_000:,.{places}f} USD"
+
+
+def micros(amount: Decimal) -> int:
+    return round(amount * 1_000_000)

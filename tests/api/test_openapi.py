@@ -1,0 +1,53 @@
+"""The document says of every route what it takes and answers, in the shapes that validate."""
+
+from __future__ import annotations
+
+import re
+
+from limner.http.api.schemas import Edit, Generation
+from tests.api.conftest import json
+from tests.http.sitemap import patterns
+
+
+async def test_each_route_is_in_it(site, stranger):
+    page = await stranger.get("/v1/openapi.json")
+    described = {f"{method.upper()} {path}" for path, methods in json(page)["paths"].items() for method in methods}
+    assert described == {f"{method} {path}" for method, path in patterns(site) if path.startswith("/v1")}
+    assert len(described) > 8
+
+
+async def test_every_reference_in_it_leads_somewhere(site, stranger):
+    page = await stranger.get("/v1/openapi.json")
+    document = json(page)
+    assert document["openapi"] == "3.1.0"
+    assert document["servers"] == [{"url": site.url}]
+    named = set(re.findall(r'"#/components/schemas/(\w+)"', page.text))
+    assert (
+        {"Generation", "Edit", "Images", "Task", "Failure", "ModelList"}
+        <= named
+        <= set(document["components"]["schemas"])
+    )
+    ids = [told["operationId"] for methods in document["paths"].values() for told in methods.values()]
+    assert len(ids) == len(set(ids))
+
+
+async def test_it_lists_the_fields_that_are_read(stranger):
+    document = json(await stranger.get("/v1/openapi.json"))
+    for shape in (Generation, Edit):
+        assert set(document["components"]["schemas"][shape.__name__]["properties"]) == set(shape.model_fields)
+    sent = document["paths"]["/v1/images/edits"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    assert set(sent["schema"]["allOf"][1]["properties"]) == {"image", "mask"}
+
+
+async def test_an_answer_has_the_fields_that_are_told(working):
+    document = json(await working.get("/v1/openapi.json"))
+    shapes = document["components"]["schemas"]
+    answer = json(await working.order())
+    for name, body in (
+        ("Images", answer),
+        ("Metadata", answer["metadata"]),
+        ("Usage", answer["usage"]),
+        ("OfferedModel", json(await working.get("/v1/models/simulator"))),
+        ("Task", json(await working.order(Prefer="respond-async"))),
+    ):
+        assert set(shapes[name].get("required", [])) <= set(body) <= set(shapes[name]["properties"]), name

@@ -1,0 +1,147 @@
+"""Which key is taken: slots, minutes, weights, rests, and one trial at a time, from rows, whoever asks at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from limner.runtime.database import open_database
+from limner.sql import attempts, keys
+from limner.sql.attempts import Lease, Wait
+from tests.pool.conftest import PoolStage
+
+PAST = "update key_rest set until = now() - interval '1 s'"
+
+
+async def test_slots_hold_among_four_workers_that_ask_at_once(stage, config, vault):
+    for _ in range(2):
+        await stage.key(concurrency=3)
+    jobs = await stage.jobs(40)
+    async with contextlib.AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(open_database(stage.db.dsn, role="test", pool=4)) for _ in range(4)]
+        workers = [PoolStage(each, config, vault, stage.alice) for each in opened]
+        found = await asyncio.gather(*(workers[place % 4].lease(job) for place, job in enumerate(jobs)))
+    leased = [lease for lease in found if isinstance(lease, Lease)]
+    assert len(leased) == 6
+    assert {lease.key_id: 3 for lease in leased} == dict.fromkeys({lease.key_id for lease in leased}, 3)
+    assert all(wait == Wait(back=0, is_busy=True) for wait in found if isinstance(wait, Wait))
+    assert set((await stage.verdicts()).values()) == {"no_slot"}
+
+
+async def test_a_key_begins_no_more_in_a_minute_than_it_may(stage, db):
+    key = await stage.key(concurrency=10)
+    await db.execute("update provider_key set rpm = 2 where id = $1", key)
+    jobs = await stage.jobs(4)
+    for job in jobs[:2]:
+        await attempts.answered(db, (await stage.leased(job)).attempt_id)
+    wait = await stage.lease(jobs[2])
+    assert isinstance(wait, Wait)
+    assert wait.is_busy
+    assert 55 < wait.back <= 61
+    assert await stage.verdicts() == {key: "rpm"}
+    await db.execute("update key_second set at = at - interval '61 seconds'")
+    assert (await stage.leased(jobs[3])).key_id == key
+
+
+async def test_a_heavy_key_is_taken_more_often(stage, db):
+    light, heavy = [await stage.key(concurrency=1000) for _ in range(2)]
+    await db.execute("update provider_key set weight = 100 where id = $1", heavy)
+    taken = [(await stage.leased(job)).key_id for job in await stage.jobs(24)]
+    assert taken.count(heavy) > taken.count(light) > 0
+
+
+async def test_no_key_is_tried_twice_by_one_request(stage):
+    one, two = [await stage.key() for _ in range(2)]
+    (job,) = await stage.jobs(1)
+    first = await stage.leased(job)
+    second = await stage.lease(job, tried=[first.key_id])
+    assert {first.key_id, second.key_id} == {one, two}
+    assert await stage.lease(job, tried=[one, two]) == Wait(back=0, is_busy=False)
+    assert await stage.verdicts() == {one: "tried", two: "tried"}
+
+
+async def test_after_a_rest_one_picture_tells_for_all(stage, db):
+    key = await stage.key(concurrency=8)
+    await keys.rest(db, key, "simulator", 60, "rate_limited: a test")
+    jobs = await stage.jobs(6)
+    wait = await stage.lease(jobs[0])
+    assert 55 < wait.back <= 60
+    await db.execute(PAST)
+    trial = await stage.leased(jobs[1])
+    assert await stage.lease(jobs[2]) == Wait(back=0, is_busy=True)
+    assert await stage.verdicts() == {key: "on_trial_for_model"}
+    await attempts.answered(db, trial.attempt_id)
+    for job in jobs[3:]:
+        assert (await stage.leased(job)).key_id == key, "the whole queue may go on"
+
+
+async def test_a_trial_that_nobody_ends_runs_out(stage):
+    key = await stage.key(concurrency=8)
+    await keys.rest(stage.db, key, "simulator", 0, "a test")
+    jobs = await stage.jobs(3)
+    trial = await stage.lease(jobs[0], seconds=0.2)
+    assert isinstance(await stage.lease(jobs[1]), Wait)
+    await stage.until("select expires_at < now() from attempt where id = $1", trial.attempt_id)
+    assert isinstance(await stage.lease(jobs[2]), Lease)
+
+
+async def test_success_of_an_older_picture_does_not_shorten_a_rest(stage, db):
+    key = await stage.key(concurrency=8)
+    jobs = await stage.jobs(3)
+    older, failing = await stage.leased(jobs[0]), await stage.leased(jobs[1])
+    await attempts.close(db, failing.attempt_id, fault="rate_limited")
+    await keys.rest(db, key, "simulator", 60, "rate_limited", attempt_id=failing.attempt_id)
+    await attempts.answered(db, older.attempt_id)
+    assert isinstance(await stage.lease(jobs[2]), Wait), "the provider said how long"
+
+
+async def test_failures_at_the_same_time_count_once(stage, db):
+    key = await stage.key(concurrency=8)
+    leases = [await stage.leased(job) for job in await stage.jobs(6)]
+    for lease in leases:
+        await keys.rest(db, key, "simulator", 60, "upstream_5xx", attempt_id=lease.attempt_id)
+    assert await db.fetchval("select failures from provider_key where id = $1", key) == 1
+
+
+async def test_a_rest_is_never_shortened_by_a_later_one(stage, db):
+    key = await stage.key()
+    await keys.rest(db, key, "simulator", 600, "daily_quota")
+    await keys.rest(db, key, "simulator", 5, "upstream_5xx")
+    wait = await stage.lease((await stage.jobs(1))[0])
+    assert wait.back > 590
+
+
+async def test_keys_of_one_project_are_tired_together_where_the_provider_counts_so(stage, db):
+    tired, sibling = [await stage.key(group="project one") for _ in range(2)]
+    fresh = await stage.key(group="project two")
+    jobs = await stage.jobs(5)
+    lease = await stage.leased(jobs[0])
+    await keys.rest(db, tired, "simulator", 60, "rate_limited", attempt_id=lease.attempt_id, by_group=True)
+    assert {(await stage.leased(job)).key_id for job in jobs[1:4]} == {fresh}
+    await attempts.close(db, lease.attempt_id, fault="rate_limited")
+    await db.execute("update group_rest set until = now() - interval '1 s'")
+    await db.execute("update provider_key set state = 'disabled' where id = $1", fresh)
+    assert (await stage.leased(jobs[4])).key_id in (tired, sibling)
+    assert await stage.lease(jobs[0]) == Wait(back=0, is_busy=True)
+    assert set((await stage.verdicts()).values()) == {"group_on_trial", "disabled"}, "one trial for the whole project"
+
+
+@pytest.mark.parametrize("state", ["out_of_funds", "manual_review", "disabled"])
+async def test_when_no_key_comes_back_by_itself_nobody_knows_until_when(stage, db, state):
+    key = await stage.key()
+    (job,) = await stage.jobs(1)
+    await db.execute("update provider_key set state = $1", state)
+    assert await stage.lease(job) == Wait(back=None, is_busy=False)
+    assert (await stage.verdicts())[key] == state
+
+
+async def test_what_was_considered_stays_small_however_many_keys_there_are(stage, db):
+    for _ in range(70):
+        await stage.key()
+    lease = await stage.leased((await stage.jobs(1))[0])
+    considered = await db.fetchval("select considered from attempt where id = $1", lease.attempt_id)
+    assert considered["chosen"][0] == lease.key_id
+    assert (considered["of"], len(considered["passed"])) == (70, 50)
+    assert {verdict for _, verdict, _ in considered["passed"]} == {"later"}

@@ -1,0 +1,177 @@
+"""A pool of five keys of which four are faulty, each class in turn: nobody notices, and it heals by itself."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from limner.actors.providers.base import Fault
+from limner.sql import generations
+from limner.sql.keys import LookAfterKeys
+from tests.faults.crew import SETTLED
+from tests.faults.customers import sign_up
+
+FULL = bool(os.environ.get("FAULT_FULL"))
+JOBS = 2000 if FULL else 40
+WORKERS = 4 if FULL else 2
+PATIENCE = 900 if FULL else 60
+
+FAULTY = {
+    Fault.AUTH_DEAD: "auth_dead",
+    Fault.BALANCE_EXHAUSTED: "balance_exhausted",
+    Fault.RATE_LIMITED: "rate_limited after=0.6",
+    Fault.DAILY_QUOTA: "daily_quota after=0.6",
+    Fault.MODEL_UNAVAILABLE: "model_unavailable after=0.6",
+    Fault.REGION_BLOCKED: "region_blocked after=0.6",
+    Fault.PROXY_FAILED: "proxy_failed after=0.6",
+    Fault.UPSTREAM_5XX: "upstream_5xx after=0.6",
+    Fault.NO_IMAGE: "no_image",
+    Fault.TIMEOUT_UNKNOWN: "timeout_unknown",
+}
+ONCE = (Fault.NO_IMAGE, Fault.TIMEOUT_UNKNOWN)
+"""Tried with one more key and no other: whether the first was billed, nobody knows."""
+
+# Two attempts on one key that were both on trial at the same time, after the same rest.
+MOST_AT_ONCE = """
+select coalesce(max(n), 0) from (
+    select (select count(*) from attempt as b where b.key_id = a.key_id and b.started_at <= a.started_at
+        and b.finished_at > a.started_at) as n
+    from attempt as a
+) as t
+"""
+TRIALS_AT_ONCE = """
+select count(*) from attempt as a join attempt as b on b.key_id = a.key_id and b.id > a.id
+where a.considered #>> '{chosen,3}' = 'key' and b.considered #>> '{chosen,3}' = 'key'
+    and b.started_at < a.finished_at
+"""
+TWICE = """
+select count(*) from (select job_id, key_id from attempt where fault is not null group by 1, 2 having count(*) > 1) as t
+"""
+
+
+async def pool_of_five(stage, switch: str) -> tuple[list[int], int]:
+    faulty = [await stage.key(switch, group=f"account {n}", concurrency=4) for n in range(4)]
+    return faulty, await stage.key("slow seconds=0.02", group="account 4", concurrency=4)
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTY if fault not in ONCE])
+async def test_nobody_notices_and_every_living_key_serves_again(audited, db, fault):
+    stage, every = audited, 1.0
+    faulty, _ = await pool_of_five(stage, FAULTY[fault])
+    await order(stage, JOBS)
+    async with stage.workers(WORKERS, key_probe_seconds=every, key_most_failures=3), stage.looked_after(2):
+        await stage.until(SETTLED, within=PATIENCE)
+        states = await db.fetch("select state, count(*) as n from job group by state")
+        assert {row["state"]: row["n"] for row in states}["delivered"] >= 0.995 * JOBS
+        assert await db.fetchval("select count(*) from attempt where fault = $1", fault) >= 4
+        assert await db.fetchval(MOST_AT_ONCE) <= 4, "slots hold"
+
+        await db.execute("update provider_key set switch = 'slow seconds=0.02'")
+        before = await db.fetchval("select max(id) from attempt")
+        healed = """
+        select count(distinct key_id) = 4 from attempt
+        where id > $1 and fault is null and finished_at is not null and key_id = any($2::bigint[])
+        """
+        async with stage.traffic():
+            await stage.until(healed, before, faulty, within=2 * every + 12)
+        assert await db.fetchval(TRIALS_AT_ONCE) == 0, "one trial at a time"
+        await stage.until(SETTLED, within=PATIENCE)
+
+
+async def order(stage, count: int) -> None:
+    for _ in range(count // 8):
+        await stage.order(count=8, deadline=3600)
+
+
+@pytest.mark.parametrize("fault", ONCE)
+async def test_what_may_have_been_billed_is_tried_once_more_and_its_cost_is_possible(audited, db, fault):
+    stage = audited
+    await db.execute("update model set cost_micros = 40000 where id = 'simulator'")
+    for _ in range(3):
+        await stage.key(FAULTY[fault])
+    await order(stage, 8)
+    async with stage.workers(2):
+        await stage.until(SETTLED, within=60)
+    assert await stage.faults() == [fault] * 16
+    assert await db.fetchval("select sum(possible_micros) from attempt where cost_micros = 0") == 16 * 40000
+    assert (await stage.balance()).spent == 0
+
+
+@pytest.mark.parametrize("fault", [Fault.MODERATION_INPUT, Fault.MODERATION_OUTPUT, Fault.INVALID_REQUEST])
+async def test_what_the_order_is_to_blame_for_is_tried_exactly_once(audited, db, fault):
+    stage = audited
+    for _ in range(5):
+        await stage.key(fault)
+    await order(stage, JOBS if FULL else 16)
+    async with stage.workers(WORKERS):
+        await stage.until(SETTLED, within=PATIENCE)
+    tries = await db.fetch("select count(*) as n from attempt group by job_id")
+    assert {row["n"] for row in tries} == {1}
+    assert not await db.fetch("select from provider_key where state <> 'active'")
+    assert (await stage.balance()).spent == 0
+
+
+async def test_no_request_asks_a_key_twice(audited, db):
+    stage = audited
+    for switch in ("rate_limited after=60", "upstream_5xx after=60", "model_unavailable after=60", "auth_dead"):
+        await stage.key(switch)
+    await stage.key()
+    await order(stage, 40)
+    async with stage.workers(2):
+        await stage.until(SETTLED, within=60)
+    assert await db.fetchval(TWICE) == 0
+
+
+async def test_a_key_that_fails_over_and_over_wants_a_look_and_comes_back_by_a_probe(audited, db):
+    stage = audited
+    bad = await stage.key("upstream_5xx after=0.05")
+    await stage.key("slow seconds=0.02")
+    async with stage.workers(1, key_most_failures=3, key_probe_seconds=1), stage.traffic():
+        await stage.until("select state = 'manual_review' from provider_key where id = $1", bad)
+        await stage.switch(bad, "ok")
+        async with stage.looked_after():
+            await stage.until("select state = 'active' from provider_key where id = $1", bad)
+    changes = await db.fetch(
+        "select state_before || ' ' || state_after as c from key_event where key_id = $1 and model_id is null order by id",
+        bad,
+    )
+    assert [row["c"] for row in changes] == [
+        "active manual_review", "manual_review cooldown", "cooldown active",
+    ]  # fmt: skip
+
+
+async def test_without_the_operators_leave_a_key_waits_for_an_admin(audited, db):
+    stage = audited
+    key = await stage.key("balance_exhausted")
+    await db.execute("update provider_key set returns_by_probe = false where id = $1", key)
+    await stage.key("slow seconds=0.02")
+    async with stage.workers(1), stage.traffic():
+        await stage.until("select state = 'out_of_funds' from provider_key where id = $1", key)
+        await stage.switch(key, "ok")
+        await db.execute("update provider_key set probe_at = now() - interval '1 s' where id = $1", key)
+        await stage.locksmith().receive(LookAfterKeys())
+        assert await stage.key_state(key) == "out_of_funds"
+
+
+async def test_an_order_of_one_starts_within_two_job_lengths_beside_five_hundred(audited, db):
+    stage, length = audited, 0.3
+    for _ in range(2):
+        await stage.key(f"slow seconds={length}", concurrency=2)
+    await db.execute("update plan set concurrency = 4")
+    many = 500 if FULL else 120
+    for _ in range(many // 8):
+        await stage.order(count=8)
+    ((somebody, _),) = await sign_up(db, 1)
+    async with stage.workers(2, worker_slots=4):
+        await stage.until("select count(*) > 6 from job where state = 'delivered'")
+        late = await stage.order(who=somebody)
+        await stage.until("select state = 'delivered' from job where generation_id = $1", late)
+        before = """
+        select count(*) from job as j, job as mine where mine.generation_id = $1 and j.account_id <> mine.account_id
+            and j.started_at > mine.created_at and j.started_at < mine.started_at
+        """
+        assert await db.fetchval(before, late) <= 8, "two rounds of the four slots that there are"
+        for row in await db.fetch("select id from generation where state in ('queued', 'running')"):
+            await generations.cancel(db, row["id"], stage.alice)
+        await stage.until(SETTLED)

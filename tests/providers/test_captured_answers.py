@@ -1,0 +1,73 @@
+"""Answers as they were captured or documented, over real HTTP: each is exactly one fault, with its delay."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limner.actors.providers import gemini_answers
+from limner.actors.providers.base import WORDS, Access, Fault, Order, UpstreamError, provider
+from tests.providers.conftest import Steps
+from tests.providers.trio import TRIO
+from tests.upstreams.base import Script, Upstream
+
+FOLDER = Path(__file__).parent / "payloads"
+
+
+@dataclass(frozen=True)
+class Captured:
+    """``about``: where it was seen. ``after``: seconds, or "reset": until the quotas of the day begin anew."""
+
+    painter: str
+    about: str
+    status: int
+    headers: dict[str, str]
+    body: Any
+    fault: str
+    after: float | str | None = None
+    daily: bool = False
+
+    @property
+    def script(self) -> Script:
+        return Script(self.status, self.body.encode() if isinstance(self.body, str) else self.body, self.headers)
+
+
+def captured() -> list[Any]:
+    files = [file for painter in TRIO for file in sorted((FOLDER / painter).glob("*.json"))]
+    return [
+        pytest.param(Captured(file.parent.name, **json.loads(file.read_text())), id=f"{file.parent.name}/{file.stem}")
+        for file in files
+    ]
+
+
+@pytest.fixture
+async def upstream(request: pytest.FixtureRequest) -> AsyncIterator[Upstream]:
+    async with TRIO[request.node.callspec.params["answer"].painter].upstream().serve() as running:
+        yield running
+
+
+@pytest.mark.parametrize("answer", captured())
+async def test_a_captured_answer_is_exactly_one_fault(answer: Captured, upstream: Upstream) -> None:
+    model, key = TRIO[answer.painter].model, TRIO[answer.painter].key
+    upstream.script(key, answer.script)
+    access = Access(key, upstream.base_url, timeout=20, is_local=True)
+    with pytest.raises(UpstreamError) as caught:
+        await provider(answer.painter).paint(Order("a fox", model, 1024, 1024, seed=1), access, Steps())
+    assert caught.value.fault == Fault(answer.fault), caught.value.detail
+    assert caught.value.is_daily is answer.daily
+    assert caught.value.words == WORDS[caught.value.fault], "a user never reads an upstream's text"
+    assert key not in repr(vars(caught.value))
+    if answer.after == "reset":
+        assert caught.value.after == pytest.approx(gemini_answers.until_reset(datetime.now(UTC)), abs=5)
+    else:
+        assert caught.value.after == answer.after
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(captured()) >= 30
