@@ -34,7 +34,7 @@ from limner.sql.jobs import Delivery, Job, Painted
 log = logger(__name__)
 
 BREATH = 2.0
-"""Seconds between two signs of life of a running job, and between two looks whether its owner asked to stop."""
+"""Seconds between two looks whether the owner of a running job asked to stop, and between two bare figures of its progress."""
 
 
 class Generator(Actor):
@@ -135,9 +135,14 @@ class Generator(Actor):
             await jobs.show(self.db, job, "trying another painter", 0)
 
     async def _try(self, job: Job, order: base.Order, lease: Lease, ref: str | None) -> Painted:
-        started = time.monotonic()
+        started = told = time.monotonic()
 
         async def on_step(step: Step) -> None:
+            nonlocal told
+            is_bare = step.ref is None and step.preview is None and step.partial is None
+            if is_bare and time.monotonic() - told < BREATH:
+                return
+            told = time.monotonic()
             if step.ref is not None:
                 await resumption.note(self.db, job, lease.attempt_id, step.ref)
             if step.partial is not None and job.partial_images:
@@ -149,7 +154,6 @@ class Generator(Actor):
         picture = await self._ask(job, order, lease, ref, on_step)
         faults.point("after-provider", job.id)
         painted = await self._keep(job, lease, picture)
-        await self.pool.painted(job, lease, picture)
         log.info("painted", job=str(job.id), key=lease.label, seconds=round(time.monotonic() - started, 2))
         return painted
 
@@ -170,7 +174,7 @@ class Generator(Actor):
                 raise
 
     async def _keep(self, job: Job, lease: Lease, picture: Picture) -> Painted:
-        """See that it is all there, and make it durable under a name of this attempt and worker. The Framer looks closer."""
+        """See that it is all there, and make it durable under a name of this attempt and this worker alone."""
         try:
             shape = await outline.examine(picture.data)
         except raster.BadImage as error:
@@ -197,7 +201,8 @@ class Generator(Actor):
         for attempt in range(1, 20):
             try:
                 if await self.deliveries.do((job, painted)):
-                    return self.pool.free()
+                    self.pool.freed()
+                    return self.acknowledged(job.fence)
             except TROUBLE as error:
                 log.warning("delivery_waits", job=str(job.id), error=str(error) or type(error).__name__)
                 await anyio.sleep(backoff(attempt, first=0.2, most=5))

@@ -13,7 +13,7 @@ import anyio
 from limner.actors import failover
 from limner.actors.failover import Blame
 from limner.actors.providers import base
-from limner.actors.providers.base import Access, Fault, Picture, UpstreamError
+from limner.actors.providers.base import Access, Fault, UpstreamError
 from limner.runtime.config import Config
 from limner.runtime.database import Database
 from limner.runtime.errors import Busy
@@ -90,16 +90,6 @@ class Pool:
                 await freed.wait()
             pause = min(pause * 1.5, 0.4)
 
-    async def painted(self, job: Job, lease: Lease, picture: Picture) -> None:
-        """It painted: whatever was held against the key, its account or its way is over.
-
-        Where nothing was, there is nothing to write: the delivery closes the attempt.
-        """
-        if lease.is_trial or lease.failures:
-            cost = picture.cost_micros or job.cost_micros
-            await attempts.answered(self.db, lease.attempt_id, cost_micros=cost, upstream_ref=picture.upstream_id)
-            self.free()
-
     async def blame(self, job: Job, lease: Lease, error: UpstreamError) -> list[str]:
         """Close the attempt and let rest who is to blame. Returns all faults of this job so far, in order."""
         fault = error.fault
@@ -113,7 +103,7 @@ class Pool:
             self.db, lease.attempt_id, fault=fault, detail=error.detail, cost_micros=cost, possible_micros=possible
         )
         await self._let_rest(lease, job.model_id, error, f"{fault}: {error.detail.replace(job.prompt, '…')}"[:300])
-        self.free()
+        self.freed()
         return await attempts.faults(self.db, job.id)
 
     async def _let_rest(self, lease: Lease, model_id: str, error: UpstreamError, cause: str) -> None:
@@ -169,8 +159,8 @@ class Pool:
             log.error("vault_is_behind", why=str(error), hint="restart this process with the present LIMNER_VAULT_KEYS")
             raise Busy("waiting for a painter", after=NO_KEY_PAUSE) from None
 
-    def free(self) -> None:
-        """A slot is free again: whoever waits here for a busy key may look."""
+    def freed(self) -> None:
+        """An attempt is over: whoever waits here for a busy key may look again."""
         self._freed.set()
         self._freed = anyio.Event()
 

@@ -13,6 +13,7 @@ from limner.actors.framer import Framer
 from limner.actors.generator import Generator
 from limner.actors.janitor import EndLostJobs, Janitor, Tidy
 from limner.actors.locksmith import Locksmith
+from limner.actors.providers import egress
 from limner.actors.steward import CloseEndedPeriods, Steward
 from limner.actors.watchman import LookAround, Watchman
 from limner.runtime import metrics
@@ -65,6 +66,7 @@ async def run(config: Config) -> int:
         open_for(config, "worker") as db,
         open_storage(config) as storage,
         aiohttp.ClientSession() as session,
+        egress.kept_open(),
     ):
         presence, bus = await vaults.enlist(db, config, "worker"), Bus(db)
         await presence.beat()

@@ -232,15 +232,15 @@ def _proof(data: bytes, max_pixels: int, edge: int) -> tuple[Shape, bytes]:
         return shape, _encoded(_bare(image, edge), "WEBP", quality=80, method=2)
 
 
+def _proof_humbly(data: bytes, max_pixels: int, edge: int) -> tuple[Shape, bytes]:
+    os.setpriority(os.PRIO_PROCESS, 0, HUMBLE)
+    return _proof(data, max_pixels, edge)
+
+
 def _stencil(data: bytes, max_pixels: int) -> bytes:
     with _opened(data, max_pixels) as (image, _):
         alpha = image.convert("RGBA").getchannel("A")
         return _encoded(alpha.point([255] * 128 + [0] * 128), "PNG", compress_level=4)
-
-
-def _proof_humbly(data: bytes, max_pixels: int, edge: int) -> tuple[Shape, bytes]:
-    os.setpriority(os.PRIO_PROCESS, 0, HUMBLE)
-    return _proof(data, max_pixels, edge)
 
 
 @contextlib.contextmanager

@@ -20,8 +20,7 @@ class Errand:
 # The proxy is the attempt's own: the key may have another by now.
 LEFT = """
 select a.id as attempt_id, a.number, k.id as key_id, k.label, p.kind, p.base_url, k.switch, k.sealed_secret, a.proxy_id,
-    x.sealed_url as sealed_proxy, k.failures, p.settings, p.is_local, true as is_trial,
-    a.upstream_ref as ref
+    x.sealed_url as sealed_proxy, k.failures, p.settings, p.is_local, a.upstream_ref as ref
 from attempt as a
 join provider_key as k on k.id = a.key_id
 join provider as p on p.id = k.provider_id
@@ -40,11 +39,7 @@ async def left(db: Db, job_id: UUID) -> Errand | None:
     return Errand(ref=fields.pop("ref"), lease=Lease(**fields))
 
 
-CLOSE_OTHERS = """
-update attempt as a set finished_at = now(), fault = 'timeout_unknown', detail = 'its worker died or let go',
-    possible_micros = (select m.cost_micros from model as m where m.id = a.model_id)
-where a.job_id = $1 and a.finished_at is null and not a.is_resumable
-"""
+CLOSE_OTHERS = "select attempts_let_go($1)"
 
 
 async def close_others(db: Db, job_id: UUID) -> None:

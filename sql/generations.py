@@ -111,8 +111,7 @@ async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
     agreed = await terms.agreed(db, asked.account_id, asked.model_id)
     agreed.model.check(asked.size, len(asked.uploads) + len(asked.pictures))
     jobs = [uuid4() for _ in range(asked.count)]
-    patience = min(deadline, agreed.plan.longest_wait_seconds)
-    generation_id = await _place(db, asked, agreed, jobs, patience)
+    generation_id = await _place(db, asked, agreed, jobs, min(deadline, agreed.plan.longest_wait_seconds))
     if generation_id is None:  # somebody else was faster with the same key
         return await _hardened(db, await _known(db, asked) or generation_id_missing(asked))
     db.tell(mailbox.SENT, PaintPicture.mailbox)

@@ -13,7 +13,7 @@ from limner.runtime.errors import FenceLost
 from limner.runtime.log import following, logger
 from limner.runtime.mailbox import Fence
 from limner.sql import attempts, generations, ledger
-from limner.sql.channels import GENERATION_CHANGED, GENERATION_ENDED
+from limner.sql.channels import GENERATION_CHANGED, GENERATION_ENDED, KEY_CHANGED
 from limner.sql.images import FramePicture
 
 log = logger(__name__)
@@ -133,7 +133,7 @@ async def preview(db: Db, job_id: UUID, account_id: UUID) -> tuple[str, bytes] |
 class Painted:
     """A picture whose bytes are durable in the storage already; its small copy will be put under ``thumb_key``.
 
-    ``attempt_id``: the attempt that it came from, which its delivery closes.
+    ``attempt_id``: the attempt that it came from. Its delivery closes it, and whatever was held against its key is over.
     """
 
     storage_key: str
@@ -148,7 +148,7 @@ class Painted:
     upstream_ref: str | None = None
 
 
-DELIVER = "select job_id, generation_id, thread_id, is_over from pictures_deliver($1)"
+DELIVER = "select job_id, is_over, changed_keys from pictures_deliver($1)"
 Delivery = tuple[Job, Painted]
 
 
@@ -167,6 +167,8 @@ async def deliver_all(db: Db, deliveries: Sequence[Delivery]) -> list[bool]:
         if job.id in rows:
             faults.point("after-deliver-commit", job.id)
             _tell(db, job)
+            for key_id in rows[job.id]["changed_keys"]:
+                db.tell(KEY_CHANGED, str(key_id))
             if rows[job.id]["is_over"]:
                 db.tell(GENERATION_ENDED, str(job.generation_id))
             with following(job.request_id):

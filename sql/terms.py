@@ -29,9 +29,9 @@ left join plan as p on p.id = s.plan_id
 """
 
 
-async def agreed(db: Db, account_id: UUID, model: str) -> Terms:
-    """By a model's id or any other name of it. Raises NoSubscription, and Refused for one that is not on offer or in the plan."""
-    row = await db.fetchrow(AGREED, account_id, models.normal(model))
+async def agreed(db: Db, account_id: UUID, name: str) -> Terms:
+    """``name``: the model's id, at best. Raises NoSubscription, and Refused for a model not on offer or not in the plan."""
+    row = await db.fetchrow(AGREED, account_id, name)
     assert row is not None
     if row["plan"] is None:
         raise NoSubscription
@@ -39,9 +39,9 @@ async def agreed(db: Db, account_id: UUID, model: str) -> Terms:
         raise NoSubscription(ENDED)
     plan = Plan(**{field.name: row["plan"][field.name] for field in fields(Plan)})
     if row["model"] is None:
-        found = await models.offered(db, model)
+        model = await models.offered(db, name)
     else:
-        found = models.from_row({field.name: row["model"][field.name] for field in fields(Model)})
-    if not plan.allows(found.id):
-        raise Refused(f"Your plan does not include {found.name}.", field="model")
-    return Terms(plan, found)
+        model = models.from_row({field.name: row["model"][field.name] for field in fields(Model)})
+    if not plan.allows(model.id):
+        raise Refused(f"Your plan does not include {model.name}.", field="model")
+    return Terms(plan, model)

@@ -251,8 +251,8 @@ create function key_lease(
     p_provider bigint, p_model text, p_job uuid, p_tried bigint [], p_first bigint, p_until timestamptz
 ) returns table (
     attempt_id bigint, number smallint, key_id bigint, label text, kind text, base_url text, switch text, sealed_secret text,
-    proxy_id bigint, sealed_proxy text, failures integer, settings jsonb, is_local boolean, is_trial boolean,
-    back double precision, is_busy boolean
+    proxy_id bigint, sealed_proxy text, failures integer, settings jsonb, is_local boolean, back double precision,
+    is_busy boolean
 ) language plpgsql
 set plan_cache_mode = force_generic_plan -- to plan it takes longer than to run it
 as $body$
@@ -264,7 +264,6 @@ declare
     v_via bigint;
     v_back double precision;
     v_busy boolean;
-    v_trial boolean;
     v_id bigint;
     v_number smallint;
 begin
@@ -280,7 +279,6 @@ begin
         (select min(greatest(extract(epoch from v.until - v_at), 0)) from v where v.comes_back)::double precision,
         (select coalesce(bool_or(
             v.verdict in ('no_slot', 'rpm') or v.verdict like '%on_trial%'), false) from v),
-        c.trial is not null,
         jsonb_build_object(
             'chosen', case when c.key_id is not null then jsonb_build_array(
                 c.key_id, round(c.idle), (select k.weight from provider_key as k where k.id = c.key_id), c.trial) end,
@@ -294,7 +292,7 @@ begin
                 ) as p
             )
         )
-    into v_key, v_via, v_back, v_busy, v_trial, v_considered
+    into v_key, v_via, v_back, v_busy, v_considered
     from (select) as one left join chosen as c on true;
 
     if v_key is null then
@@ -303,7 +301,7 @@ begin
             set decided_at = excluded.decided_at, times = d.times + 1, considered = excluded.considered
             where d.decided_at < v_at - interval '1 second';
         return query select null::bigint, null::smallint, null::bigint, null::text, null::text, null::text, null::text,
-            null::text, null::bigint, null::text, null::integer, null::jsonb, null::boolean, null::boolean, v_back, v_busy;
+            null::text, null::bigint, null::text, null::integer, null::jsonb, null::boolean, v_back, v_busy;
         return;
     end if;
 
@@ -321,11 +319,7 @@ begin
 
     return query
     select v_id, v_number, k.id, k.label, p.kind, p.base_url, k.switch, k.sealed_secret, v_via, x.sealed_url, k.failures,
-        p.settings, p.is_local,
-        v_trial or x.state = 'cooldown' is true or exists (
-            select from route_rest as r where r.key_id = v_key and r.proxy_id = coalesce(v_via, 0)
-        ),
-        null::double precision, false
+        p.settings, p.is_local, null::double precision, false
     from provider_key as k join provider as p on p.id = k.provider_id left join proxy as x on x.id = v_via
     where k.id = v_key;
 end
