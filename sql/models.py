@@ -127,7 +127,7 @@ async def offered(db: Db, name: str) -> Model:
     """The model on offer that a name stands for, however it is written. Raises Refused."""
     known = {model.id: model for model in await on_offer(db)}
     model_id = normal(name)
-    if model_id not in known:
+    if model_id not in known and model_id.isprintable():
         model_id = await db.fetchval(RESOLVE, model_id, list(known))
     if model_id not in known:
         raise Refused(f"There is no model {name[:80]!r} on offer.", field="model")
