@@ -69,7 +69,9 @@ async def test_the_messages_are_those_that_the_generator_reads(db, alice):
 
 
 @pytest.mark.parametrize(
-    "options", [{"thread_id": uuid4()}, {"uploads": (uuid4(),)}, {"pictures": (uuid4(), uuid4())}], ids=str
+    "options",
+    [{"thread_id": uuid4()}, {"uploads": (uuid4(),)}, {"pictures": (uuid4(), uuid4())}],
+    ids=["thread", "upload", "pictures"],
 )
 async def test_an_order_about_what_is_not_yours_leaves_nothing(db, alice, options):
     with pytest.raises(NotFound):
