@@ -91,18 +91,19 @@ class Pool:
             pause = min(pause * 1.5, 0.4)
 
     async def blame(self, job: Job, lease: Lease, error: UpstreamError) -> list[str]:
-        """Close the attempt and let rest who is to blame. Returns all faults of this job so far, in order."""
+        """Let rest who is to blame and close the attempt. Returns all faults of this job so far, in order."""
         fault = error.fault
         reaction = failover.REACTIONS[fault]
         log.warning("attempt_failed", job=str(job.id), key=lease.label, fault=fault)
         log.debug("attempt_detail", job=str(job.id), detail=error.detail)  # upstreams quote prompts
         cost = getattr(error, "cost_micros", 0)
         possible = job.cost_micros if reaction.may_cost and not cost else 0
+        # First the rest, then the slot: nobody takes the freed slot of a key, or a way, that is about to rest.
+        await self._let_rest(lease, job.model_id, error, f"{fault}: {error.detail.replace(job.prompt, '…')}"[:300])
         close = attempts.answered if reaction.blame is Blame.ORDER else attempts.close
         await close(
             self.db, lease.attempt_id, fault=fault, detail=error.detail, cost_micros=cost, possible_micros=possible
         )
-        await self._let_rest(lease, job.model_id, error, f"{fault}: {error.detail.replace(job.prompt, '…')}"[:300])
         self.freed()
         return await attempts.faults(self.db, job.id)
 
