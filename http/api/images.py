@@ -90,7 +90,7 @@ async def _when_done(request: web.Request, placed: Placed, token: Token, form: s
         body = orjson.dumps(await outcome.images(request, order, form))
     except (Busy, Missing, *TROUBLE) as error:
         raise outcome.unanswered(request, order.id) from error
-    return web.Response(body=body, content_type="application/json")
+    return web.Response(body=body, content_type="application/json", headers=outcome.AS_IT_IS)
 
 
 async def _over(request: web.Request, placed: Placed, token: Token) -> Order | None:

@@ -20,6 +20,8 @@ from limner.sql import answers
 from limner.sql.answers import Answer, Order
 from limner.sql.tokens import Token
 
+AS_IT_IS = {"Cache-Control": "no-store, no-transform"}
+"""Pictures are packed already: to pack them once more would cost a proxy more than it spares."""
 USAGE = Usage().model_dump()
 MODERATED = {"moderation_input": "input", "moderation_output": "output"}
 WORST_FIRST = ("moderation_input", "moderation_output", "invalid_request")

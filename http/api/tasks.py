@@ -74,7 +74,7 @@ async def _whole(request: web.Request, order: Order) -> web.Response:
         about |= {"http_status": 200, "result": await outcome.images(request, order, form)}
     except ApiError as why:
         about |= {"http_status": why.status, **why.body}
-    return _json(about)
+    return _json(about, outcome.AS_IT_IS)
 
 
 def _about(order: Order, form: str) -> dict[str, Any]:
