@@ -34,6 +34,12 @@ class Door:
         return f"http://127.0.0.1:{self.port}/v1"
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, what may be taken again is still there."""
+    monkeypatch.setattr(egress, "KEPT", 120.0)
+
+
 @pytest.fixture
 async def door(upstream: FakeOpenAI) -> AsyncIterator[Door]:
     async with door_to(upstream) as door:
