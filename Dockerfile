@@ -34,6 +34,8 @@ FROM builder AS interpreter
 RUN cp -a /usr/local /opt/python \
  && rm -rf /opt/python/lib/python3*/site-packages/pip* /opt/python/lib/python3*/ensurepip /opt/python/bin/pip* \
  && ldd /usr/local/lib/python3*/lib-dynload/*.so > needed \
+ && python -m compileall -q --invalidation-mode unchecked-hash -x '/(idlelib|test|tests|turtledemo)/' \
+      -s /opt/python -p /usr/local /opt/python/lib/python3* \
  && sed -n 's/.*=> \([^ ]*\/lib\(expat\|ffi\|sqlite3\)\.so[^ ]*\) .*/\1/p' needed > missing \
  && xargs -a missing -r cp -Lt /opt/python/lib
 
@@ -56,12 +58,15 @@ LABEL org.opencontainers.image.title="Limner, with the tools of Postgres" \
 USER 10001:10001
 WORKDIR /var/lib/limner
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=3 CMD ["limner", "health", "archivist"]
+HEALTHCHECK --interval=15s --timeout=30s --start-period=60s --retries=3 CMD ["limner", "health", "archivist"]
 ENTRYPOINT ["limner"]
 CMD ["archivist"]
 
+# The standard library comes without bytecode. Compiled once here, and not anew by each `limner health` every 15 seconds,
+# a command takes a third of the time: 12 MB for that.
 FROM ${PYTHON_IMAGE} AS base
 RUN rm -rf /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip /usr/local/bin/pip* \
+ && python -m compileall -q --invalidation-mode unchecked-hash -x '/(idlelib|test|tests|turtledemo)/' /usr/local/lib/python3* \
  && groupadd --gid 10001 limner \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin limner \
  && install -d -o 10001 -g 10001 -m 0750 /var/lib/limner /var/lib/limner/pictures
@@ -90,7 +95,7 @@ USER 10001:10001
 WORKDIR /var/lib/limner
 STOPSIGNAL SIGTERM
 EXPOSE 8080
-HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=3 CMD ["limner", "health", "web"]
+HEALTHCHECK --interval=15s --timeout=30s --start-period=60s --retries=3 CMD ["limner", "health", "web"]
 ENTRYPOINT ["limner"]
 CMD ["up"]
 
@@ -100,12 +105,12 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Limner" \
       org.opencontainers.image.description="A paid image studio that one person can run on one server" \
       org.opencontainers.image.revision="${REVISION}" \
-      limner.schema.head="12" \
+      limner.schema.head="16" \
       limner.schema.min_image_head="9"
 USER 10001:10001
 WORKDIR /var/lib/limner
 STOPSIGNAL SIGTERM
 # For the role that the image plays by itself; docker-compose.yml names the role of each service.
-HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=3 CMD ["limner", "health", "web"]
+HEALTHCHECK --interval=15s --timeout=30s --start-period=60s --retries=3 CMD ["limner", "health", "web"]
 ENTRYPOINT ["limner"]
 CMD ["web"]

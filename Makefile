@@ -94,8 +94,9 @@ faults: $(DEV_STAMP) ## the long forms: kill, freeze and cut everything; the see
 bench: $(DEV_STAMP) ## how long from click to picture
 	PYTHONPATH=. $(PY) -m benchmarks.click_to_picture $(ARGS)
 
-containers: ## the whole Compose file for real: build, up, paint over HTTPS, kill and restart, down (needs Docker)
+containers: $(RUN_STAMP) ## the whole Compose file for real: build, paint, kill, restart, upgrade, roll back, bundle (needs Docker)
 	@COMPOSE="$(COMPOSE)" tests/containers/run
+	@COMPOSE="$(COMPOSE)" LIMNER="$(CURDIR)/$(VENV)/bin/limner" tests/containers/upgrade
 
 clean: ## remove what was made here; the data folder stays
 	rm -rf $(VENV) .types build dist node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis limner.egg-info

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
+from functools import partial
 
 import anyio
 
@@ -12,7 +13,7 @@ from limner.actors import failover, resumption
 from limner.actors.pool import NoKey, Pool
 from limner.actors.providers import base
 from limner.actors.providers.base import Access, Fault, JobGone, Picture, Resumable, Step, UpstreamError, provider
-from limner.runtime import faults, raster, tracing
+from limner.runtime import faults, outline, raster, tracing
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
@@ -23,16 +24,17 @@ from limner.runtime.mailbox import backoff
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
 from limner.runtime.supervisor import contained
+from limner.runtime.together import Together
 from limner.runtime.vault import Vault
 from limner.sql import attempts, errands, images, jobs
 from limner.sql.attempts import Lease
 from limner.sql.generations import PaintPicture
-from limner.sql.jobs import Job, Painted
+from limner.sql.jobs import Delivery, Job, Painted
 
 log = logger(__name__)
 
 BREATH = 2.0
-"""Seconds between two signs of life of a running job, and between two looks whether its owner asked to stop."""
+"""Seconds between two looks whether the owner of a running job asked to stop, and between two bare figures of its progress."""
 
 
 class Generator(Actor):
@@ -49,6 +51,7 @@ class Generator(Actor):
         self.storage = storage
         self.pool = Pool(db, config, vault)
         self.concurrency = config.worker_slots
+        self.deliveries: Together[Delivery, bool] = Together(partial(jobs.deliver_all, db))
 
     async def receive(self, message: PaintPicture) -> None:
         faults.point("after-claim", message.job_id)
@@ -132,9 +135,14 @@ class Generator(Actor):
             await jobs.show(self.db, job, "trying another painter", 0)
 
     async def _try(self, job: Job, order: base.Order, lease: Lease, ref: str | None) -> Painted:
-        started = time.monotonic()
+        started = told = time.monotonic()
 
         async def on_step(step: Step) -> None:
+            nonlocal told
+            is_bare = step.ref is None and step.preview is None and step.partial is None
+            if is_bare and time.monotonic() - told < BREATH:
+                return
+            told = time.monotonic()
             if step.ref is not None:
                 await resumption.note(self.db, job, lease.attempt_id, step.ref)
             if step.partial is not None and job.partial_images:
@@ -146,7 +154,6 @@ class Generator(Actor):
         picture = await self._ask(job, order, lease, ref, on_step)
         faults.point("after-provider", job.id)
         painted = await self._keep(job, lease, picture)
-        await self.pool.painted(job, lease, picture)
         log.info("painted", job=str(job.id), key=lease.label, seconds=round(time.monotonic() - started, 2))
         return painted
 
@@ -167,31 +174,42 @@ class Generator(Actor):
                 raise
 
     async def _keep(self, job: Job, lease: Lease, picture: Picture) -> Painted:
-        """Prove that it is a whole picture, and make it durable under a name of this attempt and this worker alone."""
+        """See that it is all there, and make it durable under a name of this attempt and this worker alone."""
         try:
-            shape, thumb = await raster.proof(picture.data)
+            shape = await outline.examine(picture.data)
         except raster.BadImage as error:
             raise UpstreamError(Fault.NO_IMAGE, f"not a whole picture: {error}") from error
         name = f"pictures/{job.id}/{lease.attempt_id}-{job.fence.owner.hex[:8]}"
         faults.point("before-put", job.id)
         stored = await self.storage.put(f"{name}.{shape.mime.rpartition('/')[2]}", picture.data, shape.mime)
-        thumbnail = await self.storage.put(f"{name}.thumb.webp", thumb, "image/webp")
         faults.point("after-put", job.id)
-        return Painted(stored.key, thumbnail.key, stored.sha256, shape.mime, shape.width, shape.height, stored.size)
+        return Painted(
+            stored.key,
+            f"{name}.thumb.webp",
+            stored.sha256,
+            shape.mime,
+            shape.width,
+            shape.height,
+            stored.size,
+            attempt_id=lease.attempt_id,
+            cost_micros=picture.cost_micros or job.cost_micros,
+            upstream_ref=picture.upstream_id,
+        )
 
     async def _deliver(self, job: Job, painted: Painted) -> None:
-        """Over an outage too: the fence makes a second try after a lost answer harmless."""
+        """With what is delivered at the same time. Over an outage too: the fence makes a second try harmless."""
         for attempt in range(1, 20):
             try:
-                return await jobs.deliver(self.db, job, painted)
+                if await self.deliveries.do((job, painted)):
+                    self.pool.freed()
+                    return self.acknowledged(job.fence)
             except TROUBLE as error:
                 log.warning("delivery_waits", job=str(job.id), error=str(error) or type(error).__name__)
                 await anyio.sleep(backoff(attempt, first=0.2, most=5))
-            except FenceLost:
+            else:
                 if not await images.is_kept(self.db, painted.storage_key):
                     await self.storage.delete(painted.storage_key)
-                    await self.storage.delete(painted.thumb_key)
-                raise
+                raise FenceLost(f"job {job.id} is not ours any more")
 
     def _access(self, lease: Lease, job: Job) -> Access:
         return self.pool.access(lease, job.seconds_left)

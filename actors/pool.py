@@ -13,7 +13,7 @@ import anyio
 from limner.actors import failover
 from limner.actors.failover import Blame
 from limner.actors.providers import base
-from limner.actors.providers.base import Access, Fault, Picture, UpstreamError
+from limner.actors.providers.base import Access, Fault, UpstreamError
 from limner.runtime.config import Config
 from limner.runtime.database import Database
 from limner.runtime.errors import Busy
@@ -90,26 +90,21 @@ class Pool:
                 await freed.wait()
             pause = min(pause * 1.5, 0.4)
 
-    async def painted(self, job: Job, lease: Lease, picture: Picture) -> None:
-        """It painted: whatever was held against the key, its account or its way is over."""
-        cost = picture.cost_micros or job.cost_micros
-        await attempts.answered(self.db, lease.attempt_id, cost_micros=cost, upstream_ref=picture.upstream_id)
-        self._free()
-
     async def blame(self, job: Job, lease: Lease, error: UpstreamError) -> list[str]:
-        """Close the attempt and let rest who is to blame. Returns all faults of this job so far, in order."""
+        """Let rest who is to blame and close the attempt. Returns all faults of this job so far, in order."""
         fault = error.fault
         reaction = failover.REACTIONS[fault]
         log.warning("attempt_failed", job=str(job.id), key=lease.label, fault=fault)
         log.debug("attempt_detail", job=str(job.id), detail=error.detail)  # upstreams quote prompts
         cost = getattr(error, "cost_micros", 0)
         possible = job.cost_micros if reaction.may_cost and not cost else 0
+        # First the rest, then the slot: nobody takes the freed slot of a key, or a way, that is about to rest.
+        await self._let_rest(lease, job.model_id, error, f"{fault}: {error.detail.replace(job.prompt, '…')}"[:300])
         close = attempts.answered if reaction.blame is Blame.ORDER else attempts.close
         await close(
             self.db, lease.attempt_id, fault=fault, detail=error.detail, cost_micros=cost, possible_micros=possible
         )
-        await self._let_rest(lease, job.model_id, error, f"{fault}: {error.detail.replace(job.prompt, '…')}"[:300])
-        self._free()
+        self.freed()
         return await attempts.faults(self.db, job.id)
 
     async def _let_rest(self, lease: Lease, model_id: str, error: UpstreamError, cause: str) -> None:
@@ -165,8 +160,8 @@ class Pool:
             log.error("vault_is_behind", why=str(error), hint="restart this process with the present LIMNER_VAULT_KEYS")
             raise Busy("waiting for a painter", after=NO_KEY_PAUSE) from None
 
-    def _free(self) -> None:
-        """Whoever waits here for a busy key may look again."""
+    def freed(self) -> None:
+        """An attempt is over: whoever waits here for a busy key may look again."""
         self._freed.set()
         self._freed = anyio.Event()
 

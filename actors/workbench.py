@@ -54,7 +54,7 @@ async def _exit(asked: str, proxy: str, *, is_local: bool) -> Found:
     wire, began = Wire(), time.monotonic()
     try:
         with egress.translated(access, wire), anyio.fail_after(access.timeout):
-            async with egress.session(access, wire) as session:
+            async with egress.session(access, wire, anew=True) as session:
                 async with session.get(asked, allow_redirects=False) as answer:
                     body = await answer.content.read(ADDRESS_LIMIT)
                     status = answer.status

@@ -9,9 +9,11 @@ import aiohttp
 
 from limner.actors.cashier import Cashier
 from limner.actors.courier import Courier, DeliverNotices
+from limner.actors.framer import Framer
 from limner.actors.generator import Generator
 from limner.actors.janitor import EndLostJobs, Janitor, Tidy
 from limner.actors.locksmith import Locksmith
+from limner.actors.providers import egress
 from limner.actors.steward import CloseEndedPeriods, Steward
 from limner.actors.watchman import LookAround, Watchman
 from limner.runtime import metrics
@@ -48,6 +50,7 @@ def occupations(
     """One of each; a new actor is a line here."""
     return (
         Generator(db, bus, presence, config=config, storage=storage, vault=Vault.from_config(config)),
+        Framer(db, bus, presence, storage=storage),
         Cashier(db, bus, presence, config=config, session=session),
         Courier(db, bus, presence, config=config, session=session),
         Watchman(db, bus, presence, config=config),
@@ -63,6 +66,7 @@ async def run(config: Config) -> int:
         open_for(config, "worker") as db,
         open_storage(config) as storage,
         aiohttp.ClientSession() as session,
+        egress.kept_open(),
     ):
         presence, bus = await vaults.enlist(db, config, "worker"), Bus(db)
         await presence.beat()

@@ -102,8 +102,11 @@ async def send_file(request: web.Request) -> web.StreamResponse:
 
 
 async def send_thumbnail(request: web.Request) -> web.StreamResponse:
+    """The small copy; until it hangs the picture itself, to be asked for again."""
     picture = await studio.picture(request.app[DB], path_id(request), signed_in(request).id)
-    return await send_picture(request, picture.thumb_key, "image/webp", f'"t{picture.sha256[:32]}"')
+    if picture.is_framed:
+        return await send_picture(request, picture.thumb_key, "image/webp", f'"t{picture.sha256[:32]}"')
+    return await send_picture(request, picture.storage_key, picture.mime, f'"{picture.sha256[:32]}"', cache="no-cache")
 
 
 async def send_upload(request: web.Request) -> web.StreamResponse:
@@ -119,12 +122,12 @@ async def send_preview(request: web.Request) -> web.StreamResponse:
 
 
 async def send_picture(
-    request: web.Request, key: str, mime: str, etag: str, download_as: str | None = None
+    request: web.Request, key: str, mime: str, etag: str, download_as: str | None = None, cache: str = "max-age=86400"
 ) -> web.StreamResponse:
     """Bytes of a picture: never to be sniffed, never to act as a page, kept by this browser alone."""
     headers = {
         "ETag": etag,
-        "Cache-Control": "private, max-age=86400",
+        "Cache-Control": f"private, {cache}",
         "Content-Security-Policy": "sandbox; default-src 'none'",
     }
     if request.headers.get("If-None-Match") == etag:

@@ -18,8 +18,9 @@ from limner.http import (
     studio,
     tokens,
 )
-from limner.http.admin import audit, generations, keys, overview, users
-from limner.http.api import files, images, manual, models, openapi, tasks
+from limner.http.admin import audit, generations, keys, margins, models, overview, providers, proxies, users
+from limner.http.api import files, images, manual, openapi, tasks
+from limner.http.api import models as api_models
 
 ROUTES = (
     web.get("/", account.landing),
@@ -65,13 +66,31 @@ ROUTES = (
     web.post("/admin/users/{id}/ban", users.ban),
     web.get("/admin/generations", generations.show_list),
     web.get("/admin/generations/{id}", generations.show),
+    web.get("/admin/generations/{id}/explain", generations.explained),
     web.get("/admin/keys", keys.show_list),
     web.post("/admin/keys", keys.add),
+    web.get("/admin/keys/{id}", keys.show),
     web.post("/admin/keys/{id}/state", keys.set_state),
+    web.post("/admin/keys/{id}/terms", keys.change),
+    web.post("/admin/keys/{id}/probe", keys.probe),
+    web.get("/admin/proxies", proxies.show_list),
+    web.post("/admin/proxies", proxies.add),
+    web.post("/admin/proxies/{id}/terms", proxies.change),
+    web.post("/admin/proxies/{id}/state", proxies.set_state),
+    web.post("/admin/proxies/{id}/test", proxies.test),
+    web.post("/admin/proxies/{id}/removal", proxies.remove),
+    web.get("/admin/providers", providers.show_list),
+    web.post("/admin/providers/{code}/terms", providers.change),
+    web.post("/admin/providers/{code}/models", providers.import_models),
+    web.post("/admin/providers/{code}/funds", providers.top_up),
+    web.get("/admin/models", models.show_list),
+    web.get("/admin/models/{code}", models.show),
+    web.post("/admin/models/{code}/terms", models.change),
+    web.get("/admin/margins", margins.show),
     web.get("/admin/audit", audit.show_list),
     web.get("/api", manual.show),
-    web.get("/v1/models", models.show_list),
-    web.get("/v1/models/{id}", models.show),
+    web.get("/v1/models", api_models.show_list),
+    web.get("/v1/models/{id}", api_models.show),
     web.post("/v1/images/generations", images.generate),
     web.post("/v1/images/generations/async", images.generate),
     web.post("/v1/images/edits", images.edit),

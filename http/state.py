@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from typing import Any
 from uuid import UUID
 
@@ -46,7 +47,11 @@ NOTICES = {
     "too_late": "There was nothing left to cancel.",
     "revoked": "The token is revoked. Nothing can use it any more.",
     "saved": "Done.",
+    "asked": "A worker does it: look again in a moment.",
 }
+
+
+CODE = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 
 class SignInNeeded(Exception):
@@ -127,6 +132,22 @@ def path_id(request: web.Request, name: str = "id") -> UUID:
         return UUID(request.match_info[name])
     except ValueError:
         raise NotFound from None
+
+
+def path_number(request: web.Request, name: str = "id") -> int:
+    """A number from the path. Raises NotFound when it is none."""
+    text = request.match_info[name]
+    if not (text.isascii() and text.isdigit() and len(text) < 18):
+        raise NotFound
+    return int(text)
+
+
+def path_code(request: web.Request, name: str = "code") -> str:
+    """The name of a provider or a model from the path. Raises NotFound when it cannot be one."""
+    text = request.match_info[name]
+    if not CODE.fullmatch(text):
+        raise NotFound
+    return text
 
 
 def about(request: web.Request) -> dict[str, Any]:

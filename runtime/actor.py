@@ -15,7 +15,7 @@ from limner.runtime.database import TROUBLE, Database
 from limner.runtime.errors import Busy, FenceLost, Hopeless, as_raised
 from limner.runtime.log import follow, logger
 from limner.runtime.lookout import BUSY
-from limner.runtime.mailbox import Claimed, Message
+from limner.runtime.mailbox import Claimed, Fence, Message
 from limner.runtime.marks import Marks
 from limner.runtime.outcome import put_away
 from limner.runtime.presence import Presence
@@ -77,6 +77,7 @@ class Actor:
         """We may own what we do not work on."""
         self._blamed: set[int] = set()
         """Let go of half-way because the lease was no longer sure: their own doing, it may be, so the attempt counts."""
+        self._acknowledged: set[int] = set()
         self._was_told = self._by_look = self._has_suspects = False
 
     async def receive(self, message: Any) -> None:
@@ -89,6 +90,10 @@ class Actor:
     @property
     def in_hand(self) -> dict[int, anyio.CancelScope | None]:
         return self.slots.in_hand
+
+    def acknowledged(self, fence: Fence) -> None:
+        """The handler of this message has acknowledged it by itself, so nobody else has to."""
+        self._acknowledged.add(fence.id)
 
     def drain(self) -> None:
         """Take nothing new; ``run`` ends when what is in hand is done."""
@@ -302,13 +307,16 @@ class Actor:
             if deadline.cancelled_caught:
                 crash = Hopeless("its deadline passed")
         self.handled += 1
-        if crash is None:
+        if crash is None and item.fence.id in self._acknowledged:
+            self._acknowledged.discard(item.fence.id)
+        elif crash is None:
             self._receipts.add(item.fence)
             if self._is_resting and not self._is_hungry:
                 self._receipts.soon()
             elif len(self._receipts) >= LARGEST_BATCH:
                 self.wake()
         else:
+            self._acknowledged.discard(item.fence.id)
             await self._settle(item, message, crash)
 
     async def _settle(self, item: Claimed, message: Message | None, crash: Exception) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from limner.runtime.entrance import enter
 from limner.runtime.errors import as_raised
 from limner.runtime.log import logger
 from limner.runtime.pool import Pool
+from limner.runtime.together import Together
 
 if TYPE_CHECKING:
     from limner.runtime.config import Config
@@ -35,6 +36,9 @@ LIMITS = {
 }
 """Set for each session. Behind a pooler the operator sets them for the role, with ALTER ROLE."""
 UNLIMITED = "select array_agg(name) from pg_settings where name = any($1::text[]) and setting = '0'"
+
+# WAL is flushed in order, and a commit that has written nothing would not wait.
+HARDEN = "select pg_logical_emit_message(true, 'limner', '')"
 
 BREATH = 0.002
 """Seconds between notifications of one process: what is told sooner goes out together, a breath later."""
@@ -117,6 +121,7 @@ class Database:
         """Where a session of one's own can be had, for LISTEN; None when there is only a pooler."""
         self.post: Any = None
         """The mailbox's group commit for this pool, made when it is first needed."""
+        self._hardening: Together[None, None] = Together(self._harden)
         self._told: dict[tuple[str, str], None] = {}
         self._told_at = 0.0
         self._wake = anyio.Event()
@@ -132,6 +137,18 @@ class Database:
 
     async def execute(self, sql: str, *args: Any) -> str:
         return await self._in_time(self.pool.execute, sql, args)
+
+    async def harden(self) -> None:
+        """When it returns, all that was committed before is on the disk, also what did not wait for it by itself.
+
+        A transaction that sets ``synchronous_commit`` off lets go of its locks at once; those who wait for the disk afterwards
+        wait together.
+        """
+        await self._hardening.do(None)
+
+    async def _harden(self, callers: Sequence[None]) -> Sequence[None]:
+        await self.execute(HARDEN)
+        return callers
 
     async def _in_time(self, call: Callable[..., Awaitable[T]], sql: str, args: tuple[Any, ...]) -> T:
         with anyio.CancelScope(deadline=anyio.current_time() + OUTER_TIMEOUT):  # cheaper than fail_after

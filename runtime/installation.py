@@ -19,6 +19,9 @@ from limner.runtime.errors import Refused
 EXAMPLE = Path("deploy/compose.env.example")
 HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 ADDRESS = re.compile(r"[^\s@,;\"'$]+@[^\s@,;\"'$]+\.[^\s@,;\"'$]+")
+IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*")
+LOCAL = re.compile(r"(^|\.)(localhost|local|internal|lan|test)$")
+"""Names that nobody else can reach, and Let's Encrypt has no certificate for."""
 LETTERS = string.ascii_letters + string.digits
 """Of which secrets are made: they mean nothing special in an address, in a shell, or to Compose."""
 
@@ -34,29 +37,39 @@ class Written:
         return f"{self.state}   {self.path}"
 
 
-def init(folder: Path, domain: str, tls: str) -> list[Written]:
+def init(folder: Path, domain: str, tls: str = "", image: str = "", ops_image: str = "") -> list[Written]:
     """Write .env and secrets/ into a clone of Limner; says for each what became of it. Safe to run again.
 
-    ``tls``: an e-mail address for Let's Encrypt, or "internal". Raises Refused for what cannot be, before anything is written.
+    ``tls``: an e-mail address for Let's Encrypt, or "internal"; "" will do for a name that nobody else can reach.
+    ``image`` and ``ops_image``: of a registry; "" for those that are built here. Raises Refused for what cannot be, before
+    anything is written.
     """
     domain, example = domain.lower(), folder / EXAMPLE
+    tls = tls or ("internal" if LOCAL.search(domain) else "")
     if not HOST.fullmatch(domain):
         raise Refused(f"DOMAIN: {domain!r} is not the name of a site, such as art.example.com", field="domain")
+    if not tls:
+        raise Refused("--tls: your e-mail address, for Let's Encrypt, or the word internal", field="tls")
     if tls != "internal" and not ADDRESS.fullmatch(tls):
         raise Refused(f"--tls: {tls!r} is neither an e-mail address nor the word internal", field="tls")
+    for option, name in (("--image", image), ("--ops-image", ops_image)):
+        if name and not IMAGE.fullmatch(name):
+            raise Refused(f"{option}: {name!r} is no name of an image", field=option.strip("-").replace("-", "_"))
     if not example.is_file():
         raise Refused(f"--folder: {str(folder)!r} is no clone of Limner: there is no {EXAMPLE} in it", field="folder")
-    said = [_once(folder / ".env", lambda: _choices(example.read_text(encoding="utf-8"), domain, tls), 0o600)]
+    chosen = {"DOMAIN": domain, "TLS": tls, "APP_IMAGE": image, "OPS_IMAGE": ops_image}
+    said = [_once(folder / ".env", lambda: _choices(example.read_text(encoding="utf-8"), chosen), 0o600)]
     closed = folder / "secrets"
     closed.mkdir(mode=0o700, exist_ok=True)
     # A container runs as a user of its own and sees one file each; nobody else gets past the folder.
     return said + [_once(closed / name, make, 0o444) for name, make in _secrets(closed).items()]
 
 
-def _choices(example: str, domain: str, tls: str) -> str:
-    return re.sub(
-        r"^TLS=.*$", f"TLS={tls}", re.sub(r"^DOMAIN=.*$", f"DOMAIN={domain}", example, flags=re.M), flags=re.M
-    )
+def _choices(example: str, chosen: dict[str, str]) -> str:
+    for name, value in chosen.items():
+        if value:
+            example = re.sub(rf"^#?{name}=.*$", f"{name}={value}", example, flags=re.M)
+    return example
 
 
 def _secrets(folder: Path) -> dict[str, Callable[[], str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import resource
 import struct
 import warnings
@@ -30,6 +31,8 @@ MAX_CPU = 6
 """Seconds of processor time for one picture; a progressive JPEG can ask for hours."""
 MAX_WAIT = 60.0
 PROCESSES = 2
+HUMBLE = 19
+"""The niceness of a process that takes only what others leave."""
 
 FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "image/gif": "GIF"}
 """What is decoded, and the only Pillow plugin that is tried for each."""
@@ -61,6 +64,10 @@ class BadImage(Refused):
         super().__init__(message, code="bad_image")
 
 
+class Undecoded(BadImage):
+    """Nobody could decode them here, within the limits that are set: that may be the fault of this machine, too."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """What a picture is: ``mime`` is one of FORMATS, ``width`` and ``height`` are pixels."""
@@ -87,13 +94,13 @@ def sniff(data: bytes) -> str | None:
 
 async def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> Shape:
     """The shape by the header alone, as stored: a camera's rotation is not applied. Raises BadImage, Busy."""
-    _refuse_others(data, FORMATS)
+    refuse_others(data, FORMATS)
     return await _in_child(_measure, data, max_pixels)
 
 
 async def verify(data: bytes, max_pixels: int = MAX_PIXELS) -> Shape:
     """The shape of a still picture (PNG, JPEG, WebP) every pixel of which was decoded. Raises BadImage, Busy."""
-    _refuse_others(data, STILL)
+    refuse_others(data, STILL)
     return await _in_child(_verify, data, max_pixels)
 
 
@@ -103,7 +110,7 @@ async def clean(data: bytes, *, max_edge: int = 2048) -> tuple[bytes, Shape]:
     For what strangers send: metadata, colour profiles, later frames and whatever hides in the file are gone.
     Raises BadImage, Busy.
     """
-    _refuse_others(data, FORMATS)
+    refuse_others(data, FORMATS)
     return await _in_child(_clean, data, MAX_PIXELS, max_edge)
 
 
@@ -117,19 +124,24 @@ async def thumbnail(data: bytes, *, edge: int = 480) -> bytes:
     return (await proof(data, edge=edge))[1]
 
 
-async def proof(data: bytes, *, edge: int = 480) -> tuple[Shape, bytes]:
-    """``verify`` and ``thumbnail`` by one decode. Raises BadImage, Busy."""
-    _refuse_others(data, STILL)
-    return await _in_child(_proof, data, MAX_PIXELS, edge)
+async def proof(data: bytes, *, edge: int = 480, humbly: bool = False) -> tuple[Shape, bytes]:
+    """``verify`` and ``thumbnail`` by one decode. Raises BadImage (Undecoded), Busy.
+
+    ``humbly``: only with what other work leaves of the processors. The child that does so remains humble for all that it
+    gets afterwards.
+    """
+    refuse_others(data, STILL)
+    return await _in_child(_proof_humbly if humbly else _proof, data, MAX_PIXELS, edge)
 
 
 async def stencil(data: bytes) -> bytes:
     """A PNG of a mask's size, white where it is transparent and black elsewhere. Raises BadImage, Busy."""
-    _refuse_others(data, STILL)
+    refuse_others(data, STILL)
     return await _in_child(_stencil, data, MAX_PIXELS)
 
 
-def _refuse_others(data: bytes, accepted: frozenset[str] | dict[str, str]) -> None:
+def refuse_others(data: bytes, accepted: frozenset[str] | dict[str, str]) -> None:
+    """Raises BadImage for what the first bytes show to be something else."""
     if sniff(data) not in accepted:
         *most, last = (name for mime, name in FORMATS.items() if mime in accepted)
         raise BadImage(f"{_nature(data)}: send a {', '.join(most)} or {last} picture instead.")
@@ -165,12 +177,12 @@ async def _in_child(work: Callable[[bytes, *Ts], T], data: bytes, *args: *Ts) ->
         with contextlib.suppress(BrokenWorkerProcess):
             return await _run(work, data, *args)
         if anyio.current_time() - started >= MAX_CPU:
-            raise BadImage("The picture takes too long to decode.")
+            raise Undecoded("The picture takes too long to decode.")
         await _meet_a_child()
         try:
             return await _run(work, data, *args)
         except BrokenWorkerProcess:
-            raise BadImage("The picture cannot be decoded.") from None
+            raise Undecoded("The picture cannot be decoded.") from None
 
 
 async def _meet_a_child() -> None:
@@ -218,6 +230,11 @@ def _has_holes(data: bytes, max_pixels: int) -> bool:
 def _proof(data: bytes, max_pixels: int, edge: int) -> tuple[Shape, bytes]:
     with _opened(data, max_pixels, strict=True) as (image, shape):
         return shape, _encoded(_bare(image, edge), "WEBP", quality=80, method=2)
+
+
+def _proof_humbly(data: bytes, max_pixels: int, edge: int) -> tuple[Shape, bytes]:
+    os.setpriority(os.PRIO_PROCESS, 0, HUMBLE)
+    return _proof(data, max_pixels, edge)
 
 
 def _stencil(data: bytes, max_pixels: int) -> bytes:

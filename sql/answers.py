@@ -11,6 +11,7 @@ from uuid import UUID
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound
 from limner.sql.generations import Value
+from limner.sql.tokens import Token
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Order:
-    """A whole order, with an answer for each picture in its place."""
+    """A whole order, with an answer for each picture in its place. ``is_heard``: whoever asks is still let in."""
 
     id: UUID
     state: str
@@ -45,6 +46,7 @@ class Order:
     is_edit: bool
     created_at: datetime
     changed_at: datetime
+    is_heard: bool
     answers: list[Answer]
 
     @property
@@ -63,7 +65,11 @@ select g.id, g.state as order_state, g.model_id, g.width as asked_width, g.heigh
     case when j.state = 'failed' then (
         select a.fault from attempt as a where a.job_id = j.id and a.fault is not null order by a.number desc limit 1
     ) end as fault,
-    i.id as image_id, i.storage_key, i.mime, i.width, i.height
+    i.id as image_id, i.storage_key, i.mime, i.width, i.height,
+    exists (
+        select from api_token as t join account as a on a.id = t.account_id
+        where t.id = $3 and t.revoked_at is null and (t.expires_at is null or t.expires_at > now()) and a.banned_at is null
+    ) as is_heard
 from generation as g join job as j on j.generation_id = g.id
 left join image as i on i.job_id = j.id and i.deleted_at is null
 where g.id = $1 and g.account_id = $2
@@ -71,9 +77,9 @@ order by j.position
 """
 
 
-async def order(db: Db, generation_id: UUID, account_id: UUID) -> Order:
-    """Raises NotFound, for a stranger's as for none."""
-    rows = await db.fetch(ORDER, generation_id, account_id)
+async def order(db: Db, generation_id: UUID, token: Token) -> Order:
+    """An order of the token's account. Raises NotFound, for a stranger's as for none."""
+    rows = await db.fetch(ORDER, generation_id, token.account_id, token.id)
     if not rows:
         raise NotFound
     first = rows[0]
@@ -87,6 +93,7 @@ async def order(db: Db, generation_id: UUID, account_id: UUID) -> Order:
         first["is_edit"],
         first["created_at"],
         first["changed_at"],
+        first["is_heard"],
         [_answer(row) for row in rows],
     )
 

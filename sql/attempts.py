@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from limner.runtime.database import Db, affected
+from limner.runtime.database import Database, Db, affected
 from limner.sql.channels import KEY_CHANGED
 
 
@@ -42,7 +42,13 @@ class Wait:
 
 
 # How it is chosen, and why one at a time: sql/migrations/V0014.
-LEASE = "select * from key_lease($1, $2, $3, $4, $5, $6)"
+# The provider's line moves on before the attempt is on the disk; its painter is asked afterwards.
+LEASE = """
+with quickly as materialized (
+    select set_config('synchronous_commit', case when $7::boolean then 'off' else current_setting('synchronous_commit') end, true)
+)
+select l.* from quickly cross join key_lease($1, $2, $3, $4, $5, $6) as l
+"""
 
 
 async def lease(
@@ -55,15 +61,19 @@ async def lease(
     until: datetime,
     first: int | None = None,
 ) -> Lease | Wait:
-    """The key to try next, with its attempt written down before the call: one way there and back.
+    """The key to try next, with its attempt on the disk before the call.
 
     ``tried``: keys that this request is done with; ``first``: one that may go on by another way.
     """
-    row = await db.fetchrow(LEASE, provider_id, model_id, job_id, tried, first, until)
+    row = await db.fetchrow(LEASE, provider_id, model_id, job_id, tried, first, until, isinstance(db, Database))
     assert row is not None
     fields = dict(row)
     wait = Wait(fields.pop("back"), fields.pop("is_busy"))
-    return wait if fields["attempt_id"] is None else Lease(**fields)
+    if fields["attempt_id"] is None:
+        return wait
+    if isinstance(db, Database):
+        await db.harden()
+    return Lease(**fields)
 
 
 FREE_IN = """
@@ -109,51 +119,7 @@ async def close(
     await db.execute(CLOSE, attempt_id, fault, detail[:1000], cost_micros, possible_micros, upstream_ref)
 
 
-# The upstream took the key and the order: what was held against the key, its group, its proxy and its route, and had its
-# time, is over. A rest that began after this attempt stays: the provider said how long. Money that came back to one key of
-# an account is there for the others; each of them goes on trial.
-ANSWERED = """
-with done as (
-    update attempt set finished_at = now(), fault = $2, detail = $3, cost_micros = $4, possible_micros = $5,
-        upstream_ref = coalesce($6, upstream_ref)
-    where id = $1 and finished_at is null
-    returning key_id, proxy_id, model_id, started_at
-),
-rested as (
-    delete from key_rest as r using done as d
-    where r.key_id = d.key_id and r.model_id = d.model_id and r.until <= d.started_at returning r.key_id
-),
-group_rested as (
-    delete from group_rest as g using done as d, provider_key as k
-    where k.id = d.key_id and g.provider_id = k.provider_id and g.account_group = k.account_group
-        and g.model_id = d.model_id and g.until <= d.started_at
-),
-route_rested as (
-    delete from route_rest as r using done as d
-    where r.key_id = d.key_id and r.proxy_id = coalesce(d.proxy_id, 0) and r.until <= d.started_at
-),
-proxied as (
-    update proxy as x set state = 'active', why = 'it carried a picture again', failures = 0, rests_until = null
-    from done as d where x.id = d.proxy_id and x.state = 'cooldown' and x.rests_until <= d.started_at
-),
-freed as (
-    update provider_key as k set state = 'active', failures = 0, rests_until = null,
-        why = case when k.state = 'cooldown' then 'it painted again' else k.why end
-    from done as d where k.id = d.key_id and (
-        k.state = 'active' and k.failures > 0 or k.state = 'cooldown' and k.rests_until <= d.started_at
-    )
-    returning k.id, k.provider_id, k.account_group
-),
-siblings as (
-    update provider_key as s set state = 'cooldown', why = 'another key of its account painted again', rests_until = now(),
-        probe_at = null
-    from done as d join provider_key as k on k.id = d.key_id and k.state = 'cooldown' and k.rests_until <= d.started_at
-    where s.provider_id = k.provider_id and s.account_group = k.account_group and k.account_group <> '' and s.id <> k.id
-        and s.state = 'out_of_funds' and s.returns_by_probe
-    returning s.id
-)
-select id from freed union select key_id from rested union select id from siblings
-"""
+ANSWERED = "select id from attempt_answered($1, $2, $3, $4, $5, $6) as t (id)"
 
 
 async def answered(

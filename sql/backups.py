@@ -152,7 +152,8 @@ class Named:
 NAMED = """
 select storage_key as key, mime, bytes, sha256 from image where deleted_at is null and wiped_at is null
 union all
-select thumb_key, 'image/webp', null, null from image where deleted_at is null and wiped_at is null
+select thumb_key, 'image/webp', null, null from image
+where deleted_at is null and wiped_at is null and thumbed_at is not null
 union all
 select storage_key, mime, bytes, sha256 from upload
 order by key

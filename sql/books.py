@@ -79,7 +79,7 @@ RULES = {
 FILES = "the bytes behind each charge are there"
 """The rule that the storage answers for."""
 PICTURES = """
-select id, storage_key, thumb_key, sha256, bytes from image
+select id, storage_key, thumb_key, sha256, bytes, thumbed_at is not null as is_framed from image
 where deleted_at is null and wiped_at is null and id > $1 order by id limit 500
 """
 FIRST = "00000000-0000-0000-0000-000000000000"
@@ -124,7 +124,7 @@ async def _gone(db: Db, storage: Storage, deep: bool) -> AsyncIterator[str]:
         for row in rows:
             after = row["id"]
             why = await _trouble(storage, row["storage_key"], row["bytes"], row["sha256"] if deep else None)
-            if why is None and await storage.head(row["thumb_key"]) is None:
+            if why is None and row["is_framed"] and await storage.head(row["thumb_key"]) is None:
                 why = "no thumbnail"
             if why is not None and await db.fetchval(STILL_THERE, row["id"]):
                 yield f"{row['id']}: {why}"

@@ -39,11 +39,7 @@ async def left(db: Db, job_id: UUID) -> Errand | None:
     return Errand(ref=fields.pop("ref"), lease=Lease(**fields))
 
 
-CLOSE_OTHERS = """
-update attempt as a set finished_at = now(), fault = 'timeout_unknown', detail = 'its worker died or let go',
-    possible_micros = (select m.cost_micros from model as m where m.id = a.model_id)
-where a.job_id = $1 and a.finished_at is null and not a.is_resumable
-"""
+CLOSE_OTHERS = "select attempts_let_go($1)"
 
 
 async def close_others(db: Db, job_id: UUID) -> None:

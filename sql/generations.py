@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from limner.runtime import mailbox, tracing
-from limner.runtime.database import Db, Transaction
+from limner.runtime.database import Database, Db, Transaction
 from limner.runtime.errors import NotFound, Refused
 from limner.runtime.log import logger, request_id
 from limner.runtime.mailbox import Message
-from limner.sql import ledger, models, subscriptions
+from limner.sql import ledger, terms
 from limner.sql.channels import GENERATION_CHANGED, GENERATION_ENDED
-from limner.sql.models import Model, Size
+from limner.sql.models import Size
+from limner.sql.terms import Terms
 
 log = logger(__name__)
 
@@ -97,7 +98,7 @@ class KeyReused(Refused):
 
 
 async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
-    """Reserve, write the jobs, send one message for each: in one transaction. Returns the generation's id.
+    """Reserve, write the jobs, send one message for each: in one transaction. Returns the generation's id, when it is durable.
 
     ``deadline``: seconds until an unfinished job fails, unless its plan's longest wait is shorter. Raises Refused
     (NoSubscription, QuotaExhausted, NotFound …).
@@ -105,31 +106,24 @@ async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
     with it, so that the log of whoever paints can be found by it.
     """
     asked.check()
-    async with db.transaction() as tx:
-        if asked.idempotency_key and (known := await _known(tx, asked)):
-            return known
-        subscription = await subscriptions.open_one(tx, asked.account_id)
-        model = await models.offered(tx, asked.model_id)
-        if not subscription.plan.allows(model.id):
-            raise Refused(f"Your plan does not include {model.name}.", field="model")
-        model.check(asked.size, len(asked.uploads) + len(asked.pictures))
-        generation_id = await _insert(tx, asked, model)
-        if generation_id is None:  # somebody else was faster with the same key
-            return await _known(tx, asked) or generation_id_missing(asked)
-        patience = min(deadline, subscription.plan.longest_wait_seconds)
-        jobs = await _insert_jobs(tx, asked, generation_id, model, patience)
-        await ledger.reserve(tx, asked.account_id, jobs, model.credits, _title(asked.prompt))
-        for job_id in jobs:
-            await mailbox.send(
-                tx,
-                PaintPicture(job_id),
-                key=f"job {job_id}",
-                partition=str(asked.account_id),
-                partition_limit=subscription.plan.concurrency,
-                priority=subscription.plan.priority,
-            )
-        tx.tell(GENERATION_CHANGED, f"{asked.thread_id or generation_id} {generation_id}")
-    log.info("ordered", generation=str(generation_id), model=model.id, pictures=len(jobs))
+    if asked.idempotency_key and (known := await _known(db, asked)):
+        return await _hardened(db, known)
+    agreed = await terms.agreed(db, asked.account_id, asked.model_id)
+    agreed.model.check(asked.size, len(asked.uploads) + len(asked.pictures))
+    jobs = [uuid4() for _ in range(asked.count)]
+    generation_id = await _place(db, asked, agreed, jobs, min(deadline, agreed.plan.longest_wait_seconds))
+    if generation_id is None:  # somebody else was faster with the same key
+        return await _hardened(db, await _known(db, asked) or generation_id_missing(asked))
+    db.tell(mailbox.SENT, PaintPicture.mailbox)
+    db.tell(GENERATION_CHANGED, f"{asked.thread_id or generation_id} {generation_id}")
+    log.info("ordered", generation=str(generation_id), model=agreed.model.id, pictures=len(jobs))
+    return await _hardened(db, generation_id)
+
+
+async def _hardened(db: Db, generation_id: UUID) -> UUID:
+    """An order is answered when it is on the disk. Inside a transaction that is for the caller to see to."""
+    if isinstance(db, Database):
+        await db.harden()
     return generation_id
 
 
@@ -162,77 +156,95 @@ def generation_id_missing(asked: Order) -> UUID:
     raise AssertionError(f"idempotency key {asked.idempotency_key!r} conflicts, yet is not there")
 
 
-INSERT = """
-insert into generation (
-    id, account_id, thread_id, model_id, prompt, width, height, count, credits, idempotency_key, request_hash, request_id,
-    traceparent, parameters, mask_upload_id, partial_images, api_token_id
-)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-on conflict (account_id, idempotency_key) where idempotency_key is not null do nothing
-returning id
-"""
-
-
-async def _insert(tx: Transaction, asked: Order, model: Model) -> UUID | None:
-    generation_id = uuid4()
-    thread_id = asked.thread_id or generation_id
-    if asked.thread_id:
-        await must_own_thread(tx, asked.thread_id, asked.account_id)
-    inserted = await tx.fetchval(
-        INSERT,
-        generation_id,
-        asked.account_id,
-        thread_id,
-        model.id,
-        asked.prompt.strip(),
-        asked.size.width,
-        asked.size.height,
-        asked.count,
-        model.credits,
-        asked.idempotency_key,
-        asked.fingerprint,
-        request_id(),
-        tracing.traceparent(),
-        dict(asked.parameters),
-        asked.mask,
-        asked.partial_images,
-        asked.api_token_id,
+# The locks on the balance and the token are let go before the order is on the disk; whoever asks waits for that afterwards
+# (Database.harden), with all who ordered meanwhile. The painters may begin at once: what they write comes later in the log.
+PLACE = """
+with quickly as materialized (
+    select set_config('synchronous_commit', case when $1::boolean then 'off' else current_setting('synchronous_commit') end, true)
+),
+reference as materialized (
+    select asked.place, u.id as upload_id, i.id as image_id
+    from unnest($22::uuid[], $23::uuid[]) with ordinality as asked (upload_id, image_id, place)
+    left join upload as u on u.id = asked.upload_id and u.account_id = $3
+    left join image as i on i.id = asked.image_id and i.account_id = $3 and i.deleted_at is null
+),
+refusal as materialized (
+    select case
+        when $4::uuid <> $2::uuid and not exists (select from generation where id = $4 and account_id = $3) then 'thread'
+        when exists (select from reference where upload_id is null and image_id is null) then 'reference'
+    end as why
+),
+placed as (
+    insert into generation (
+        id, account_id, thread_id, model_id, prompt, width, height, count, credits, idempotency_key, request_hash, request_id,
+        traceparent, parameters, mask_upload_id, partial_images, api_token_id
     )
-    if inserted:
-        await _insert_references(tx, asked, generation_id)
-    return inserted  # type: ignore[no-any-return]
-
-
-REFERENCES = """
-insert into generation_reference (generation_id, position, upload_id, image_id)
-select $1, place, u.id, i.id
-from unnest($3::uuid[], $4::uuid[]) with ordinality as asked (upload_id, image_id, place)
-left join upload as u on u.id = asked.upload_id and u.account_id = $2
-left join image as i on i.id = asked.image_id and i.account_id = $2 and i.deleted_at is null
-where u.id is not null or i.id is not null
-returning position
+    select $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18
+    from quickly, refusal where refusal.why is null
+    on conflict (account_id, idempotency_key) where idempotency_key is not null do nothing
+    returning id, account_id, credits
+),
+referred as (
+    insert into generation_reference (generation_id, position, upload_id, image_id)
+    select placed.id, reference.place, reference.upload_id, reference.image_id from placed, reference
+),
+jobs as (
+    insert into job (id, generation_id, account_id, position, credits, seed, deadline)
+    select t.id, placed.id, placed.account_id, t.place, placed.credits, t.seed, now() + make_interval(secs => $21)
+    from placed, unnest($19::uuid[], $20::bigint[]) with ordinality as t (id, seed, place)
+    returning id, account_id, credits
+),
+held as (
+    insert into ledger_entry (account_id, job_id, kind, credits, why)
+    select account_id, id, 'reserve', credits, $24 from jobs
+),
+sent as (
+    insert into message (mailbox, kind, payload, key, partition, partition_limit, priority)
+    select 'painting', 'PaintPicture', jsonb_build_object('job_id', id), 'job ' || id, account_id::text, $25, $26 from jobs
+)
+select (select id from placed) as id, (select why from refusal) as why
 """
 
 
-async def _insert_references(tx: Transaction, asked: Order, generation_id: UUID) -> None:
-    uploads: list[UUID | None] = [*asked.uploads, *[None] * len(asked.pictures)]
-    pictures: list[UUID | None] = [*[None] * len(asked.uploads), *asked.pictures]
-    if uploads and len(await tx.fetch(REFERENCES, generation_id, asked.account_id, uploads, pictures)) != len(uploads):
+async def _place(db: Db, asked: Order, agreed: Terms, jobs: list[UUID], deadline: int) -> UUID | None:
+    """Everything in one statement. None when its idempotency key is taken. Raises NotFound, QuotaExhausted."""
+    generation_id = uuid4()
+    with ledger.covered():
+        row = await db.fetchrow(
+            PLACE,
+            isinstance(db, Database),
+            generation_id,
+            asked.account_id,
+            asked.thread_id or generation_id,
+            agreed.model.id,
+            asked.prompt.strip(),
+            asked.size.width,
+            asked.size.height,
+            asked.count,
+            agreed.model.credits,
+            asked.idempotency_key,
+            asked.fingerprint,
+            request_id(),
+            tracing.traceparent(),
+            dict(asked.parameters),
+            asked.mask,
+            asked.partial_images,
+            asked.api_token_id,
+            jobs,
+            [secrets.randbelow(2**31) for _ in jobs],
+            float(deadline),
+            [*asked.uploads, *[None] * len(asked.pictures)],
+            [*[None] * len(asked.uploads), *asked.pictures],
+            _title(asked.prompt),
+            agreed.plan.concurrency,
+            agreed.plan.priority,
+        )
+    assert row is not None
+    if row["why"] == "reference":
         raise NotFound("A reference picture is not there any more, or is not yours.")
-
-
-JOBS = """
-insert into job (generation_id, account_id, position, credits, seed, deadline)
-select $1, $2, place, $3, seed, now() + make_interval(secs => $4)
-from unnest($5::bigint[]) with ordinality as t (seed, place)
-returning id
-"""
-
-
-async def _insert_jobs(tx: Transaction, asked: Order, generation_id: UUID, model: Model, deadline: int) -> list[UUID]:
-    seeds = [secrets.randbelow(2**31) for _ in range(asked.count)]
-    rows = await tx.fetch(JOBS, generation_id, asked.account_id, model.credits, float(deadline), seeds)
-    return [row["id"] for row in rows]
+    if row["why"] is not None:
+        raise NotFound
+    return row["id"]  # type: ignore[no-any-return]
 
 
 OWNER = "select account_id from generation where id = $1"
@@ -284,25 +296,7 @@ async def lock(tx: Transaction, generation_id: UUID, account_id: UUID | None = N
         raise NotFound
 
 
-SETTLE_STATE = """
-update generation as g set changed_at = now(), state = case
-        when c.delivered + c.failed + c.canceled < c.all_of_them then case when c.running > 0 or c.delivered > 0
-            then 'running' else 'queued' end
-        when c.delivered > 0 then 'delivered' when c.failed > 0 then 'failed' else 'canceled' end,
-    reason = case
-        when c.delivered + c.failed + c.canceled < c.all_of_them then ''
-        when c.delivered = c.all_of_them then ''
-        when c.delivered > 0 then c.delivered || ' of ' || c.all_of_them || ' arrived; only those were charged'
-        else coalesce(c.why, '') end
-from (
-    select count(*) as all_of_them, count(*) filter (where state = 'delivered') as delivered,
-        count(*) filter (where state = 'failed') as failed, count(*) filter (where state = 'canceled') as canceled,
-        count(*) filter (where state = 'running') as running, min(reason) filter (where reason <> '') as why
-    from job where generation_id = $1
-) as c
-where g.id = $1
-returning g.thread_id, g.state in ('delivered', 'failed', 'canceled') as is_over
-"""
+SETTLE_STATE = "select thread_id, is_over from generation_settle($1)"
 
 
 async def settle_state(tx: Transaction, generation_id: UUID) -> None:

@@ -1,4 +1,4 @@
-"""Images: what retention and deletion leave for the janitor to wipe."""
+"""Images: the small copy that follows each picture, and what retention and deletion leave for the janitor to wipe."""
 
 from __future__ import annotations
 
@@ -7,6 +7,66 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from limner.runtime.database import Db, affected
+from limner.runtime.mailbox import Message
+from limner.sql import audit, ledger
+from limner.sql.channels import GENERATION_CHANGED
+
+
+@dataclass(frozen=True)
+class FramePicture(Message):
+    """Decode a delivered picture as a whole, and hang its small copy. Sent by the delivery itself (V0016)."""
+
+    mailbox = "framing"
+    image_id: UUID
+
+
+@dataclass(frozen=True)
+class Unframed:
+    """A picture whose small copy is to come."""
+
+    id: UUID
+    job_id: UUID
+    generation_id: UUID
+    storage_key: str
+    thumb_key: str
+
+
+UNFRAMED = """
+select id, job_id, generation_id, storage_key, thumb_key from image
+where id = $1 and thumbed_at is null and deleted_at is null
+"""
+
+
+async def unframed(db: Db, image_id: UUID) -> Unframed | None:
+    """None when nothing is to be done any more."""
+    row = await db.fetchrow(UNFRAMED, image_id)
+    return None if row is None else Unframed(**row)
+
+
+FRAMED = "update image set thumbed_at = now() where id = $1 and wiped_at is null"
+
+
+async def framed(db: Db, image_id: UUID) -> bool:
+    """Its small copy hangs. False when the picture has been wiped meanwhile."""
+    return bool(affected(await db.execute(FRAMED, image_id)))
+
+
+LOCK = "select thread_id, account_id from generation where id = $1 for update"
+WITHDRAW = "update image set deleted_at = now() where id = $1 and deleted_at is null"
+EXPLAIN = "update job set reason = $2 where id = $1"
+
+
+async def withdraw(db: Db, picture: Unframed, why: str) -> None:
+    """Take back a picture that was charged and is none: the credits return, and its owner reads ``why``."""
+    async with db.transaction() as tx:
+        generation = await tx.fetchrow(LOCK, picture.generation_id)
+        assert generation is not None
+        if affected(await tx.execute(WITHDRAW, picture.id)):
+            credits = await ledger.refund(tx, picture.job_id, why)
+            await tx.execute(EXPLAIN, picture.job_id, why)
+            about = {"account": str(generation["account_id"]), "credits": credits, "why": why}
+            await audit.record(tx, "system", "refund_picture", f"image {picture.id}", None, about)
+            tx.tell(GENERATION_CHANGED, f"{generation['thread_id']} {picture.generation_id}")
 
 
 @dataclass(frozen=True)
@@ -44,19 +104,20 @@ async def some(db: Db) -> str | None:
 
 
 NAMED = """
-select id, storage_key, thumb_key from image
+select id, storage_key, thumb_key, thumbed_at is not null as is_framed from image
 where deleted_at is null and wiped_at is null and id > $1 order by id limit 500
 """
 
 
 async def named(db: Db) -> AsyncIterator[str]:
-    """Every key that must be in the storage: of pictures and of their thumbnails."""
+    """Every key that must be in the storage: of pictures and of their thumbnails, once they hang."""
     after = UUID(int=0)
     while rows := await db.fetch(NAMED, after):
         after = rows[-1]["id"]
         for row in rows:
             yield row["storage_key"]
-            yield row["thumb_key"]
+            if row["is_framed"]:
+                yield row["thumb_key"]
 
 
 # Only an attempt that was cut off can have left bytes that no row names.

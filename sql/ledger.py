@@ -38,18 +38,6 @@ async def balance(db: Db, account_id: UUID) -> Balance:
     return Balance(0, 0, 0) if row is None else Balance(**row)
 
 
-RESERVE = """
-insert into ledger_entry (account_id, job_id, kind, credits, why)
-select $1, id, 'reserve', $3, $4 from unnest($2::uuid[]) as id
-"""
-
-
-async def reserve(db: Db, account_id: UUID, jobs: Sequence[UUID], credits: int, why: str) -> None:
-    """Hold ``credits`` for each job. Raises QuotaExhausted, and then holds nothing (roll back)."""
-    with _covered():
-        await db.execute(RESERVE, account_id, list(jobs), credits, why)
-
-
 FROM_RESERVE = """
 insert into ledger_entry (account_id, job_id, kind, credits, why)
 select account_id, job_id, $2, credits, $3 from ledger_entry where job_id = $1 and kind = 'reserve'
@@ -57,14 +45,24 @@ returning id
 """
 
 
-async def settle(db: Db, job_id: UUID, why: str) -> None:
-    """The picture was delivered: what was held is spent. Raises asyncpg's integrity errors when it was ended before."""
-    await _end_reserve(db, job_id, "settle", why)
-
-
 async def release(db: Db, job_id: UUID, why: str) -> None:
     """The picture will not come: what was held is available again."""
     await _end_reserve(db, job_id, "release", why)
+
+
+REFUND = """
+insert into ledger_entry (account_id, job_id, kind, credits, why)
+select account_id, job_id, 'refund', credits, $2 from ledger_entry where job_id = $1 and kind = 'settle'
+returning credits
+"""
+
+
+async def refund(db: Db, job_id: UUID, why: str) -> int:
+    """What was charged for a picture comes back, once, by constraint. Returns the credits."""
+    credits = await db.fetchval(REFUND, job_id, why)
+    if credits is None:
+        raise AssertionError(f"job {job_id} was never charged")
+    return int(credits)
 
 
 GRANT = "insert into ledger_entry (account_id, invoice_id, kind, credits, why) values ($1, $2, 'grant', $3, $4)"
@@ -80,7 +78,7 @@ ADJUST = "insert into ledger_entry (account_id, kind, credits, why) values ($1, 
 
 async def adjust(db: Db, account_id: UUID, credits: int, why: str) -> None:
     """Correct by hand, up or down. Raises QuotaExhausted when less than that is there."""
-    with _covered():
+    with covered():
         await db.execute(ADJUST, account_id, credits, why)
 
 
@@ -158,7 +156,8 @@ async def _end_reserve(db: Db, job_id: UUID, kind: str, why: str) -> None:
 
 
 @contextmanager
-def _covered() -> Iterator[None]:
+def covered() -> Iterator[None]:
+    """Around what takes credits: the schema has the last word. Raises QuotaExhausted."""
     try:
         yield
     except asyncpg.CheckViolationError as error:

@@ -87,22 +87,23 @@ COLUMNS = (
     "m.id, m.name, m.provider_id, m.upstream_id, m.abilities, m.sizes, m.credits, m.cost_micros, m.options, m.aliases"
 )
 
-# A model is offered as long as some key could ever paint it again, and not when every key has found it gone over there.
-ON_OFFER = f"""
-select {COLUMNS} from model as m join provider as p on p.id = m.provider_id
-where m.active and p.active and (m.retires_at is null or m.retires_at > now())
+# As long as some key could ever paint it again, and not when every key has found it gone over there.
+IS_OFFERED = """
+m.active and p.active and (m.retires_at is null or m.retires_at > now())
     and exists (
         select from provider_key as k where k.provider_id = p.id and k.state <> 'disabled' and not exists (
             select from key_rest as r
             where r.key_id = k.id and r.model_id = m.id and r.until > now() and r.cause like 'model_unavailable%'
         )
     )
-order by m.sort, m.name
+"""
+ON_OFFER = f"""
+select {COLUMNS} from model as m join provider as p on p.id = m.provider_id where {IS_OFFERED} order by m.sort, m.name
 """
 
 
 async def on_offer(db: Db) -> list[Model]:
-    return [_model(row) for row in await db.fetch(ON_OFFER)]
+    return [from_row(row) for row in await db.fetch(ON_OFFER)]
 
 
 # Which model a name stands for: an id, an alias or the upstream's id, those on offer first. A retired one leads on.
@@ -126,7 +127,7 @@ async def offered(db: Db, name: str) -> Model:
     """The model on offer that a name stands for, however it is written. Raises Refused."""
     known = {model.id: model for model in await on_offer(db)}
     model_id = normal(name)
-    if model_id not in known:
+    if model_id not in known and model_id.isprintable():
         model_id = await db.fetchval(RESOLVE, model_id, list(known))
     if model_id not in known:
         raise Refused(f"There is no model {name[:80]!r} on offer.", field="model")
@@ -276,6 +277,6 @@ def ratio(width: int, height: int) -> str:
     return exact if exact in RATIOS else min(RATIOS, key=lambda name: abs(RATIOS[name] - width / height))
 
 
-def _model(row: object) -> Model:
+def from_row(row: object) -> Model:
     fields = dict(row)  # type: ignore[call-overload]
     return Model(sizes=[Size.parse(text) for text in fields.pop("sizes")], **fields)

@@ -224,6 +224,7 @@ class Whole:
     id: UUID
     storage_key: str
     thumb_key: str
+    is_framed: bool
     mime: str
     width: int
     height: int
@@ -250,8 +251,9 @@ class Whole:
 
 
 WHOLE = """
-select i.id, i.storage_key, i.thumb_key, i.mime, i.width, i.height, i.bytes, i.sha256, i.created_at, g.prompt, g.model_id,
-    m.name as model_name, g.width as asked_width, g.height as asked_height, j.seed, j.credits, g.thread_id,
+select i.id, i.storage_key, i.thumb_key, i.thumbed_at is not null as is_framed, i.mime, i.width, i.height, i.bytes,
+    i.sha256, i.created_at, g.prompt, g.model_id, m.name as model_name, g.width as asked_width, g.height as asked_height,
+    j.seed, j.credits, g.thread_id,
     array(select l.kind || ' ' || l.credits from ledger_entry as l where l.job_id = j.id order by l.id) as entries
 from image as i
 join job as j on j.id = i.job_id

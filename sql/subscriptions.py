@@ -21,6 +21,9 @@ class NoSubscription(Refused):
         super().__init__(words, code="no_subscription")
 
 
+ENDED = "Your plan has ended. Renew it, and you can go on at once."
+
+
 @dataclass(frozen=True)
 class Subscription:
     id: UUID
@@ -54,7 +57,7 @@ async def open_one(db: Db, account_id: UUID) -> Subscription:
     if found is None:
         raise NoSubscription
     if not found.is_open:
-        raise NoSubscription("Your plan has ended. Renew it, and you can go on at once.")
+        raise NoSubscription(ENDED)
     return found
 
 

@@ -33,8 +33,8 @@ join provider_key as k on k.id = v.key_id
 where m.active and p.active and (m.retires_at is null or m.retires_at > now()) and not k.by_hand
 group by m.id, m.name, p.code
 having bool_and(
-    v.verdict in ('disabled', 'manual_review', 'out_of_funds', 'proxy_disabled')
-    or v.verdict in ('rests', 'rests_for_model', 'group_rests', 'proxy_rests', 'region_blocked')
+    coalesce(v.verdict, 'free') in ('disabled', 'manual_review', 'out_of_funds', 'proxy_disabled')
+    or coalesce(v.verdict, 'free') in ('rests', 'rests_for_model', 'group_rests', 'proxy_rests', 'region_blocked')
         and v.until > now() + interval '1 minute'
 ) and bool_or(v.verdict not in ('disabled', 'manual_review', 'out_of_funds'))
 order by m.id

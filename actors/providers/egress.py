@@ -1,4 +1,4 @@
-"""Ways out to a painter: one session per call, through its proxy, with clocks, caps and guarded addresses."""
+"""Ways out to a painter: a session for each call, through its proxy, with clocks, caps and guarded addresses."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import ipaddress
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from ssl import create_default_context
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -20,6 +21,9 @@ from python_socks.async_.asyncio.v2 import Proxy
 
 from limner.actors.providers.base import Access, Fault, OnStep, Step, UpstreamError
 
+KEPT = 4.0
+"""Seconds that a connection stays open for the next call: less than any server is known to wait, so that none is closed over
+there while we write to it. A request on such a one would have an unknown end."""
 CONNECT = 10.0
 """Seconds until the connection stands; the total is the access's own time-out."""
 PROXY_CONNECT = 4.0
@@ -43,35 +47,92 @@ class Wire:
 
 
 @asynccontextmanager
-async def session(access: Access, wire: Wire, *, guarded: bool = False) -> AsyncIterator[aiohttp.ClientSession]:
-    """A session for one call. ``guarded``: connect to public addresses alone (a proxy resolves names by itself)."""
-    scheme = urlsplit(access.proxy).scheme if access.proxy else ""
+async def session(
+    access: Access, wire: Wire, *, guarded: bool = False, anew: bool = False
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session for one call. ``guarded``: connect to public addresses alone (a proxy resolves names by itself).
+
+    ``anew``: no connection of a call before it will do, since it is the connecting that is tried out.
+    """
     connect = PROXY_CONNECT if access.proxy else CONNECT
-    forwards = scheme in ("http", "https")
-    connector: aiohttp.BaseConnector
-    if scheme in SOCKS and access.proxy:
-        connector = ProxyConnector.from_url(access.proxy.replace("socks5h:", "socks5:", 1), rdns=True)
-    elif (
-        access.proxy
-        and forwards
-        and access.base_url.startswith("http:")
-        and await _tunnels(access.proxy, access.base_url)
-    ):
-        connector, forwards = _tunnel(access.proxy), False
-    elif access.proxy and scheme not in ("http", "https"):
-        raise UpstreamError(Fault.PROXY_FAILED, "the proxy is neither http nor socks")  # and never silently direct
-    else:
-        resolver = PublicResolver() if guarded and not access.proxy else None
-        connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
+    way = await _way(access, guarded=guarded)
+    ways = None if anew else WAYS.get()
     async with aiohttp.ClientSession(
-        connector=connector,
+        connector=ways.by(way) if ways else _connector(way),
+        connector_owner=ways is None,
         timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect),
-        proxy=access.proxy if forwards else None,
+        proxy=way.proxy if way.kind == "forwarded" else None,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_tracing(wire)],
         headers={"User-Agent": AGENT},
     ) as opened:
         yield opened
+
+
+class Way(NamedTuple):
+    """How a connection is made: "straight", "guarded", "socks", or by an HTTP proxy "tunnelled" or "forwarded"."""
+
+    kind: str
+    proxy: str | None = None
+
+
+async def _way(access: Access, *, guarded: bool) -> Way:
+    """Never silently direct. Raises UpstreamError."""
+    scheme = urlsplit(access.proxy).scheme if access.proxy else ""
+    if not access.proxy:
+        return Way("guarded" if guarded else "straight")
+    if scheme in SOCKS:
+        return Way("socks", access.proxy)
+    if scheme not in ("http", "https"):
+        raise UpstreamError(Fault.PROXY_FAILED, "the proxy is neither http nor socks")
+    if access.base_url.startswith("http:") and await _tunnels(access.proxy, access.base_url):
+        return Way("tunnelled", access.proxy)
+    return Way("forwarded", access.proxy)
+
+
+class Ways:
+    """Connections that stay open for KEPT seconds, each way apart; nothing but the connection is shared among calls.
+
+    aiohttp tells those that one HTTP proxy forwards apart from those of another by itself.
+    """
+
+    def __init__(self) -> None:
+        self._connectors: dict[Way, aiohttp.BaseConnector] = {}
+
+    def by(self, way: Way) -> aiohttp.BaseConnector:
+        if way not in self._connectors:
+            self._connectors[way] = _connector(way)
+        return self._connectors[way]
+
+    async def close(self) -> None:
+        for connector in self._connectors.values():
+            await connector.close()
+
+
+WAYS: ContextVar[Ways | None] = ContextVar("ways", default=None)
+
+
+@asynccontextmanager
+async def kept_open() -> AsyncIterator[None]:
+    """Inside, and in the tasks that are started inside, calls find the connections of calls before them."""
+    ways = Ways()
+    before = WAYS.set(ways)
+    try:
+        yield
+    finally:
+        WAYS.reset(before)
+        await ways.close()
+
+
+def _connector(way: Way) -> aiohttp.BaseConnector:
+    about: dict[str, Any] = {"limit": 0, "keepalive_timeout": KEPT}
+    if way.kind == "socks" and way.proxy:
+        return ProxyConnector.from_url(way.proxy.replace("socks5h:", "socks5:", 1), rdns=True, **about)
+    if way.kind == "tunnelled" and way.proxy:
+        secure = create_default_context() if way.proxy.startswith("https:") else None
+        return ProxyConnector.from_url(way.proxy.replace("https:", "http:", 1), proxy_ssl=secure, **about)
+    resolver = PublicResolver() if way.kind == "guarded" else None
+    return aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, **about)
 
 
 @contextmanager
@@ -196,11 +257,6 @@ def _dialer(proxy: str) -> Proxy:
     """Of an http or https proxy."""
     secure = create_default_context() if proxy.startswith("https:") else None
     return Proxy.from_url(proxy.replace("https:", "http:", 1), proxy_ssl=secure)
-
-
-def _tunnel(proxy: str) -> ProxyConnector:
-    secure = create_default_context() if proxy.startswith("https:") else None
-    return ProxyConnector.from_url(proxy.replace("https:", "http:", 1), proxy_ssl=secure)
 
 
 def _public_host(host: str) -> bool:

@@ -49,7 +49,7 @@ RELAYED = (
         r"|余额不足|额度不足",
     ),
     Rule(Fault.MODEL_UNAVAILABLE, (400, 404), r"not a valid model|no endpoints found|model_price_error"),
-    Rule(Fault.RATE_LIMITED, range(400, 600), r"resource_exhausted|负载已饱和|rate-limited upstream"),
+    Rule(Fault.RATE_LIMITED, (429, 500, 502, 503), r"resource_exhausted|负载已饱和|rate-limited upstream"),
     *RULES,
 )
 """What relays say in other words than OpenAI's, and then OpenAI's own table."""

@@ -6,18 +6,27 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from limner.actors.shipwright import choices
 from limner.actors.shipwright.compose import ComposeFleet
 from limner.runtime.errors import Refused
 from limner.runtime.report import Line, Say
 
 CARRIED = ("docker-compose.yml", "Caddyfile", "deploy", "docs/how-to/install-with-compose.md", "requirements.lock")
 """Files and folders of the clone, besides the images. Neither .env nor secrets."""
+CHOICES = "deploy/compose.env.example"
+"""What `limner init` makes .env of: in the bundle it names the images that are in the bundle."""
+CHOSEN_BY = {
+    "web": "APP_IMAGE", "archivist": "OPS_IMAGE", "postgres": "POSTGRES_IMAGE", "caddy": "CADDY_IMAGE",
+    "minio": "MINIO_IMAGE", "prometheus": "PROMETHEUS_IMAGE", "grafana": "GRAFANA_IMAGE",
+}  # fmt: skip
+"""The line of .env that names the image of a service."""
 BILL = "sbom.cdx.json"
 SUMS = "SHA256SUMS"
 READ_ME = """\
@@ -26,7 +35,6 @@ Limner, to install without a network:
   sha256sum --check SHA256SUMS
   docker load --input images.tar
   docker run --rm -u "$(id -u):$(id -g)" -v "$PWD:/srv" -w /srv {app} init art.example.com --tls internal
-  echo 'APP_IMAGE={app}' >> .env
   docker compose up -d --no-build --pull never --wait
 
 How to go on: docs/how-to/install-with-compose.md. What is in the image: sbom.cdx.json.
@@ -38,11 +46,12 @@ async def bundle(folder: Path, out: Path, say: Say) -> None:
     _check(folder, out)
     fleet = ComposeFleet(folder)
     say(Line("bundle.engine", "ok", await fleet.check()))
-    images = await fleet.names()
+    by_service = await fleet.portable()
+    images = sorted(set(by_service.values()))
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".limner-bundle-") as place:
         await fleet.save(images, Path(place) / "images.tar")
         say(Line("bundle.images", "ok", ", ".join(images)))
-        words = _pack(folder, Path(place), out, (await fleet.now()).app)
+        words = _pack(folder, Path(place), out, by_service)
     say(Line("bundle.written", "ok", words))
 
 
@@ -56,9 +65,13 @@ def _check(folder: Path, out: Path) -> None:
         )
 
 
-def _pack(folder: Path, place: Path, out: Path, app: str) -> str:
+def _pack(folder: Path, place: Path, out: Path, by_service: dict[str, str]) -> str:
     (place / BILL).write_text(json.dumps(bill((folder / "requirements.lock").read_text()), indent=1))
-    (place / "READ_ME.txt").write_text(READ_ME.format(app=app))
+    (place / "READ_ME.txt").write_text(READ_ME.format(app=by_service["web"]))
+    (place / CHOICES).parent.mkdir()
+    shutil.copy(folder / CHOICES, place / CHOICES)
+    pins = {CHOSEN_BY[service]: image for service, image in by_service.items() if service in CHOSEN_BY}
+    choices.rewrite(place / CHOICES, pins)
     draft = place / "bundle.tar"
     files = _write(draft, folder, place)
     draft.replace(out)
@@ -69,7 +82,8 @@ def _write(draft: Path, folder: Path, place: Path) -> int:
     """Returns the number of files, the sums not counted."""
     sums = []
     with tarfile.open(draft, "w") as tar:
-        for name, path in [*_carried(folder), *((name, place / name) for name in ("images.tar", BILL, "READ_ME.txt"))]:
+        ours = [(name, place / name) for name in (CHOICES, "images.tar", BILL, "READ_ME.txt")]
+        for name, path in [*_carried(folder), *ours]:
             sums.append(f"{_digest(path)}  {name}\n")
             tar.add(path, f"limner/{name}", filter=_nobodys)
         text = "".join(sums).encode()
@@ -82,7 +96,8 @@ def _write(draft: Path, folder: Path, place: Path) -> int:
 def _carried(folder: Path) -> Iterator[tuple[str, Path]]:
     for name in CARRIED:
         found = [folder / name] if (folder / name).is_file() else sorted((folder / name).rglob("*"))
-        yield from ((str(path.relative_to(folder)), path) for path in found if path.is_file())
+        named = ((str(path.relative_to(folder)), path) for path in found if path.is_file())
+        yield from ((each, path) for each, path in named if each != CHOICES)
 
 
 def _nobodys(about: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -141,10 +141,10 @@ class ComposeFleet:
     def stop_words(self, roles: Sequence[str]) -> str:
         return shlex.join([*self._compose, "stop", *roles])
 
-    async def names(self) -> list[str]:
-        """Every image that this installation uses, each once."""
+    async def portable(self) -> dict[str, str]:
+        """Image by service, for another engine: a digest does not survive `docker save`, a tag does. Raises Refused."""
         services = await self._known()
-        return sorted({service["image"] for service in services.values()})
+        return {name: await self._portable(service["image"]) for name, service in services.items()}
 
     async def save(self, images: Sequence[str], out: Path) -> None:
         """Write images into a file that `docker load` reads. Raises Refused."""
@@ -176,6 +176,14 @@ class ComposeFleet:
         if known := [each for each in json.loads(digests or "null") or [] if _repository(each) == _repository(image)]:
             return str(known[0])
         return await self._tag(image, image, identity)
+
+    async def _portable(self, image: str) -> str:
+        if "@sha256:" not in image:
+            return image
+        found = await self._docker("image", "inspect", "--format", "{{.Id}}", image)
+        if found.code:
+            raise Refused(f"{image} is not here: docker compose pull")
+        return await self._tag(image, image, found.out.strip())
 
     async def _tag(self, image: str, name: str, identity: str) -> str:
         lasting = f"{_repository(name)}:{identity.removeprefix('sha256:')[:12]}"

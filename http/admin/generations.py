@@ -10,7 +10,7 @@ from aiohttp import web
 from limner.http import pages
 from limner.http.gallery import as_keyset, keyset
 from limner.http.state import DB, path_id, staff
-from limner.sql import accounts, overview, studio
+from limner.sql import accounts, explain, overview, studio
 
 PAGE = 50
 STATES = ("queued", "running", "delivered", "failed", "canceled")
@@ -44,5 +44,16 @@ async def show(request: web.Request) -> web.Response:
         "admin/generation.html",
         generation=generation,
         account=account,
+        explained={each["job"]: each for each in (await explain.generation(db, generation.id))["jobs"]},
         jobs=[{"job": job, "attempts": attempts[job.id]} for job in generation.jobs],
     )
+
+
+async def explained(request: web.Request) -> web.Response:
+    """Which keys were considered for each attempt, and why, as JSON."""
+    staff(request)
+    db = request.app[DB]
+    generation = await studio.generation(db, path_id(request))
+    response = web.json_response(await explain.generation(db, generation.id))
+    response.headers["Cache-Control"] = "no-store"
+    return response

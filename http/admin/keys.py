@@ -1,13 +1,18 @@
-"""Keys: the pool, its states, and what an admin may do to it."""
+"""Keys: the pool, its states, what happened to each, and what an admin may do to it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.state import DB, VAULT, about, admin, staff
-from limner.runtime.errors import NotFound, Refused
-from limner.sql import keys, providers
+from limner.http.state import DB, VAULT, about, admin, path_number, staff
+from limner.runtime.errors import Refused
+from limner.sql import keys, providers, proxies
+from limner.sql.keys import Terms
+
+TERMS = ("label", "account_group", "concurrency", "weight", "rpm", "proxy", "may_go_direct", "returns_by_probe")
 
 
 async def show_list(request: web.Request) -> web.Response:
@@ -15,34 +20,73 @@ async def show_list(request: web.Request) -> web.Response:
     return await _page(request)
 
 
+async def show(request: web.Request) -> web.Response:
+    staff(request)
+    return await _key_page(request, path_number(request))
+
+
 async def add(request: web.Request) -> web.StreamResponse:
     admin(request)
     form = await forms.read(request)
     try:
+        terms = _terms(form)
         await keys.add(
             request.app[DB],
             request.app[VAULT],
             forms.text(form, "provider", most=40, needed=True),
-            forms.text(form, "label", most=80, needed=True),
+            terms.label,
             forms.text(form, "secret", most=500, needed=True),
-            concurrency=forms.whole(form, "concurrency", least=1, most=1000, default=2),
             switch=forms.text(form, "switch", most=100),
+            **{name: value for name, value in vars(terms).items() if name != "label"},
             **about(request),
         )
     except Refused as why:
-        return await _page(request, why, forms.kept(form, "provider", "label", "concurrency", "switch"))
+        return await _page(request, why, forms.kept(form, "provider", "switch", *TERMS))
     return pages.see_other("/admin/keys", "saved")
+
+
+async def change(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    key_id, form = path_number(request), await forms.read(request)
+    try:
+        await keys.change(request.app[DB], key_id, _terms(form), **about(request))
+    except Refused as why:
+        return await _key_page(request, key_id, why, forms.kept(form, *TERMS))
+    return pages.see_other(f"/admin/keys/{key_id}", "saved")
+
+
+def _terms(form: forms.Form) -> Terms:
+    """Raises Refused that names the field."""
+    return Terms(
+        label=forms.text(form, "label", most=80, needed=True),
+        account_group=forms.text(form, "account_group", most=80),
+        concurrency=forms.whole(form, "concurrency", least=1, most=1000, default=2),
+        weight=forms.whole(form, "weight", least=1, most=1000, default=1),
+        rpm=forms.whole(form, "rpm", least=0, most=100_000, default=0) or None,
+        proxy_id=forms.whole(form, "proxy", least=0, most=10**15, default=0) or None,
+        may_go_direct=bool(forms.whole(form, "may_go_direct", least=0, most=1, default=0)),
+        returns_by_probe=bool(forms.whole(form, "returns_by_probe", least=0, most=1, default=1)),
+    )
 
 
 async def set_state(request: web.Request) -> web.StreamResponse:
     admin(request)
     form = await forms.read(request)
     state, reason = forms.text(form, "state", most=20), forms.text(form, "reason", most=200) or "by hand"
-    key_id = request.match_info["id"]
-    if not (key_id.isascii() and key_id.isdigit() and len(key_id) < 18):
-        raise NotFound
-    await keys.set_state(request.app[DB], int(key_id), state, reason, **about(request))
+    await keys.set_state(request.app[DB], path_number(request), state, reason, **about(request))
     return pages.see_other("/admin/keys", "saved")
+
+
+async def probe(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    key_id = path_number(request)
+    await forms.read(request)
+    try:
+        await keys.terms(request.app[DB], key_id)
+        await keys.probe_now(request.app[DB], key_id, **about(request))
+    except Refused as why:
+        return await _key_page(request, key_id, why)
+    return pages.see_other(f"/admin/keys/{key_id}", "saved")
 
 
 async def _page(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:
@@ -52,5 +96,23 @@ async def _page(request: web.Request, why: Refused | None = None, form: dict[str
         why,
         keys=await keys.listing(request.app[DB]),
         providers=await providers.codes(request.app[DB]),
+        proxies=await proxies.listing(request.app[DB]),
         form=form or {},
+    )
+
+
+async def _key_page(
+    request: web.Request, key_id: int, why: Refused | None = None, form: dict[str, str] | None = None
+) -> web.Response:
+    db = request.app[DB]
+    terms = await keys.terms(db, key_id)
+    known: dict[str, Any] = {**vars(terms), "proxy": terms.proxy_id}
+    return pages.render(
+        request,
+        "admin/key.html",
+        why,
+        key=next(each for each in await keys.listing(db) if each["id"] == key_id),
+        events=await keys.events(db, key_id),
+        proxies=await proxies.listing(db),
+        form=form or {name: int(value) if isinstance(value, bool) else value or "" for name, value in known.items()},
     )

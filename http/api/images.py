@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 import anyio
 import orjson
@@ -66,10 +65,10 @@ async def _take(
             await ordering.wake(request, order)
         placed = await ordering.place(request, token, await complete(order) if complete else order)
     if is_async:
-        return await tasks.accepted(request, placed.id, token.account_id, form)
+        return await tasks.accepted(request, placed.id, token, form)
     if asked.stream:
-        return await streams.answer(request, placed.id, token.account_id, form)
-    return await _when_done(request, placed, token.account_id, form)
+        return await streams.answer(request, placed.id, token, form)
+    return await _when_done(request, placed, token, form)
 
 
 def wants_async(request: web.Request) -> bool:
@@ -82,19 +81,19 @@ def wants_async(request: web.Request) -> bool:
     )
 
 
-async def _when_done(request: web.Request, placed: Placed, account_id: UUID, form: str) -> web.StreamResponse:
+async def _when_done(request: web.Request, placed: Placed, token: Token, form: str) -> web.StreamResponse:
     """Hold the connection until the order is over. Whoever leaves finds it in the gallery."""
-    order = await _over(request, placed, account_id)
+    order = await _over(request, placed, token)
     if order is None:
         return web.Response(status=499)
     try:
         body = orjson.dumps(await outcome.images(request, order, form))
     except (Busy, Missing, *TROUBLE) as error:
         raise outcome.unanswered(request, order.id) from error
-    return web.Response(body=body, content_type="application/json")
+    return web.Response(body=body, content_type="application/json", headers=outcome.AS_IT_IS)
 
 
-async def _over(request: web.Request, placed: Placed, account_id: UUID) -> Order | None:
+async def _over(request: web.Request, placed: Placed, token: Token) -> Order | None:
     """The order when it is over; None when nobody listens any more. Raises ApiError when this process has to stop."""
     patience, looks = Patience(request.app[WAITING], request.app[CONFIG]), placed.is_known
     with request.app[WAITING].watch(placed.id) as watch:
@@ -103,7 +102,7 @@ async def _over(request: web.Request, placed: Placed, account_id: UUID) -> Order
                 with anyio.move_on_after(left):
                     await watch.end()
             looks = False
-            order = await outcome.look(request, placed.id, account_id)
+            order = await outcome.look(request, placed.id, token)
             if order is not None and order.is_over:
                 return order
             if request.transport is None:

@@ -68,8 +68,11 @@ async def known(request: web.Request, order: Order) -> Placed | None:
     """The order that this key has named before. Raises KeyReused."""
     if order.idempotency_key is None:
         return None
-    found = await generations.known(request.app[DB], order.account_id, order.idempotency_key, order.fingerprint)
-    return None if found is None else Placed(found, is_known=True)
+    db = request.app[DB]
+    if await generations.known(db, order.account_id, order.idempotency_key, order.fingerprint) is None:
+        return None
+    # To order it again gives the same one, and answers only when that is durable.
+    return Placed(await generations.order(db, order, deadline=request.app[CONFIG].job_deadline), is_known=True)
 
 
 async def place(request: web.Request, token: Token, order: Order) -> Placed:

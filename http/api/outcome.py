@@ -11,26 +11,36 @@ import orjson
 from aiohttp import web
 
 from limner.http.api import files
+from limner.http.api.access import WRONG_KEY
 from limner.http.api.errors import ApiError, overloaded
 from limner.http.api.schemas import Usage
 from limner.http.state import DB, STORAGE
 from limner.runtime.database import TROUBLE
 from limner.sql import answers
 from limner.sql.answers import Answer, Order
+from limner.sql.tokens import Token
 
+AS_IT_IS = {"Cache-Control": "no-store, no-transform"}
+"""Pictures are packed already: to pack them once more would cost a proxy more than it spares."""
 USAGE = Usage().model_dump()
 MODERATED = {"moderation_input": "input", "moderation_output": "output"}
 WORST_FIRST = ("moderation_input", "moderation_output", "invalid_request")
 """What the caller can do something about is said before what we can."""
 
 
-async def look(request: web.Request, generation_id: UUID, account_id: UUID) -> Order | None:
-    """How it stands; None while the database does not answer: it is in the books, so nobody should order it again."""
+async def look(request: web.Request, generation_id: UUID, token: Token) -> Order | None:
+    """How it stands; None while the database does not answer: it is in the books, so nobody should order it again.
+
+    Raises ApiError when the token has come to its end meanwhile.
+    """
     try:
-        return await answers.order(request.app[DB], generation_id, account_id)
+        order = await answers.order(request.app[DB], generation_id, token)
     except TROUBLE:
         await anyio.sleep(1)
         return None
+    if not order.is_heard:
+        raise ApiError(401, "invalid_api_key", WRONG_KEY)
+    return order
 
 
 def unanswered(request: web.Request, generation_id: UUID) -> ApiError:

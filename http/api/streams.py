@@ -19,18 +19,19 @@ from limner.runtime.errors import Busy
 from limner.runtime.storage import Missing
 from limner.sql import answers
 from limner.sql.answers import Answer, Order, Partial
+from limner.sql.tokens import Token
 
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment is sent: proxies cut silent connections."""
 
 
-async def answer(request: web.Request, generation_id: UUID, account_id: UUID, form: str) -> web.StreamResponse:
+async def answer(request: web.Request, generation_id: UUID, token: Token, form: str) -> web.StreamResponse:
     """Events until the order is over. Whoever leaves finds its pictures in the gallery."""
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
     )
     await response.prepare(request)
-    feed = _Feed(request, response, generation_id, account_id, form)
+    feed = _Feed(request, response, generation_id, token, form)
     with contextlib.suppress(ConnectionResetError):
         await feed.run()
     return response
@@ -40,12 +41,12 @@ class _Feed:
     """One open stream."""
 
     def __init__(
-        self, request: web.Request, response: web.StreamResponse, generation_id: UUID, account_id: UUID, form: str
+        self, request: web.Request, response: web.StreamResponse, generation_id: UUID, token: Token, form: str
     ) -> None:
         self.request = request
         self.response = response
         self.generation_id = generation_id
-        self.account_id = account_id
+        self.token = token
         self.form = form
         self.seen: list[tuple[UUID, int]] = []
         self.sent: set[UUID] = set()
@@ -62,6 +63,9 @@ class _Feed:
                     raise
                 except (Busy, Missing, *TROUBLE):
                     break
+                except ApiError as why:
+                    await self._error(why)
+                    return
                 watch.doubt()
                 await self._sign_of_life()
                 quiet = self.last_sign + KEEP_ALIVE - anyio.current_time()
@@ -70,7 +74,7 @@ class _Feed:
 
     async def _tell(self) -> bool:
         """Send what is new; True when nothing will be new any more."""
-        order = await outcome.look(self.request, self.generation_id, self.account_id)
+        order = await outcome.look(self.request, self.generation_id, self.token)
         if order is None:
             return False
         for partial in await answers.partials(self.request.app[DB], self.generation_id, self.seen):

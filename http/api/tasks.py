@@ -16,6 +16,7 @@ from limner.http.api.schemas import Task
 from limner.http.state import DB, path_id
 from limner.sql import answers, generations
 from limner.sql.answers import Order
+from limner.sql.tokens import Token
 
 ASK_AGAIN = "3"
 KEPT = 24 * 3600
@@ -23,9 +24,9 @@ KEPT = 24 * 3600
 STATUS = {"queued": "queued", "running": "processing", "delivered": "completed"}
 
 
-async def accepted(request: web.Request, generation_id: UUID, account_id: UUID, form: str) -> web.Response:
+async def accepted(request: web.Request, generation_id: UUID, token: Token, form: str) -> web.Response:
     """202: where to ask, and when."""
-    order = await answers.order(request.app[DB], generation_id, account_id)
+    order = await answers.order(request.app[DB], generation_id, token)
     about = _about(order, form)
     headers = {"Location": about["poll_url"], "Retry-After": ASK_AGAIN}
     if "Prefer" in request.headers:
@@ -50,7 +51,7 @@ AS_LINKS = {
 async def show(request: web.Request) -> web.Response:
     """``GET /v1/images/tasks/{id}``."""
     token = await access.enter(request, "images:read")
-    return await _whole(request, await answers.order(request.app[DB], path_id(request), token.account_id))
+    return await _whole(request, await answers.order(request.app[DB], path_id(request), token))
 
 
 @operation("Cancel what has not begun; ask the rest to stop.", {200: Task}, (401, 403, 404), scope="images:write")
@@ -58,7 +59,7 @@ async def cancel(request: web.Request) -> web.Response:
     """``DELETE /v1/images/tasks/{id}``: what has not begun ends at once, what is being painted is asked to stop."""
     token = await access.enter(request, "images:write")
     await generations.cancel(request.app[DB], path_id(request), token.account_id)
-    return await _whole(request, await answers.order(request.app[DB], path_id(request), token.account_id))
+    return await _whole(request, await answers.order(request.app[DB], path_id(request), token))
 
 
 async def _whole(request: web.Request, order: Order) -> web.Response:
@@ -73,7 +74,7 @@ async def _whole(request: web.Request, order: Order) -> web.Response:
         about |= {"http_status": 200, "result": await outcome.images(request, order, form)}
     except ApiError as why:
         about |= {"http_status": why.status, **why.body}
-    return _json(about)
+    return _json(about, outcome.AS_IT_IS)
 
 
 def _about(order: Order, form: str) -> dict[str, Any]:

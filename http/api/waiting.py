@@ -16,7 +16,7 @@ from limner.sql.channels import GENERATION_CHANGED, GENERATION_ENDED
 
 LOOK_AGAIN = 5.0
 """Seconds between looks when nothing is told: a lost notification costs no more than that."""
-LOOK_AFTER_CHANGE = 0.5
+LOOK_AFTER_CHANGE = 2.0
 """Seconds after a change that was not the end, as far as was told: workers of an older image do not tell ends."""
 GRACE = 60.0
 """Seconds beyond the deadline of its pictures after which nobody waits for an order: the janitor ends it long before."""

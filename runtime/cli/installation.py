@@ -13,13 +13,15 @@ from limner.runtime.cli.calling import call, json_option, run
 @click.command()
 @json_option
 @click.argument("domain")
-@click.option("--tls", required=True, help="Your e-mail address, for Let's Encrypt; or internal.")
+@click.option("--tls", default="", help="Your e-mail address, for Let's Encrypt; or internal.  [localhost: internal]")
+@click.option("--image", default="", help="Limner's image in a registry.  [default: limner:local, built here]")
+@click.option("--ops-image", default="", help="The archivist's.  [default: limner-ops:local, built here]")
 @click.option(
     "--folder", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="A clone.  [default: here]"
 )
-def init(as_json: bool, domain: str, tls: str, folder: Path) -> None:
+def init(as_json: bool, domain: str, tls: str, image: str, ops_image: str, folder: Path) -> None:
     """Write .env and secrets/ for an installation with Compose under DOMAIN. What is there already stays as it is."""
-    written = run(lambda: call("limner.runtime.installation", "init", folder, domain, tls))
+    written = run(lambda: call("limner.runtime.installation", "init", folder, domain, tls, image, ops_image))
     click.echo(json.dumps({"files": [vars(each) for each in written]}) if as_json else "\n".join(map(str, written)))
 
 

@@ -10,7 +10,8 @@ import openai
 import orjson
 import pytest
 
-from limner.sql import jobs
+from limner.http.api.waiting import WAITING
+from limner.sql import jobs, tokens
 from tests.api.conftest import JSON, program, switch
 from tests.http.conftest import Stream, drawn
 from tests.http.painting import take_up
@@ -133,3 +134,22 @@ async def test_nobody_streams_what_somebody_else_ordered(alices, site, cast):
     carols = await program(site, cast.carol)
     page = await carols.order(Idempotency_Key="k", stream=True)
     assert page.status == 429  # she has no plan: it would be an order of her own
+
+
+async def test_a_revoked_token_hears_no_more(alices, site, db):
+    async with streamed(alices) as answer:
+        easel = await take_up(site)
+        await tokens.revoke(db, await db.fetchval("select id from api_token"), owner=None, actor="test")
+        await easel.deliver()
+        event = await Stream(answer).next()
+        assert (event.name, orjson.loads(event.data)["error"]["code"]) == ("error", "invalid_api_key")
+        assert await Stream(answer).next() is None
+
+
+async def test_a_stream_says_that_it_has_to_stop(alices, site):
+    async with streamed(alices) as answer:
+        await site.app[WAITING].close(site.app)
+        event = await Stream(answer).next()
+    told = orjson.loads(event.data)["error"]
+    assert (event.name, told["code"]) == ("error", "answer_unavailable")
+    assert "/v1/images/tasks/" in told["message"]

@@ -28,7 +28,8 @@ MEMBERS = (
 )  # fmt: skip
 STAFF = (
     "/admin", "/admin/users", "/admin/users/{alice}", "/admin/users/{bob}", "/admin/generations", "/admin/generations/{failed}",
-    "/admin/keys", "/admin/audit",
+    "/admin/keys", "/admin/audit", "/admin/keys/1", "/admin/proxies", "/admin/providers", "/admin/models", "/admin/models/demo",
+    "/admin/margins",
 )  # fmt: skip
 
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import aiohttp
 import pytest
 
-from tests.deploy.conftest import SITE, Front, unverified
+from tests.deploy.conftest import SITE, Front, in_front, unverified
 from tests.deploy.visitors import Knocks
 
 HEADERS = {
@@ -74,6 +75,28 @@ async def test_a_studio_that_stays_away_is_a_guarded_502_that_says_when_to_come_
         assert "refused" not in text
 
 
+@pytest.mark.parametrize("method, retry", [("POST", "false"), ("GET", None)])
+async def test_a_program_is_told_the_same_in_its_own_form(front: Front, method: str, retry: str | None) -> None:
+    """And not to order again by itself: what broke may have taken the order before."""
+    await front.upstream.stop()
+    async with front.ask(method, "/v1/images/generations") as answer:
+        assert (answer.status, answer.content_type) == (502, "application/json")
+        assert answer.headers.get("x-should-retry") == retry
+        assert answer.headers["Retry-After"] == "5"
+        assert_guarded(answer)
+        body = await answer.json()
+    assert body["error"]["code"] == "http_502"
+    assert "does not answer just now" in body["error"]["message"]
+
+
+async def test_a_program_may_wait_longer_for_its_pictures_than_a_browser_for_a_page(tmp_path: Path) -> None:
+    async with in_front(tmp_path, ANSWER="1s", PAINTING="30s") as front:
+        async with front.ask("POST", "/v1/images/generations?seconds=2") as answer:
+            assert answer.status == 200
+        async with front.ask("POST", "/studio?seconds=2") as answer:
+            assert answer.status == 504
+
+
 async def test_only_caddy_says_who_is_asking(front: Front) -> None:
     forged = {
         "X-Forwarded-For": "6.6.6.6",
@@ -119,6 +142,9 @@ async def test_plain_http_leads_to_https(front: Front) -> None:
         ("/login", MEGABYTE - 1, 200),
         ("/login", 2 * MEGABYTE, 413),
         ("/generations/7/cancellation", 2 * MEGABYTE, 413),
+        ("/v1/images/edits", 40 * MEGABYTE, 200),
+        ("/v1/images/edits", 51 * MEGABYTE, 413),
+        ("/v1/images/generations", 2 * MEGABYTE, 413),
     ],
 )
 async def test_bodies_are_limited_by_address(front: Front, path: str, size: int, status: int) -> None:
@@ -141,6 +167,11 @@ async def test_pages_are_compressed(front: Front, coding: str) -> None:
     ) as answer:
         assert answer.headers["Content-Encoding"] == coding
         assert len(await answer.read()) < 1000
+
+
+async def test_pictures_in_json_are_not_packed_again(front: Front) -> None:
+    async with front.session.get(front.url("/as-it-is"), headers={"Accept-Encoding": "gzip, zstd"}) as answer:
+        assert "Content-Encoding" not in answer.headers
 
 
 async def test_the_live_stream_arrives_piece_by_piece(front: Front) -> None:

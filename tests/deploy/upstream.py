@@ -22,6 +22,7 @@ UNREADY = web.AppKey("unready", asyncio.Event)
 async def echo(request: web.Request) -> web.Response:
     size = len(await request.read())
     request.app[SERVED].append(request.method)
+    await asyncio.sleep(float(request.query.get("seconds", "0")))
     headers = {name.lower(): value for name, value in request.headers.items()}
     return web.json_response({"headers": headers, "size": size, "port": request.app[PORT]})
 
@@ -37,6 +38,11 @@ async def own_headers(request: web.Request) -> web.Response:
 
 async def page(request: web.Request) -> web.Response:
     return web.Response(text="a page " * 1000, content_type="text/html")
+
+
+async def as_it_is(request: web.Request) -> web.Response:
+    """JSON that is not worth packing, as the API sends pictures."""
+    return web.json_response({"data": "A" * 10_000}, headers={"Cache-Control": "no-store, no-transform"})
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
@@ -55,6 +61,7 @@ async def serve(port: int, lame_duck: float) -> None:
     app.router.add_get("/live", stream)
     app.router.add_get("/own-headers", own_headers)
     app.router.add_get("/page", page)
+    app.router.add_get("/as-it-is", as_it_is)
     app.router.add_route("*", "/{path:.*}", echo)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()

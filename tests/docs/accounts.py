@@ -102,8 +102,10 @@ ACCOUNTS: dict[str, list[tuple[str, Account]]] = {
         ("rotate bot", ROTATED),
     ],
     "docs/how-to/install-with-compose.md": [
+        ("git clone", Needs("the address of a repository: tests/containers/upgrade takes the files of this one")),
         ("docker build", By("tests/deploy/test_install_page.py::installed", ("install-with-compose.md",))),
         ("docker compose up", ENGINE),
+        ("docker run", By("tests/containers/ground.sh", ("--network host --read-only --tmpfs /tmp", "demo --url"))),
         ("docker compose exec web limner user promote", Run(swaps={"you@": "bob@"})),
         ("docker compose exec -T postgres pg_dump", UPGRADE),
         ("docker compose exec archivist limner backup", Run()),

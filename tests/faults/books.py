@@ -26,6 +26,10 @@ FAULTS = {
         select kind, key, attempts from message where attempts > max_attempts
     """,
     "an attempt that is still open": "select job_id::text, number from attempt where finished_at is null",
+    "a picture whose small copy nobody will make": """
+        select id::text from image where thumbed_at is null and deleted_at is null
+            and id::text not in (select payload ->> 'image_id' from message where mailbox = 'framing')
+    """,
     "one order with two generations": """
         select account_id::text, idempotency_key from generation where idempotency_key is not null
         group by account_id, idempotency_key having count(*) > 1
@@ -50,7 +54,8 @@ async def audit(db: Db, pictures: Path) -> None:
 
 
 PICTURES = """
-select i.storage_key, i.thumb_key, i.sha256, i.bytes, j.seed, g.model_id from image as i join job as j on j.id = i.job_id
+select i.storage_key, i.thumb_key, i.thumbed_at is not null as is_framed, i.sha256, i.bytes, j.seed, g.model_id
+from image as i join job as j on j.id = i.job_id
 join generation as g on g.id = j.generation_id
 where i.wiped_at is null
 """
@@ -66,7 +71,7 @@ async def _unreadable(db: Db, pictures: Path) -> list[str]:
             broken.append(f"a picture whose bytes are gone or others (I4): {row['storage_key']}")
         elif row["model_id"] == "simulator" and seed_in(data) != row["seed"]:
             broken.append(f"another job's picture: {row['storage_key']}")
-        if not (pictures / row["thumb_key"]).is_file():
+        if row["is_framed"] and not (pictures / row["thumb_key"]).is_file():
             broken.append(f"a picture without its thumbnail: {row['thumb_key']}")
     return broken
 

@@ -16,6 +16,7 @@ from limner.sql.generations import Order
 from limner.sql.models import Size
 from tests.faults.books import audit
 from tests.faults.crew import SETTLED, Crew, death_of, frozen, happens, until
+from tests.upstreams.base import Script, painted
 from tests.upstreams.fal import FakeFal
 from tests.upstreams.replicate import FakeReplicate
 
@@ -158,3 +159,19 @@ async def test_a_job_that_is_not_wanted_any_more_is_called_off_over_there(
     [job] = market.jobs.values()
     assert job.canceled
     assert (await market.charged(), await market.attempts()) == (0, ["timeout_unknown"])
+
+
+@BOTH
+async def test_a_picture_that_is_cut_short_over_there_is_neither_delivered_nor_charged(
+    crew: Crew, db: Any, vault: Any, pictures: Any, market: Market
+) -> None:
+    market.fake.holds = False
+    market.fake.script(
+        "", Script(body=painted(1024, 1024)[:-40], headers={"Content-Type": "image/png"}, path="/files/")
+    )
+    await keys.add(db, vault, "market", "another stall", "stall-key-9876543210", actor="test")
+    await market.order()
+    crew.start("worker")
+    await until(crew.dsn or "", SETTLED, within=40)
+    await audit(db, pictures)
+    assert (len(market.jobs), await market.charged(), await market.attempts()) == (2, 1, ["no_image", None])

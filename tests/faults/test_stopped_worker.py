@@ -50,8 +50,7 @@ async def test_a_zombie_in_the_middle_of_its_delivery_holds_up_nobody(crew, db, 
     ((somebody, _),) = await sign_up(db, 1)
     other = await order("somebody else's fox", who=somebody)
     await until(crew.dsn, "select state = 'delivered' from job where id = $1", other, within=4)
-    assert await db.fetchval("select state from job where id = $1", job) == "running"
-    await until(crew.dsn, SETTLED)  # Postgres ends the idle transaction by itself
+    await until(crew.dsn, SETTLED)
     zombie.send_signal(signal.SIGCONT)
     await happens(lambda: crew.said("worker", "fence_lost") or crew.said("worker", "lease_unsure"))
     await order("the zombie is a good worker again")

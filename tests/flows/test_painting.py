@@ -234,9 +234,12 @@ async def test_what_is_painted_is_asked_to_stop(stage):
 async def test_a_partial_order_charges_what_arrived(stage, db):
     key = await stage.key()
     generation = await stage.order(count=4)
-    async with stage.workers(worker_slots=1):
+    last = await db.fetchval("select 'job ' || id from job where generation_id = $1 and position = 4", generation)
+    await db.execute("update message set state = 2, ready_at = now() + interval '1 hour' where key = $1", last)
+    async with stage.workers():
         await stage.until("select count(*) = 3 from job where state = 'delivered'")
         await stage.switch(key, "moderation_output")
+        await db.execute("update message set state = 0, ready_at = now() where key = $1", last)
         await stage.until(SETTLED)
     assert sorted(await stage.ends(generation)) == ["delivered"] * 3 + ["failed"]
     assert await stage.balance() == Balance(available=97, held=0, spent=3)

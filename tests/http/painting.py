@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from limner.runtime import mailbox
 from limner.runtime.database import Database
 from limner.runtime.mailbox import Fence
-from limner.sql import jobs
+from limner.sql import images, jobs
 from limner.sql.jobs import Job, Painted
 from tests.http.conftest import Browser, Site, drawn
 
@@ -23,14 +23,17 @@ class Easel:
     async def show(self, line: str, percent: int) -> None:
         await jobs.show(self.site.db, self.job, line, percent, ("image/png", drawn()))
 
-    async def deliver(self) -> UUID:
-        """Returns the picture's id."""
+    async def deliver(self, *, framed: bool = True) -> UUID:
+        """Returns the picture's id. ``framed``: its small copy hangs at once."""
         name = f"pictures/{self.job.id}/1"
         kept = await self.site.storage.put(f"{name}.png", drawn("PNG", 512, 512), "image/png")
-        thumb = await self.site.storage.put(f"{name}.thumb.webp", drawn("WEBP"), "image/webp")
-        painted = Painted(kept.key, thumb.key, kept.sha256, "image/png", 512, 512, kept.size)
+        painted = Painted(kept.key, f"{name}.thumb.webp", kept.sha256, "image/png", 512, 512, kept.size)
         await jobs.deliver(self.site.db, self.job, painted)
-        return await self.site.db.fetchval("select id from image where job_id = $1", self.job.id)
+        picture: UUID = await self.site.db.fetchval("select id from image where job_id = $1", self.job.id)
+        if framed:
+            await self.site.storage.put(painted.thumb_key, drawn("WEBP"), "image/webp")
+            await images.framed(self.site.db, picture)
+        return picture
 
     async def fail(self, reason: str) -> None:
         await jobs.fail(self.site.db, self.job, reason)

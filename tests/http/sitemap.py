@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
-from limner.sql import invoices, plans, sandbox, tokens, uploads
+from limner.runtime.vault import Vault
+from limner.sql import invoices, plans, proxies, sandbox, tokens, uploads
 from tests.conftest import Cast
 from tests.http.conftest import Browser, Site, drawn, hang
 
@@ -62,6 +63,9 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         await invoices.attach(db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
     await tokens.create(db, cast.alice, "a program", tokens.Caps(), actor="test")
     picture = (await hang(site, cast.alice))[0]
+    proxy = await proxies.add(
+        db, Vault.from_config(site.config), "way out", "socks5://me:pw@192.0.2.1:1080", actor="test"
+    )
     return {
         "/pictures/": str(picture),
         "/studio/": generation,
@@ -74,6 +78,9 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/sandbox/": str(payment.id),
         "/admin/users/": str(cast.bob.id),
         "/admin/generations/": generation,
+        "/admin/proxies/": str(proxy),
+        "/admin/providers/": "demo",
+        "/admin/models/": "demo",
         "/admin/keys/": str(await db.fetchval("select min(id) from provider_key")),
         "/account/tokens/": str(await db.fetchval("select id from api_token")),
         "/v1/models/": "demo",

@@ -27,7 +27,27 @@ async def test_a_picture_its_thread_and_an_invoice_have_pages(alice, site, cast)
         assert (await alice.get(path)).status == 200, path
 
 
-@pytest.mark.parametrize("path", ["", "/users", "/generations", "/generations?state=queued", "/keys", "/audit"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/users",
+        "/generations",
+        "/generations?state=queued",
+        "/keys",
+        "/audit",
+        "/proxies",
+        "/providers",
+        "/models",
+        "/models?provider=openai",
+        "/models/gpt-image-2",
+        "/margins",
+        "/margins?by=user&days=7",
+        "/margins?by=key",
+        "/margins?by=plan",
+        "/margins?by=model",
+    ],
+)
 async def test_carol_sees_each_admin_page(carol, alice, cast, path):
     await alice.order()
     await carol.post(f"/admin/users/{cast.bob.id}/grants", {"credits": "3", "reason": "welcome"})

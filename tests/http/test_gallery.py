@@ -8,6 +8,7 @@ import re
 import pytest
 from PIL import Image
 
+from limner.sql import images
 from tests.http.conftest import Browser, drawn, hang
 from tests.http.painting import ordered, take_up
 
@@ -95,6 +96,19 @@ async def test_a_picture_is_downloaded_whole_under_a_plain_name(alice, site):
     assert page.body == drawn("PNG", 512, 512)
     assert Image.open(io.BytesIO((await alice.get(f"/pictures/{picture}/thumbnail")).body)).format == "WEBP"
     assert "Content-Disposition" not in (await alice.get(f"/pictures/{picture}/file")).headers
+
+
+async def test_until_the_small_copy_hangs_the_picture_itself_is_shown(alice, site, db):
+    await ordered(alice)
+    picture = await (await take_up(site)).deliver(framed=False)
+    early = await alice.get(f"/pictures/{picture}/thumbnail")
+    assert (early.status, early.headers["Content-Type"], early.body) == (200, "image/png", drawn("PNG", 512, 512))
+    assert early.headers["Cache-Control"] == "private, no-cache"
+    key = await db.fetchval("select thumb_key from image")
+    await site.storage.put(key, drawn("WEBP"), "image/webp")
+    await images.framed(db, picture)
+    late = await alice.get(f"/pictures/{picture}/thumbnail", If_None_Match=early.headers["ETag"])
+    assert (late.status, late.headers["Content-Type"]) == (200, "image/webp")
 
 
 async def test_a_deleted_picture_is_gone_at_once_everywhere(alice, site):

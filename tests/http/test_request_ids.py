@@ -79,10 +79,10 @@ async def test_the_id_of_an_order_is_in_the_lines_of_whoever_has_to_do_with_it(c
         first = await order(browser, {"X-Request-Id": ASKED})
         second = await order(browser, {"X-Request-Id": "a"})
         await until(dsn, "select count(*) = 2 from job where state = 'delivered'", within=60)
-        await db.execute("alter table key_rest rename to mislaid")  # a bug: the handler crashes, and is tried again
+        await db.execute("alter table key_second rename to mislaid")  # a bug: the handler crashes, and is tried again
         third = await order(browser, {})
         await happens(lambda: crew.said("worker", "handler_crashed"))
-        await db.execute("alter table mislaid rename to key_rest")
+        await db.execute("alter table mislaid rename to key_second")
         await happens(lambda: crew.log("worker").read_text().count('"delivered"') == 3)
 
     assert first == ASKED

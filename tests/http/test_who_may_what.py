@@ -42,13 +42,25 @@ OWNERS = {
 }  # fmt: skip
 STAFF = {
     "GET /admin", "GET /admin/users", "GET /admin/users/{id}", "GET /admin/generations", "GET /admin/generations/{id}",
-    "GET /admin/keys", "GET /admin/audit",
+    "GET /admin/keys", "GET /admin/audit", "GET /admin/generations/{id}/explain", "GET /admin/keys/{id}",
+    "GET /admin/proxies", "GET /admin/providers", "GET /admin/models", "GET /admin/models/{code}", "GET /admin/margins",
 }  # fmt: skip
 ADMINS = {
     "POST /admin/users/{id}/grants",
     "POST /admin/users/{id}/ban",
     "POST /admin/keys",
     "POST /admin/keys/{id}/state",
+    "POST /admin/keys/{id}/terms",
+    "POST /admin/keys/{id}/probe",
+    "POST /admin/proxies",
+    "POST /admin/proxies/{id}/terms",
+    "POST /admin/proxies/{id}/state",
+    "POST /admin/proxies/{id}/test",
+    "POST /admin/proxies/{id}/removal",
+    "POST /admin/providers/{code}/terms",
+    "POST /admin/providers/{code}/models",
+    "POST /admin/providers/{code}/funds",
+    "POST /admin/models/{code}/terms",
 }
 LISTED = (OPEN, MACHINES, PROGRAMS, HOLDERS, MEMBERS, OWNERS, STAFF, ADMINS)
 
@@ -143,7 +155,13 @@ async def test_a_demoted_admin_is_out_at_once(carol, cast, db):
 async def test_support_sees_no_form_that_it_may_not_send(site, cast, db, alice):
     await accounts.set_role(db, cast.bob, "support", actor="test")
     support = await site.browser(cast.bob)
-    for path in (f"/admin/users/{cast.alice.id}", "/admin/keys"):
+    for path in (
+        f"/admin/users/{cast.alice.id}",
+        "/admin/keys",
+        "/admin/proxies",
+        "/admin/providers",
+        "/admin/models/demo",
+    ):
         assert 'action="/admin' not in (await support.get(path)).text
 
 

@@ -15,6 +15,7 @@ from limner.runtime.bus import Bus
 from limner.runtime.errors import Busy, Hopeless
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
+from tests.faults.trap import Trap
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,11 @@ class Door(Actor):
                 raise ValueError("always")
             case "wait":
                 await self.open.wait()
-            case "ack myself":
+            case "ack myself" | "ack myself and say so":
                 async with self.db.transaction() as tx:
                     await mailbox.ack(tx, message.fence)
+                if message.how.endswith("say so"):
+                    self.acknowledged(message.fence)
 
     async def buried(self, message: Knock, reason: str) -> None:
         self.heard.add(f"buried: {reason}")
@@ -116,6 +119,17 @@ async def test_a_handler_that_returns_ends_its_message(db, door, how):
     await mailbox.send(db, Knock(how))
     async with at_work(door):
         assert await door.heard.until(1) == [how]
+    assert await left(db) == 0
+
+
+@pytest.mark.parametrize(("how", "sent"), [("ack myself", 1), ("ack myself and say so", 0)])
+async def test_what_acknowledged_itself_needs_no_second_receipt(db, door, how, sent):
+    trap = Trap()
+    trap.set(db)
+    await mailbox.send(db, Knock(how))
+    async with at_work(door):
+        await door.heard.until(1)
+    assert trap.passed["ACK_MANY"] + trap.passed["ACK_AND_CLAIM"] == sent
     assert await left(db) == 0
 
 

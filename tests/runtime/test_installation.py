@@ -44,6 +44,29 @@ def test_all_that_compose_takes_is_made_and_closed(clone):
     assert stat.S_IMODE((clone / "secrets").stat().st_mode) == 0o700
 
 
+def test_a_site_of_ones_own_needs_no_more_than_its_name(clone):
+    init(clone, "localhost")
+    assert "\nTLS=internal\n" in contents(clone)[".env"]
+
+
+def test_a_site_of_the_world_is_asked_for_a_certificate(clone):
+    with pytest.raises(Refused, match=r"--tls: your e-mail address, .* or the word internal"):
+        init(clone, "art.example.com")
+    assert not (clone / ".env").exists()
+
+
+def test_images_of_a_registry_are_chosen_at_once(clone):
+    init(clone, "localhost", image="ghcr.io/limner/limner:1.4", ops_image="ghcr.io/limner/limner-ops:1.4")
+    lines = contents(clone)[".env"].splitlines()
+    assert [line for line in lines if "APP_IMAGE=" in line] == ["APP_IMAGE=ghcr.io/limner/limner:1.4"]
+    assert [line for line in lines if "OPS_IMAGE=" in line] == ["OPS_IMAGE=ghcr.io/limner/limner-ops:1.4"]
+
+
+def test_what_is_no_image_is_refused(clone):
+    with pytest.raises(Refused, match="--ops-image: 'two words' is no name"):
+        init(clone, "localhost", ops_image="two words")
+
+
 def test_secrets_are_plain_long_and_work(clone, tmp_path):
     init(clone, "localhost", "internal")
     made = contents(clone)

@@ -60,6 +60,28 @@ async def test_a_bundle_holds_the_images_the_files_their_sums_and_no_secret(clon
     assert b"canary" not in out.read_bytes()
 
 
+async def test_an_installation_from_a_bundle_runs_the_images_in_it(clone, tmp_path):
+    """All of them, the archivist's too; by a tag, since an image that is loaded from a file has no digest."""
+    pinned = "ghcr.io/limner/limner@sha256:" + "7" * 64
+    (clone.folder / ".env").write_text(f"APP_IMAGE={pinned}\nOPS_IMAGE=limner-ops:7\n")
+    world = json.loads((tmp_path / "engine" / "world.json").read_text())
+    (tmp_path / "engine" / "world.json").write_text(json.dumps(world | {"ids": {pinned: "sha256:" + "d" * 64}}))
+    said = await clone.limner("bundle", "--out", str(tmp_path / "limner.tar"), "--folder", str(clone.folder))
+    assert said.code == 0, said.out + said.err
+    with tarfile.open(tmp_path / "limner.tar") as tar:
+        tar.extractall(tmp_path / "there", filter="data")
+    there = tmp_path / "there" / "limner"
+    made = await clone.limner("init", "art.example.com", "--tls", "internal", "--folder", str(there))
+    assert made.code == 0, made.err
+    chosen = dict(re.findall(r"^(\w+_IMAGE)=(.*)$", (there / ".env").read_text(), re.MULTILINE))
+    app = "ghcr.io/limner/limner:" + "d" * 12
+    assert (chosen["APP_IMAGE"], chosen["OPS_IMAGE"], chosen["POSTGRES_IMAGE"]) == (app, "limner-ops:7", "postgres:18")
+    saved = (there / "images.tar").read_text()
+    assert "@sha256:" not in saved
+    assert not [image for image in chosen.values() if image not in saved]
+    assert f"{app} init art.example.com" in (there / "READ_ME.txt").read_text()
+
+
 async def test_a_bundle_that_fails_leaves_nothing(clone, tmp_path):
     (tmp_path / "engine" / "fails.json").write_text('[["save", 1]]')
     said = await clone.limner("bundle", "--out", str(tmp_path / "limner.tar"), "--folder", str(clone.folder))

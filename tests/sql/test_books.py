@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from limner.runtime import cli, mailbox
 from limner.runtime.folder import Folder
 from limner.runtime.presence import Presence
-from limner.sql import books, generations, jobs, keys
+from limner.sql import books, generations, images, jobs, keys
 from limner.sql.generations import Order
 from limner.sql.jobs import Painted
 from limner.sql.models import Size
@@ -60,6 +60,7 @@ async def studio(db, cast, config, vault) -> Studio:
     await jobs.deliver(
         db, begun[0], Painted("pictures/whole.webp", "pictures/thumb.webp", digest, "image/webp", 512, 512, len(BYTES))
     )
+    await images.framed(db, await db.fetchval("select id from image"))
     await jobs.fail(db, begun[1], "the brush broke")
     return Studio(storage, config.pictures_folder, config.pictures_folder / "pictures/whole.webp")
 
@@ -118,6 +119,9 @@ async def test_bytes_that_are_gone_or_cut_or_others_are_found(db, studio):
     studio.picture.write_bytes(BYTES)
     (studio.folder / "pictures/thumb.webp").unlink()
     assert await broken(db, studio) == {books.FILES: 1}
+    await db.execute("update image set thumbed_at = null")
+    assert await broken(db, studio) == {}, "a small copy that is still to come is not missing"
+    studio.picture.unlink()
     await db.execute("update image set deleted_at = now()")
     assert await broken(db, studio) == {}, "what its owner deleted need not be there"
 

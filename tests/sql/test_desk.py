@@ -12,7 +12,7 @@ import pytest
 from limner.runtime import mailbox
 from limner.runtime.errors import NotFound
 from limner.runtime.presence import Presence
-from limner.sql import crew, desk
+from limner.sql import crew, desk, tokens
 from limner.sql.billing import CheckOpenInvoices
 
 
@@ -121,3 +121,25 @@ async def test_somebody_is_made_an_admin_by_address(config, cast):
     assert await desk.promote(config, "BOB@example.com", "admin") == "bob@example.com is admin now"
     with pytest.raises(NotFound):
         await desk.promote(config, "nobody@example.com", "admin")
+
+
+CAPS = {"scopes": (), "per_day": 5, "per_month": None, "models": (), "networks": ("192.0.2.0/24",), "expires": None}
+
+
+async def test_an_operator_makes_lists_and_revokes_tokens(db, config, cast):
+    token = await desk.create_token(config, "alice@example.com", "a script", **CAPS)
+    found = await tokens.find(db, token, ip="", per_minute=60, takes=False)
+    assert found is not None
+    assert (found.account_id, found.allows_address("192.0.2.7"), found.allows_address("::ffff:192.0.2.7")) == (
+        cast.alice.id, True, True,
+    )  # fmt: skip
+    assert not any(found.allows_address(address) for address in ("198.51.100.1", "2001:db8::1", "", "x"))
+    line = (await desk.list_tokens(config, "alice@example.com"))[0]
+    assert re.search(rf"…{re.escape(token[-4:])}  active +0 today +0 this month  a script", line)
+    assert await desk.revoke_token(config, found.id) == "'a script' is revoked"
+    assert await tokens.find(db, token, ip="", per_minute=60, takes=False) is None
+    with pytest.raises(NotFound):
+        await desk.revoke_token(config, found.id)
+    with pytest.raises(NotFound):
+        await desk.create_token(config, "nobody@example.com", "x", **CAPS)
+    assert await desk.list_tokens(config, "bob@example.com") == ["bob@example.com has no tokens"]

@@ -28,18 +28,30 @@ async def test_an_order_reserves_what_it_costs(db, cast):
 
 async def test_a_job_is_settled_once(db, cast):
     job = await job_of(db, cast.alice.id, count=2)
-    await ledger.settle(db, job, "delivered")
+    await db.execute(ledger.FROM_RESERVE, job, "settle", "delivered")
     with pytest.raises(asyncpg.UniqueViolationError):
-        await ledger.settle(db, job, "delivered")
+        await db.execute(ledger.FROM_RESERVE, job, "settle", "delivered")
     assert (await ledger.balance(db, cast.alice.id)).spent == 1
 
 
 @pytest.mark.parametrize("first", ["settle", "release"])
 async def test_settle_and_release_exclude_each_other(db, cast, first):
     job = await job_of(db, cast.alice.id, count=2)
-    await getattr(ledger, first)(db, job, "first")
+    await db.execute(ledger.FROM_RESERVE, job, first, "first")
     with pytest.raises(asyncpg.UniqueViolationError):
-        await getattr(ledger, "release" if first == "settle" else "settle")(db, job, "second")
+        await db.execute(ledger.FROM_RESERVE, job, "release" if first == "settle" else "settle", "second")
+
+
+async def test_what_was_charged_comes_back_once(db, cast):
+    job, other = await job_of(db, cast.alice.id), await job_of(db, cast.alice.id)
+    with pytest.raises(AssertionError, match="never charged"):
+        await ledger.refund(db, job, "nothing to give back")
+    for each in (job, other):
+        await db.execute(ledger.FROM_RESERVE, each, "settle", "delivered")
+    assert await ledger.refund(db, job, "it was damaged") == 1
+    assert await ledger.balance(db, cast.alice.id) == ledger.Balance(available=99, held=0, spent=1)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await ledger.refund(db, job, "again")
 
 
 async def test_settling_needs_a_reserve_of_the_same_credits(db, cast):

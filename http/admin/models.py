@@ -1,0 +1,95 @@
+"""Models: the catalogue as an operator edits it."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from aiohttp import web
+
+from limner.http import forms, pages
+from limner.http.admin.providers import micros
+from limner.http.state import DB, about, admin, path_code, staff
+from limner.runtime.errors import NotFound, Refused
+from limner.sql import models, providers
+from limner.sql.models import Entry
+
+FIELDS = ("name", "upstream_id", "credits", "cost", "active", "sizes", "aliases", "retires", "replacement")
+
+
+async def show_list(request: web.Request) -> web.Response:
+    staff(request)
+    db = request.app[DB]
+    only = request.query.get("provider", "")
+    codes = await providers.codes(db)
+    only = only if only in codes else ""
+    found = [each for each in await models.listing(db) if only in ("", each["provider"])]
+    return pages.render(request, "admin/models.html", models=found, providers=codes, only=only)
+
+
+async def show(request: web.Request) -> web.Response:
+    staff(request)
+    return await _page(request, path_code(request))
+
+
+async def change(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    model_id, form = path_code(request), await forms.read(request)
+    try:
+        await models.change(request.app[DB], model_id, _entry(form), **about(request))
+    except NotFound:
+        raise
+    except Refused as why:
+        return await _page(request, model_id, why, forms.kept(form, *FIELDS))
+    return pages.see_other(f"/admin/models/{model_id}", "saved")
+
+
+def _entry(form: forms.Form) -> Entry:
+    return Entry(
+        name=forms.text(form, "name", most=120, needed=True),
+        upstream_id=forms.text(form, "upstream_id", most=200),
+        credits=forms.whole(form, "credits", least=1, most=100_000),
+        cost_micros=micros(form, "cost") or 0,
+        active=bool(forms.whole(form, "active", least=0, most=1, default=0)),
+        sizes=_words(form, "sizes"),
+        aliases=_words(form, "aliases"),
+        retires_at=_day(forms.text(form, "retires", most=10)),
+        replacement=forms.text(form, "replacement", most=80) or None,
+    )
+
+
+def _words(form: forms.Form, name: str) -> list[str]:
+    """Words between commas or spaces, each once."""
+    found = dict.fromkeys(forms.text(form, name, most=2000).replace(",", " ").split())
+    if len(found) > 60 or any(len(word) > 200 for word in found):
+        raise Refused(f"At most 60 {name}, none longer than 200 characters.", field=name)
+    return list(found)
+
+
+def _day(text: str) -> datetime | None:
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), UTC) if text else None
+    except ValueError:
+        raise Refused(f"{text!r} is no day such as 2026-12-31.", field="retires") from None
+
+
+async def _page(
+    request: web.Request, model_id: str, why: Refused | None = None, form: dict[str, Any] | None = None
+) -> web.Response:
+    db = request.app[DB]
+    entry = await models.entry(db, model_id)
+    known = {
+        "name": entry.name,
+        "upstream_id": entry.upstream_id,
+        "credits": entry.credits,
+        "cost": f"{entry.cost_micros / 1_000_000:g}",
+        "active": int(entry.active),
+        "sizes": " ".join(entry.sizes),
+        "aliases": " ".join(entry.aliases),
+        "retires": f"{entry.retires_at:%Y-%m-%d}" if entry.retires_at else "",
+        "replacement": entry.replacement or "",
+    }
+    others = [each["id"] for each in await models.listing(db) if each["id"] != model_id]
+    return pages.render(
+        request, "admin/model.html", why, model_id=model_id, entry=entry, form=form or known, others=others
+    )

@@ -1,0 +1,81 @@
+"""Proxies: the ways out, where they come out, and what an admin may do to them."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from limner.http import forms, pages
+from limner.http.state import DB, VAULT, about, admin, path_number, staff
+from limner.runtime.errors import NotFound, Refused
+from limner.sql import proxies
+
+
+async def show_list(request: web.Request) -> web.Response:
+    staff(request)
+    return await _page(request)
+
+
+async def add(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    form = await forms.read(request)
+    try:
+        label, backup = _what(form)
+        url = forms.text(form, "url", most=500, needed=True, label="The address")
+        await proxies.add(request.app[DB], request.app[VAULT], label, url, backup_id=backup, **about(request))
+    except Refused as why:
+        return await _page(request, why, forms.kept(form, "label", "backup"))
+    return pages.see_other("/admin/proxies", "saved")
+
+
+async def change(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    proxy_id, form = path_number(request), await forms.read(request)
+    try:
+        label, backup = _what(form)
+        url = forms.text(form, "url", most=500)
+        await proxies.change(
+            request.app[DB], request.app[VAULT], proxy_id, label=label, backup_id=backup, url=url, **about(request)
+        )
+    except NotFound:
+        raise
+    except Refused as why:
+        return await _page(request, Refused(str(why)))
+    return pages.see_other("/admin/proxies", "saved")
+
+
+def _what(form: forms.Form) -> tuple[str, int | None]:
+    label = forms.text(form, "label", most=80, needed=True)
+    return label, forms.whole(form, "backup", least=0, most=10**15, default=0) or None
+
+
+async def set_state(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    form = await forms.read(request)
+    state, reason = forms.text(form, "state", most=20), forms.text(form, "reason", most=200) or "by hand"
+    await proxies.set_state(request.app[DB], path_number(request), state, reason, **about(request))
+    return pages.see_other("/admin/proxies", "saved")
+
+
+async def test(request: web.Request) -> web.StreamResponse:
+    """A worker does it: web has no way out through proxies."""
+    admin(request)
+    await forms.read(request)
+    await proxies.ask_test(request.app[DB], path_number(request))
+    return pages.see_other("/admin/proxies", "asked")
+
+
+async def remove(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    await forms.read(request)
+    try:
+        await proxies.remove(request.app[DB], request.app[VAULT], path_number(request), **about(request))
+    except NotFound:
+        raise
+    except Refused as why:
+        return await _page(request, Refused(str(why)))
+    return pages.see_other("/admin/proxies", "saved")
+
+
+async def _page(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:
+    found = await proxies.listing(request.app[DB])
+    return pages.render(request, "admin/proxies.html", why, proxies=found, form=form or {})

@@ -1,0 +1,104 @@
+"""From OpenAI's client through the studio to a painter that speaks OpenAI's protocol, and back."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from limner.runtime.vault import Vault
+from limner.sql import keys
+from tests.api.conftest import error, program, studio
+from tests.api.test_edits import masked
+from tests.conftest import held
+from tests.http.conftest import drawn
+from tests.upstreams.openai import FakeOpenAI, Script
+from tests.upstreams.openai import error as refusal
+
+ASKED = {"model": "gpt-image-2", "prompt": "a red boat", "size": "1024x1024"}
+
+
+@pytest.fixture
+async def fake():
+    async with held(FakeOpenAI().serve()) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def through(dsn, tmp_path, db, cast, fake):
+    """Alice's program at a studio whose painter is the stand-in."""
+    options = {"quality": ["low", "high"], "output_compression": {"min": 0, "max": 100}}
+    await db.execute("update model set options = $1, aliases = '{dall-e-3}' where id = 'gpt-image-2'", options)
+    async with held(studio(dsn, tmp_path, db, openai_url=fake.base_url)) as site:
+        secret = "sk-upstream-canary-1234567890"
+        await keys.add(db, Vault.from_config(site.config), "openai", "main", secret, actor="test", concurrency=8)
+        yield await program(site, cast.alice)
+
+
+async def test_what_the_model_can_do_is_passed_on_and_answered(through, fake):
+    async with through.openai() as client:
+        answer = await client.images.generate(
+            **ASKED, quality="high", output_compression=80, background="auto", user="me@x.org"
+        )
+    sent = fake.asked[-1].fields
+    assert (sent["quality"], sent["output_compression"], sent["size"]) == ("high", 80, "1024x1024")
+    assert "background" not in sent
+    assert "me@x.org" not in str(sent)
+    assert answer.quality == "high"
+    assert answer.metadata["requested"] == {
+        "model": "gpt-image-2", "size": "1024x1024", "n": 1, "quality": "high", "output_compression": 80,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "asked, param",
+    [
+        ({"quality": "medium"}, "quality"),
+        ({"output_compression": 101}, "output_compression"),
+        ({"output_compression": 1.5}, "output_compression"),
+        ({"output_compression": True}, "output_compression"),
+        ({"references": 3}, "references"),
+    ],
+)
+async def test_what_it_cannot_do_is_refused_with_what_it_can(through, fake, asked, param):
+    page = await through.order(**ASKED | asked)
+    assert (page.status, error(page)["param"]) == (400, param)
+    assert fake.asked == []
+
+
+async def test_an_old_name_of_a_model_leads_to_the_living_one(through):
+    async with through.openai() as client:
+        answer = await client.images.generate(**ASKED | {"model": "dall-e-3"})
+        assert (await client.models.retrieve("dall-e-3")).id == "gpt-image-2"
+    assert answer.model == "gpt-image-2"
+
+
+async def test_unfinished_pictures_come_all_the_way(through, fake):
+    async with through.openai() as client:
+        stream = await client.images.generate(**ASKED, stream=True, partial_images=2)
+        events = [event async for event in stream]
+    assert [event.type for event in events] == [
+        "image_generation.partial_image", "image_generation.partial_image", "image_generation.completed",
+    ]  # fmt: skip
+    assert fake.asked[-1].fields["partial_images"] == 2
+    assert len({event.b64_json for event in events}) == 3
+    assert base64.b64decode(events[0].b64_json).startswith(b"\x89PNG")
+
+
+async def test_pictures_and_mask_come_all_the_way(through, fake, db):
+    await db.execute("update model set abilities = '{text,image,mask}' where id = 'gpt-image-2'")
+    pictures = [("a.png", drawn(width=64), "image/png"), ("b.png", drawn(width=65), "image/png")]
+    async with through.openai() as client:
+        answer = await client.images.edit(image=pictures, mask=("m.png", masked(), "image/png"), **ASKED)
+    assert len(answer.data) == 1
+    names = [name for name, _, _ in fake.asked[-1].files]
+    assert names == ["image[]", "image[]", "mask"]
+
+
+async def test_nothing_of_the_upstream_is_told(through, fake):
+    leak = "sk-upstream-canary-1234567890 at account acme"
+    fake.script("sk-upstream-canary-1234567890", Script(status=400, body=refusal("invalid_value", leak)))
+    page = await through.order(**ASKED)
+    assert page.status == 400
+    assert "canary" not in page.text
+    assert "acme" not in page.text

@@ -1,0 +1,68 @@
+"""Waiting for an order: what a request does when nothing is told, when it is shut out, and when its process has to stop."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import anyio
+
+from limner.http.api.waiting import WAITING, Waiting
+from limner.sql import accounts
+from limner.sql.channels import GENERATION_CHANGED
+from tests.api.conftest import error, json
+from tests.http.painting import take_up
+
+
+async def asked(alices, pages, **order):
+    pages.append(await alices.order(**order))
+
+
+async def test_an_order_that_was_over_before_anybody_waited(alices, site):
+    """Its end is remembered: nobody waits for a notification that has come already."""
+    task = json(await alices.order(Prefer="respond-async", Idempotency_Key="k"))
+    await (await take_up(site)).deliver()
+    assert json(await alices.order(Idempotency_Key="k"))["metadata"]["generation"] == task["id"]
+
+
+async def test_an_end_that_nobody_told(alices, site, db):
+    """A worker of an older image tells changes alone; a slow look finds what it did not tell."""
+    pages = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(asked, alices, pages)
+        await site.until(GENERATION_CHANGED, partial(db.fetchval, "select exists (select from job)"))
+        generation = await db.fetchval("select id from generation")
+        await db.execute("update job set state = 'failed', reason = 'it broke', finished_at = now()")
+        await db.execute("update generation set state = 'failed'")
+        db.tell(GENERATION_CHANGED, f"{generation} {generation}")
+    assert (pages[0].status, "It broke" in error(pages[0])["message"]) == (502, True)
+
+
+async def test_somebody_who_is_banned_gets_no_answer(alices, site, db, cast):
+    pages = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(asked, alices, pages)
+        await site.until(GENERATION_CHANGED, partial(db.fetchval, "select exists (select from job)"))
+        easel = await take_up(site)
+        await accounts.ban(db, cast.alice, "spam", actor="test")
+        await easel.deliver()
+    assert (pages[0].status, error(pages[0])["code"]) == (401, "invalid_api_key")
+
+
+async def test_a_process_that_has_to_stop_invites_no_second_order(alices, site, db):
+    pages = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(asked, alices, pages)
+        group.start_soon(partial(asked, alices, pages, Idempotency_Key="k"))
+        await site.until(GENERATION_CHANGED, partial(db.fetchval, "select count(*) = 2 from job"))
+        await site.app[WAITING].close(site.app)
+    told = {page.status: page for page in pages}
+    assert set(told) == {500, 503}
+    assert (error(told[500])["code"], told[500].headers["x-should-retry"]) == ("answer_unavailable", "false")
+    assert (error(told[503])["code"], told[503].headers["Retry-After"]) == ("server_is_overloaded", "1")
+    assert await db.fetchval("select count(*) from job where state = 'queued'") == 2
+
+
+async def test_nothing_of_a_wait_is_left(working, at_work):
+    waiting: Waiting = at_work.app[WAITING]
+    json(await working.order())
+    assert waiting._watches == {}
