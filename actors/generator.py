@@ -115,6 +115,8 @@ class Generator(Actor):
         first = None
         while True:
             lease = await self.pool.lease(job, tried, first)
+            if lease.number > 1 and not tried:
+                await self.pool.look_back(job, lease)
             try:
                 return await self._try(job, order, lease)
             except UpstreamError as error:

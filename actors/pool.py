@@ -90,6 +90,14 @@ class Pool:
                 await freed.wait()
             pause = min(pause * 1.5, 0.4)
 
+    async def look_back(self, job: Job, lease: Lease) -> None:
+        """What an earlier try of this job came to holds over a crash. Raises UpstreamError when it was the end."""
+        faults = await attempts.faults(self.db, job.id)
+        if faults and not failover.goes_on(faults):
+            await attempts.close(self.db, lease.attempt_id, fault=Fault.CANCELLED, detail=attempts.LET_GO)
+            self._free()
+            raise UpstreamError(Fault(faults[-1]), "an earlier try had settled it")
+
     async def painted(self, job: Job, lease: Lease, picture: Picture) -> None:
         """It painted: whatever was held against the key, its account or its way is over."""
         cost = picture.cost_micros or job.cost_micros
