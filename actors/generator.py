@@ -120,6 +120,8 @@ class Generator(Actor):
         errand = await resumption.taken_over(self.db, self.storage, job)
         while True:
             lease = errand.lease if errand else await self.pool.lease(job, tried, first)
+            if not errand and lease.number > 1 and not tried:
+                await self.pool.look_back(job, lease)
             try:
                 return await self._try(job, order, lease, errand.ref if errand else None)
             except UpstreamError as error:

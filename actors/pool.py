@@ -90,6 +90,14 @@ class Pool:
                 await freed.wait()
             pause = min(pause * 1.5, 0.4)
 
+    async def look_back(self, job: Job, lease: Lease) -> None:
+        """What an earlier try of this job came to holds over a crash. Raises UpstreamError when it was the end."""
+        faults = await attempts.faults(self.db, job.id)
+        if faults and not failover.goes_on(faults):
+            await attempts.close(self.db, lease.attempt_id, fault=Fault.CANCELLED, detail=attempts.LET_GO)
+            self.freed()
+            raise UpstreamError(Fault(faults[-1]), "an earlier try had settled it")
+
     async def blame(self, job: Job, lease: Lease, error: UpstreamError) -> list[str]:
         """Let rest who is to blame and close the attempt. Returns all faults of this job so far, in order."""
         fault = error.fault

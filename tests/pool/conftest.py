@@ -36,8 +36,9 @@ class PoolStage(Stage):
 
     async def jobs(self, count: int) -> list[UUID]:
         """That many jobs, ordered and not begun."""
-        for _ in range(0, count, 8):
-            await self.order(count=min(8, count))
+        there = int(await self.db.fetchval("select count(*) from job"))
+        for _ in range(there, count, 8):
+            await self.order(count=min(8, count - there))
         rows = await self.db.fetch("select id from job order by created_at, position limit $1", count)
         return [row["id"] for row in rows]
 

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from limner.actors.providers.base import Fault
-from limner.sql import generations
+from limner.sql import attempts, generations
 from limner.sql.keys import LookAfterKeys
 from tests.faults.crew import SETTLED
 from tests.faults.customers import sign_up
@@ -106,10 +106,28 @@ async def test_what_the_order_is_to_blame_for_is_tried_exactly_once(audited, db,
     await order(stage, JOBS if FULL else 16)
     async with stage.workers(WORKERS):
         await stage.until(SETTLED, within=PATIENCE)
-    tries = await db.fetch("select count(*) as n from attempt group by job_id")
+    tries = await db.fetch("select count(*) as n from attempt where fault = $1 group by job_id", fault)
     assert {row["n"] for row in tries} == {1}
+    assert await db.fetchval("select count(*) from job where state = 'failed'") == len(tries)
     assert not await db.fetch("select from provider_key where state <> 'active'")
     assert (await stage.balance()).spent == 0
+
+
+async def test_a_refusal_holds_over_a_crash_before_it_was_told(audited, db):
+    stage = audited
+    await stage.key(Fault.MODERATION_INPUT)
+    await stage.key()
+    generation = await stage.order()
+    (job,) = await stage.jobs(1)
+    lease = await stage.leased(job)
+    await attempts.answered(db, lease.attempt_id, fault=Fault.MODERATION_INPUT)  # and here the worker dies
+    async with stage.workers():
+        await stage.until(SETTLED)
+    assert await stage.ends(generation) == ["failed"]
+    assert (await stage.faults())[0] == Fault.MODERATION_INPUT
+    assert await db.fetchval("select count(*) from attempt where fault is null") == 0, "nobody else was asked"
+    reason = await db.fetchval("select reason from generation where id = $1", generation)
+    assert reason == "The painter refused this description because of its content rules."
 
 
 async def test_no_request_asks_a_key_twice(audited, db):
