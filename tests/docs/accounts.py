@@ -55,6 +55,7 @@ IMAGES = By("tests/containers/run", ("--target ops", "--target allinone"))
 RESTIC = By(
     "tests/ship/test_restic.py::test_all_of_it_comes_back_from_afar", ("back-up-and-restore.md", "RESTIC_REPOSITORY")
 )
+API = By("tests/api/test_the_page.py::test_it_works_as_printed", ("use-the-api.md",))
 TRANSCRIPT = "docs/explanation/containers-seen.md"
 """What `make containers` printed: nobody is to run it again from there."""
 
@@ -65,6 +66,9 @@ ACCOUNTS: dict[str, list[tuple[str, Account]]] = {
     ],
     "docs/tutorial/first-picture.md": [("git clone", CI)],
     "docs/how-to/paint-with-openai.md": [("limner key add", Run(swaps={"key.txt": "second-key.txt"}))],
+    "docs/how-to/use-the-api.md": [
+        (begins, API) for begins in ("limner token create", "curl", "import base64", "client", "client")
+    ],
     "docs/reference/faults.md": [("echo any-secret | limner key add", Run())],
     "docs/how-to/alerts/web-not-ready.md": [("docker ", Run(swaps={"8080": "THE PORT"}))],
     "docs/how-to/alerts/*.md": [("docker ", Run())],
