@@ -55,6 +55,7 @@ IMAGES = By("tests/containers/run", ("--target ops", "--target allinone"))
 RESTIC = By(
     "tests/ship/test_restic.py::test_all_of_it_comes_back_from_afar", ("back-up-and-restore.md", "RESTIC_REPOSITORY")
 )
+API = By("tests/api/test_the_page.py::test_it_works_as_printed", ("use-the-api.md",))
 TRANSCRIPT = "docs/explanation/containers-seen.md"
 """What `make containers` printed: nobody is to run it again from there."""
 
@@ -72,14 +73,13 @@ ACCOUNTS: dict[str, list[tuple[str, Account]]] = {
     "docs/how-to/paint-with-replicate.md": [("insert into model", Run())],
     "docs/how-to/paint-through-a-relay.md": [("insert into provider", Run()), ("insert into model", Run())],
     "docs/how-to/use-the-api.md": [
-        ("limner token create", Run()),
-        ("curl https://studio.example.com", Run(swaps={
-            "curl https://studio.example.com": "curl --fail-with-body http://127.0.0.1:THE PORT",
-                    "$LIMNER_TOKEN": "THE TOKEN",
-        })),
-        ("import base64", By("tests/api/test_generations.py", ("client.images.generate(model=",))),
-        ("client.images.edit", By("tests/api/test_edits.py", ("client.images.edit(image=[",))),
-        ("client.images.generate", By("tests/api/test_errors.py", ('extra_headers={"Idempotency-Key"',))),
+        (begins, API) for begins in ("limner token create", "curl", "import base64", "client", "client")
+    ],
+    "docs/how-to/manage-the-key-pool.md": [
+        ("limner key add", Run(swaps={"key.txt": "pool-key.txt", "set 7": "set 1"})),
+        ("limner proxy add", Run(ends=(0, 1), swaps={"set 7": "set 1"})),  # 1: nobody is behind these proxies
+        ("limner model list", Run(ends=(0, 1))),  # 1: the provider is not reached, and the page's models are not ours
+        ("limner fund top-up", Run()),
     ],
     "docs/reference/faults.md": [("echo any-secret | limner key add", Run())],
     "docs/how-to/alerts/web-not-ready.md": [("docker ", Run(swaps={"8080": "THE PORT"}))],

@@ -25,6 +25,9 @@ CRASHES = re.compile(r"Traceback \(most recent call last\)|^Usage: |No such opti
 FILES = {
     "key.txt": "sk-a-key-of-openai",
     "second-key.txt": "sk-another-key",
+    "pool-key.txt": "sk-one-of-many",
+    "url.txt": "http://127.0.0.1:9",
+    "other.txt": "socks5://user:password@127.0.0.1:9",
     "openai.key": "sk-a-third-key",
     "new-token": TOKEN,
 }
