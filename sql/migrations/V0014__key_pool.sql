@@ -305,6 +305,7 @@ begin
         return;
     end if;
 
+    v_at := clock_timestamp(); -- later than the end of whatever made room
     insert into attempt (job_id, number, key_id, proxy_id, model_id, started_at, expires_at, considered)
     select p_job, coalesce(max(a.number), 0) + 1, v_key, v_via, p_model, v_at, p_until, v_considered
     from attempt as a where a.job_id = p_job
