@@ -26,6 +26,9 @@ FILES = {
     "key.txt": "sk-a-key-of-openai",
     "second-key.txt": "sk-another-key",
     "openai.key": "sk-a-third-key",
+    "key-of-main.txt": "sk-a-fourth-key",
+    "url.txt": "http://198.51.100.7:3128",
+    "other.txt": "http://198.51.100.8:3128",
     "new-token": TOKEN,
 }
 """What the pages have somebody put beside them, as `< FILE` says."""
