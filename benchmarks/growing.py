@@ -122,6 +122,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=5.0, help="of load on the webs, each time")
     chosen = options.parse_args()
     log.set_up("bench", level="warning")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it early finds nothing left of it, too
     report = asyncio.run(_measure(chosen.rounds, chosen.seconds))
     print(json.dumps(report))
 

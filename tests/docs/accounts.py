@@ -66,6 +66,14 @@ ACCOUNTS: dict[str, list[tuple[str, Account]]] = {
     ],
     "docs/tutorial/first-picture.md": [("git clone", CI)],
     "docs/how-to/paint-with-openai.md": [("limner key add", Run(swaps={"key.txt": "second-key.txt"}))],
+    "docs/how-to/manage-the-key-pool.md": [
+        ("limner key add", Run(swaps={"key.txt": "key-of-main.txt", "set 7": "set 1"})),
+        # What asks somebody outside is left to tests/pool: whether a proxy answers, what a provider lists.
+        ("limner proxy add", Run(swaps={"proxy test 1": "proxy list", "set 7": "set 1"})),
+        ("limner model list", Run(swaps={"model import openai": "model list", "some-new-model": "gpt-image-1.5",
+                                         "old-model": "gpt-image-1-mini"})),
+        ("limner fund top-up", Run()),
+    ],
     "docs/how-to/paint-with-gemini.md": [("limner key add", Run(swaps={"key.txt": "second-key.txt"}))],
     "docs/how-to/paint-with-stability.md": [("limner key add", Run(swaps={"key.txt": "second-key.txt"}))],
     "docs/how-to/paint-with-a1111.md": [("echo none | limner key add", Run())],

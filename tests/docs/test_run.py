@@ -29,6 +29,9 @@ FILES = {
     "url.txt": "http://127.0.0.1:9",
     "other.txt": "socks5://user:password@127.0.0.1:9",
     "openai.key": "sk-a-third-key",
+    "key-of-main.txt": "sk-a-fourth-key",
+    "url.txt": "http://198.51.100.7:3128",
+    "other.txt": "http://198.51.100.8:3128",
     "new-token": TOKEN,
 }
 """What the pages have somebody put beside them, as `< FILE` says."""
