@@ -83,12 +83,6 @@ ACCOUNTS: dict[str, list[tuple[str, Account]]] = {
     "docs/how-to/use-the-api.md": [
         (begins, API) for begins in ("limner token create", "curl", "import base64", "client", "client")
     ],
-    "docs/how-to/manage-the-key-pool.md": [
-        ("limner key add", Run(swaps={"key.txt": "pool-key.txt", "set 7": "set 1"})),
-        ("limner proxy add", Run(ends=(0, 1), swaps={"set 7": "set 1"})),  # 1: nobody is behind these proxies
-        ("limner model list", Run(ends=(0, 1))),  # 1: the provider is not reached, and the page's models are not ours
-        ("limner fund top-up", Run()),
-    ],
     "docs/reference/faults.md": [("echo any-secret | limner key add", Run())],
     "docs/how-to/alerts/web-not-ready.md": [("docker ", Run(swaps={"8080": "THE PORT"}))],
     "docs/how-to/alerts/*.md": [("docker ", Run())],

@@ -25,9 +25,6 @@ CRASHES = re.compile(r"Traceback \(most recent call last\)|^Usage: |No such opti
 FILES = {
     "key.txt": "sk-a-key-of-openai",
     "second-key.txt": "sk-another-key",
-    "pool-key.txt": "sk-one-of-many",
-    "url.txt": "http://127.0.0.1:9",
-    "other.txt": "socks5://user:password@127.0.0.1:9",
     "openai.key": "sk-a-third-key",
     "key-of-main.txt": "sk-a-fourth-key",
     "url.txt": "http://198.51.100.7:3128",
