@@ -144,10 +144,19 @@ def _field(page: str, name: str) -> str:
 
 def memory() -> list[Memory]:
     """Every process below this one. Empty where there is no /proc."""
+    return _memory_of(_descendants(os.getpid()))
+
+
+def memory_of(pid: int) -> list[Memory]:
+    """The process and every one below it. Empty where there is no /proc."""
+    return _memory_of([pid, *_descendants(pid)])
+
+
+def _memory_of(pids: list[int]) -> list[Memory]:
     if not Path("/proc/self/smaps_rollup").exists():
         return []
     found = []
-    for pid in _descendants(os.getpid()):
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # a connection's process may end meanwhile
             found.append(_memory(pid))
     return found

@@ -29,9 +29,11 @@ async def call(port: int, callers: int, seconds: float, asked: dict[str, Any]) -
     began = time.perf_counter()
     start, end = began + WARM_UP, began + WARM_UP + seconds
     waits: list[float] = []
+    answered = 0
     wrong: list[str] = []
 
     async def order(number: int) -> None:
+        nonlocal answered
         token = asked["tokens"][number % len(asked["tokens"])]
         request = _request(asked["path"], port, token, asked["model"])
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
@@ -40,6 +42,7 @@ async def call(port: int, callers: int, seconds: float, asked: dict[str, Any]) -
                 writer.write(request)
                 head, body = await asyncio.wait_for(_response(reader), PATIENCE)
                 done = time.perf_counter()
+                answered += 1
                 if b" 200 " not in head[:16] or sought not in body:
                     wrong.append((head[:200] + body[:300]).decode(errors="replace"))
                     await asyncio.sleep(0.1)
@@ -49,7 +52,7 @@ async def call(port: int, callers: int, seconds: float, asked: dict[str, Any]) -
             writer.close()
 
     await asyncio.gather(*(order(number) for number in range(callers)))
-    return {"waits": waits, "wrong": len(wrong), "first_wrong": wrong[:1], "seconds": seconds}
+    return {"waits": waits, "answered": answered, "wrong": len(wrong), "first_wrong": wrong[:1], "seconds": seconds}
 
 
 def _request(path: str, port: int, token: str, model: str) -> bytes:

@@ -21,7 +21,7 @@ from benchmarks.runtime.cost import family
 from limner.runtime.embedded import die_with_parent
 
 ROOT = Path(__file__).parents[2]
-READY_WITHIN = 120.0
+READY_WITHIN = 300.0
 
 
 class Failed(Exception):
