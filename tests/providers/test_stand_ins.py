@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 def started(kind: str, *arguments: str) -> Iterator[str]:
     """The base URL at which it listens; it is stopped in the end."""
     command = [sys.executable, "-m", f"tests.upstreams.{kind}", *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    here = os.environ | {"PYTHONPATH": str(ROOT)}  # the tests' own folder is no installed package
+    with subprocess.Popen(command, cwd=ROOT, env=here, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:
             yield process.stdout.readline().strip()
