@@ -119,13 +119,15 @@ def verdict(
     """The one error that an answer without a picture is. ``said``: its text, where it has another envelope than OpenAI's."""
     error = _envelope(answer.body)
     text = said if said is not None else _text(error)
-    text = text or answer.body[:400].decode("utf-8", "replace")
+    # Cut far beyond what is kept: a secret across the edge would lose its end, and not be known any more.
+    raw = "" if text else answer.body[:8192].decode("utf-8", "replace")
+    text = text or raw[:400]
     fault = judge(_status(answer.status, error), text, rules)
     after = delay(answer.headers | _inner_headers(error), text)
     if fault is Fault.RATE_LIMITED and after is not None and after > QUOTA_DELAY:
         fault = Fault.DAILY_QUOTA
     request = answer.headers.get("x-request-id", "")
-    detail = f"HTTP {answer.status} {text}" + (f" (request {request})" if request else "")
+    detail = f"HTTP {answer.status} {raw or text}" + (f" (request {request})" if request else "")
     return UpstreamError(fault, detail, after=after, words=_words(fault, error), secrets=secrets)
 
 

@@ -152,3 +152,10 @@ def test_the_user_reads_known_categories_and_nothing_of_the_upstreams_text() -> 
     assert caught.words == "The painter refused this description because of its content rules (violence, graphic)."
     assert told(400, blocked("input")).words == WORDS[Fault.MODERATION_INPUT]
     assert told(500, error(None, "cluster eu-7 of Acme Relay fell over")).words == WORDS[Fault.UPSTREAM_5XX]
+
+
+def test_a_secret_across_the_edge_of_what_is_kept_leaves_nothing_of_itself():
+    secret = "opaque-" + "z" * 40
+    for before in range(360, 500, 7):
+        error = verdict(Answer(500, {}, b"x" * before + secret.encode() + b" and more"), (secret,))
+        assert "opaque" not in error.detail
