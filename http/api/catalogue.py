@@ -7,9 +7,11 @@ import time
 import anyio
 from aiohttp import web
 
-from limner.http.api.errors import overloaded
+from limner.http.api.errors import ApiError, overloaded
+from limner.http.api.reading import shown
 from limner.runtime.bus import Bus
 from limner.runtime.database import Database
+from limner.runtime.errors import Refused
 from limner.sql import attempts, models
 from limner.sql.channels import KEY_CHANGED
 from limner.sql.models import Model
@@ -44,6 +46,24 @@ class Catalogue:
                 if self._offer[0] < time.monotonic():
                     self._offer = (time.monotonic() + MOMENT, await models.on_offer(self.db))
         return self._offer[1]
+
+    async def find(self, name: str | None) -> Model:
+        """The model on offer that a name stands for, also when it took over from a retired one; the first for none.
+
+        Raises ApiError.
+        """
+        offer = await self.offer()
+        if name is None and offer:
+            return offer[0]
+        wanted = models.normal(name or "")
+        for each in offer:
+            if wanted == each.id or wanted in each.aliases:
+                return each
+        try:
+            return await models.offered(self.db, wanted)
+        except Refused as error:
+            words = f"The model {shown(name or '')} does not exist."
+            raise ApiError(404, "model_not_found", words, param="model") from error
 
     async def must_be_awake(self, model: Model) -> None:
         """Raises ApiError while every key that could paint it rests: nothing is ordered, nothing waits."""

@@ -7,9 +7,11 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from limner.http.api import access, parameters
+from limner.http.api import access
 from limner.http.api.catalogue import CATALOGUE
+from limner.http.api.errors import ApiError
 from limner.http.api.openapi import operation
+from limner.http.api.reading import shown
 from limner.http.api.schemas import ModelList, OfferedModel
 from limner.http.state import DB
 from limner.sql import answers
@@ -29,7 +31,9 @@ async def show_list(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """``GET /v1/models/{id}``: by its id or an alias."""
     token = await access.enter(request, "models:read")
-    model = parameters.found(await _allowed(request, token), request.match_info["id"])
+    model = await request.app[CATALOGUE].find(request.match_info["id"])
+    if model not in await _allowed(request, token):
+        raise ApiError(404, "model_not_found", f"The model {shown(model.id)} is not for this API key.", param="model")
     return _json(_shown(model, await answers.born(request.app[DB])))
 
 

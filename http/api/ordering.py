@@ -47,7 +47,7 @@ def draft(request: web.Request, token: Token, asked: Asked, digest: bytes, model
 
 async def model_for(request: web.Request, token: Token, asked: Asked) -> Model:
     """The model that is asked for, if the token may. Raises ApiError."""
-    model = parameters.found(await request.app[CATALOGUE].offer(), asked.model)
+    model = await request.app[CATALOGUE].find(asked.model)
     if not token.allows_model(model.id):
         words = f"This API key does not have access to model '{model.id}'."
         raise ApiError(403, "model_not_found", words, param="model")
@@ -95,5 +95,5 @@ async def _may_wait(request: web.Request, token: Token, order: Order) -> None:
 
 async def wake(request: web.Request, order: Order) -> None:
     """Raises ApiError while every key that could paint it rests, for callers that wait."""
-    offer = await request.app[CATALOGUE].offer()
-    await request.app[CATALOGUE].must_be_awake(parameters.found(offer, order.model_id))
+    catalogue = request.app[CATALOGUE]
+    await catalogue.must_be_awake(await catalogue.find(order.model_id))

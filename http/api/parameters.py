@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import log2
 from typing import Any
 
-from limner.http.api.errors import ApiError, invalid
+from limner.http.api.errors import invalid
 from limner.http.api.reading import shown
 from limner.http.api.schemas import OF_MODELS, Asked
 from limner.runtime.errors import Refused
@@ -126,13 +126,3 @@ def references(model: Model, count: int, has_mask: bool) -> None:
         raise invalid("image", f"{model.id} takes 1 to {most} pictures, not {count}.")
     if has_mask and "mask" not in model.abilities:
         raise invalid("mask", f"{model.id} does not take a mask.", "unsupported_parameter")
-
-
-def found(offered: list[Model], name: str | None) -> Model:
-    """The model of this id or alias; the first one for none. Raises ApiError."""
-    if name is None and offered:
-        return offered[0]
-    for each in offered:
-        if each.id == name or name in each.aliases:
-            return each
-    raise ApiError(404, "model_not_found", f"The model {shown(name or '')} does not exist.", param="model")

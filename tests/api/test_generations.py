@@ -124,3 +124,14 @@ async def test_no_subscription_is_a_quota_that_nobody_retries(at_work, cast):
     bobs = await program(at_work, cast.bob)
     page = await bobs.order()
     assert (page.status, error(page)["code"], page.headers["x-should-retry"]) == (429, "insufficient_quota", "false")
+
+
+async def test_the_name_of_a_retired_model_stands_for_the_one_that_took_over(working, db):
+    seed = "insert into model (id, provider_id, upstream_id, name, retires_at, replacement) select "
+    await db.execute(
+        seed + "'old-brush', id, 'old', 'Old brush', now(), 'simulator' from provider where code = 'simulator'"
+    )
+    async with working.openai() as client:
+        answer = await client.images.generate(model="Old-Brush", prompt="a red boat", size="512x512")
+        assert answer.model == "simulator"
+        assert (await client.models.retrieve("old-brush")).id == "simulator"
