@@ -23,6 +23,7 @@ class Framer(Actor):
 
     mailbox = "framing"
     messages = (FramePicture,)
+    fetches_ahead = False
 
     def __init__(self, db: Database, bus: Bus, presence: Presence, *, storage: Storage) -> None:
         super().__init__(db, bus, presence)

@@ -49,6 +49,8 @@ class Actor:
     mailbox: ClassVar[str]
     messages: ClassVar[tuple[type[Message], ...]]
     concurrency: int = 1
+    fetches_ahead: bool = True
+    """Whether messages are fetched before there is a slot for them. What is in hand at a worker's death counts an attempt."""
     pause: float = 5.0
     """Seconds between looks at the mailbox that nobody asked for: the net under every lost notification."""
 
@@ -203,7 +205,7 @@ class Actor:
 
     def _room(self) -> int:
         ahead = 0
-        if not self._is_fair and self.slots.pace < AHEAD / 2:
+        if self.fetches_ahead and not self._is_fair and self.slots.pace < AHEAD / 2:
             ahead = min(2 * LARGEST_BATCH, int(AHEAD / max(self.slots.pace, 1e-6)))
         return min(self.concurrency + ahead - len(self.in_hand), LARGEST_BATCH)
 
