@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 import anyio
 
@@ -19,8 +18,8 @@ from limner.runtime.database import Database
 from limner.runtime.errors import Busy
 from limner.runtime.log import logger
 from limner.runtime.vault import KeyUnknown, Vault
-from limner.sql import attempts, keys, proxies
-from limner.sql.attempts import Lease, Wait
+from limner.sql import attempts, keys, proxies, rests
+from limner.sql.attempts import Lease, Wait, Way
 from limner.sql.jobs import Job
 
 log = logger(__name__)
@@ -38,29 +37,6 @@ class NoKey(Busy):
     def __init__(self, message: str, *, after: float, back: float | None) -> None:
         super().__init__(message, after=after)
         self.back = back
-
-
-class Way(Protocol):
-    """What a way in is made from: a lease or a probe."""
-
-    @property
-    def key_id(self) -> int: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def base_url(self) -> str: ...
-    @property
-    def switch(self) -> str: ...
-    @property
-    def sealed_secret(self) -> str: ...
-    @property
-    def proxy_id(self) -> int | None: ...
-    @property
-    def sealed_proxy(self) -> str | None: ...
-    @property
-    def settings(self) -> dict[str, object]: ...
-    @property
-    def is_local(self) -> bool: ...
 
 
 class Pool:
@@ -120,17 +96,17 @@ class Pool:
         probe_in = failover.probe_in(self.config.key_probe_seconds)
         match failover.REACTIONS[fault].blame:
             case Blame.KEY_FOR_EVER:
-                await keys.die(self.db, key_id, cause, probe_in)
+                await rests.die(self.db, key_id, cause, probe_in)
             case Blame.ACCOUNT_GROUP:
-                await keys.run_dry(self.db, key_id, cause, probe_in)
+                await rests.run_dry(self.db, key_id, cause, probe_in)
             case Blame.PROXY if lease.proxy_id is not None:
                 await proxies.rest(self.db, lease.proxy_id, cause, attempt_id=lease.attempt_id)
             case Blame.ROUTE:
                 seconds = failover.rest_seconds(fault, error.after, lease.failures)
-                await keys.rest_route(self.db, key_id, lease.proxy_id, seconds, cause)
+                await rests.rest_route(self.db, key_id, lease.proxy_id, seconds, cause)
             case Blame.KEY_FOR_MODEL | Blame.PROXY:
                 await self._rest_from_model(lease, model_id, error, cause)
-                await keys.review_if_hopeless(self.db, key_id, self.config.key_most_failures, probe_in)
+                await rests.review_if_hopeless(self.db, key_id, self.config.key_most_failures, probe_in)
             case Blame.NOBODY | Blame.ORDER:
                 log.debug("nobody_to_blame", fault=fault)
 
@@ -146,10 +122,10 @@ class Pool:
             after = tomorrow
         seconds = failover.rest_seconds(error.fault, after, lease.failures)
         about = {"attempt_id": lease.attempt_id, "by_group": by_group}
-        hits = await keys.rest(self.db, lease.key_id, model_id, seconds, cause, is_daily=is_daily, **about)  # type: ignore[arg-type]
+        hits = await rests.rest(self.db, lease.key_id, model_id, seconds, cause, is_daily=is_daily, **about)  # type: ignore[arg-type]
         if is_daily and hits >= failover.DAY_HITS and seconds < tomorrow:
             cause = f"{Fault.DAILY_QUOTA}: {hits} failures in a row named a quota of the day"
-            await keys.rest(self.db, lease.key_id, model_id, tomorrow, cause, is_daily=True, **about)  # type: ignore[arg-type]
+            await rests.rest(self.db, lease.key_id, model_id, tomorrow, cause, is_daily=True, **about)  # type: ignore[arg-type]
 
     def access(self, way: Way, timeout: float) -> Access:
         """The way in, opened. Raises Busy while a rotation is ahead of this process."""

@@ -11,7 +11,7 @@ from limner.actors.providers import base, egress
 from limner.actors.providers.base import Access, ListsModels, UpstreamError
 from limner.actors.providers.egress import Wire
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database, open_briefly
 from limner.runtime.errors import NotFound, Refused
 from limner.runtime.vault import Vault
 from limner.sql import keys, models, probes, proxies, vaults
@@ -85,7 +85,7 @@ async def import_models(db: Database, pool: Pool, provider: str, *, actor: str) 
 
 async def proxy_test(config: Config, proxy_id: int) -> str:
     """What `limner proxy test` says. Raises Refused when nothing came through."""
-    async with open_database(config.dsn, role="cli", pool=2, pooled=config.database_pooled) as db:
+    async with open_briefly(config) as db:
         await vaults.admit(db, config)
         found = await try_proxy(db, config, Vault.from_config(config), proxy_id)
         if not found.is_through:
@@ -95,7 +95,7 @@ async def proxy_test(config: Config, proxy_id: int) -> str:
 
 async def models_import(config: Config, provider: str) -> list[str]:
     """What `limner model import` says."""
-    async with open_database(config.dsn, role="cli", pool=2, pooled=config.database_pooled) as db:
+    async with open_briefly(config) as db:
         await vaults.admit(db, config)
         added = await import_models(db, Pool(db, config, Vault.from_config(config)), provider, actor="cli")
         return [f"{model_id}  (off, 1 credit)" for model_id in added] or ["nothing that the catalogue does not have"]

@@ -14,7 +14,7 @@ from aiohttp import web
 from markupsafe import Markup
 
 from limner.http.state import CONFIG, REQUEST_ID, csrf_token, notice_of, viewer_of
-from limner.runtime.errors import Refused, TooMany
+from limner.runtime.errors import NotFound, Refused, TooMany
 from limner.sql.accounts import Account
 
 HERE = Path(__file__).parent
@@ -52,8 +52,18 @@ def set_up(app: web.Application) -> None:
     environment.filters |= {"ago": ago, "money": money, "size": size, "count": count}
 
 
+def in_general(why: Refused) -> Refused:
+    """The same refusal, said above a page of many forms that have such a field each."""
+    return why if isinstance(why, NotFound) else Refused(str(why))
+
+
 def render(request: web.Request, template: str, why: Refused | None = None, **context: Any) -> web.Response:
-    """The page, in the light of who is looking; with ``why``, as the answer to a form that was refused."""
+    """The page, in the light of who is looking; with ``why``, as the answer to a form that was refused.
+
+    Raises NotFound when that is why: no form can answer for what is not there.
+    """
+    if isinstance(why, NotFound):
+        raise why
     context["errors"] = Fields({} if why is None else {why.field or "form": str(why)})
     if "form" in context:
         context["form"] = Fields(context["form"])

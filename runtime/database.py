@@ -235,6 +235,11 @@ def open_for(config: Config, role: str, *, pool: int | None = None) -> AbstractA
     )  # fmt: skip
 
 
+def open_briefly(config: Config) -> AbstractAsyncContextManager[Database]:
+    """The configured database for one command: two connections, and no patience."""
+    return open_database(config.dsn, role="cli", pool=2, pooled=config.database_pooled)
+
+
 def _options(role: str, size: int, *, pooled: bool) -> dict[str, Any]:
     """How to open the pool. A pooler refuses LIMITS, and gives every transaction another session than the last."""
     name = {"application_name": f"limner-{role}"}

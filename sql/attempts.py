@@ -11,12 +11,10 @@ from limner.runtime.database import Database, Db, affected
 from limner.sql.channels import KEY_CHANGED
 
 
-@dataclass(frozen=True)
-class Lease:
-    """A key in use for one attempt. ``sealed_secret`` opens with ``bound_to``; no ``proxy_id``: straight."""
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """A key and the way in. ``sealed_secret`` opens with keys.bound_to; no ``proxy_id``: straight."""
 
-    attempt_id: int
-    number: int
     key_id: int
     label: str
     kind: str
@@ -25,9 +23,17 @@ class Lease:
     sealed_secret: str
     proxy_id: int | None
     sealed_proxy: str | None
-    failures: int
     settings: dict[str, object]
     is_local: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease(Way):
+    """A key in use for one attempt."""
+
+    attempt_id: int
+    number: int
+    failures: int
 
 
 @dataclass(frozen=True)

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_database
-from limner.runtime.errors import Refused
+from limner.runtime.database import open_briefly
 from limner.runtime.vault import Vault
 from limner.sql import funds, keys, margins, models, providers, proxies, vaults
 
 ME = "cli"
 
 
-def _open(config: Config) -> AbstractAsyncContextManager[Database]:
-    return open_database(config.dsn, role="cli", pool=2, pooled=config.database_pooled)
-
-
 async def set_key(config: Config, key_id: int, **changes: object) -> str:
     """``changes`` are fields of keys.Terms; a proxy or an rpm of 0 means none."""
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         known = await keys.terms(db, key_id)
         wanted = {name: value for name, value in changes.items() if value is not None}
         wanted |= {name: None for name in ("proxy_id", "rpm") if wanted.get(name) == 0}
@@ -32,19 +25,19 @@ async def set_key(config: Config, key_id: int, **changes: object) -> str:
 
 
 async def set_key_state(config: Config, key_id: int, state: str, reason: str) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         await keys.set_state(db, key_id, state, reason, actor=ME)
         return f"key {key_id} is {state} now"
 
 
 async def probe_key(config: Config, key_id: int) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         await keys.probe_now(db, key_id, actor=ME)
         return f"key {key_id} will be probed at once; `limner key events {key_id}` tells what came of it"
 
 
 async def key_events(config: Config, key_id: int | None) -> list[str]:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         return [
             f"{each['created_at']:%Y-%m-%d %H:%M:%S}  {each['key_id']:>4} {each['last4']:<6} "
             f"{each['state_before']} → {each['state_after']}"
@@ -55,14 +48,14 @@ async def key_events(config: Config, key_id: int | None) -> list[str]:
 
 
 async def add_proxy(config: Config, label: str, url: str, backup_id: int | None) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         await vaults.admit(db, config)
         proxy_id = await proxies.add(db, Vault.from_config(config), label, url, actor=ME, backup_id=backup_id)
         return f"proxy {proxy_id} is there; `limner proxy test {proxy_id}` tells where it comes out"
 
 
 async def list_proxies(config: Config) -> list[str]:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         return [
             f"{each['id']:>4}  {each['state']:<9} {each['shown']:<36} {each['keys']} keys  {each['label']}"
             + (f"  backup {each['backup_id']}" if each["backup_id"] else "")
@@ -73,7 +66,7 @@ async def list_proxies(config: Config) -> list[str]:
 
 async def set_proxy(config: Config, proxy_id: int, label: str | None, url: str, backup_id: int | None) -> str:
     """A backup of 0 means none."""
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         await vaults.admit(db, config)
         known = {each["id"]: each for each in await proxies.listing(db)}.get(proxy_id, {})
         backup = known.get("backup_id") if backup_id is None else backup_id or None
@@ -84,19 +77,19 @@ async def set_proxy(config: Config, proxy_id: int, label: str | None, url: str, 
 
 
 async def set_proxy_state(config: Config, proxy_id: int, state: str, reason: str) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         await proxies.set_state(db, proxy_id, state, reason, actor=ME)
         return f"proxy {proxy_id} is {state} now"
 
 
 async def remove_proxy(config: Config, proxy_id: int) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         await proxies.remove(db, Vault.from_config(config), proxy_id, actor=ME)
         return f"proxy {proxy_id} is gone"
 
 
 async def list_models(config: Config) -> list[str]:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         return [
             f"{each['id']:<30} {each['provider']:<12} {'on ' if each['active'] else 'off'} {each['credits']:>3} credits  "
             f"{dollars(each['cost_micros'])}  {each['keys']} keys"
@@ -117,7 +110,7 @@ async def set_model(
     retires: datetime | None,
     **changes: object,
 ) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         known = await models.entry(db, models.normal(model_id))
         wanted = {name: value for name, value in changes.items() if value is not None}
         wanted |= {"cost_micros": micros(cost)} if cost is not None else {}
@@ -129,7 +122,7 @@ async def set_model(
 
 
 async def list_providers(config: Config) -> list[str]:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         return [
             f"{each['code']:<12} {each['kind']:<10} {'on ' if each['active'] else 'off'} "
             f"{each['active_keys']} of {each['keys']} keys, {each['models']} models  {each['base_url']}"
@@ -141,26 +134,16 @@ async def list_providers(config: Config) -> list[str]:
 async def set_provider(
     config: Config, code: str, base_url: str | None, active: bool | None, settings: str | None, is_local: bool | None
 ) -> str:
-    async with _open(config) as db:
-        chosen = None if settings is None else _object(settings)
+    async with open_briefly(config) as db:
+        chosen = None if settings is None else providers.settings_in(settings)
         await providers.change(
             db, code, actor=ME, base_url=base_url, active=active, settings=chosen, is_local=is_local
         )  # fmt: skip
         return f"{code} is changed"
 
 
-def _object(text: str) -> dict[str, object]:
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise Refused(f"Settings are a JSON object: {error}.", field="settings") from error
-    if not isinstance(found, dict):
-        raise Refused("Settings are a JSON object.", field="settings")
-    return found
-
-
 async def list_funds(config: Config) -> list[str]:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         return [
             f"{each.provider:<12} {each.name:<24} {dollars(each.left):>12} {each.source:<8}"
             + (f" {each.days_left:.1f} days" if each.days_left is not None else " nothing spent this week")
@@ -171,13 +154,13 @@ async def list_funds(config: Config) -> list[str]:
 
 
 async def top_up(config: Config, provider: str, account: str, amount: Decimal, note: str) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         await funds.top_up(db, provider, account, micros(amount), note, actor=ME)
         return f"{amount} USD more for {account} of {provider}"
 
 
 async def fund_alert(config: Config, provider: str, account: str, amount: Decimal | None) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         await funds.alert_below(db, provider, account, None if amount is None else micros(amount), actor=ME)
         return f"{account} of {provider}: " + (
             f"told below {amount} USD" if amount is not None else "told by days only"
@@ -185,7 +168,7 @@ async def fund_alert(config: Config, provider: str, account: str, amount: Decima
 
 
 async def list_margins(config: Config, by: str, days: int) -> list[str]:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         return [
             f"{each.name:<36} {each.delivered:>6} pictures  earned {dollars(each.earned):>10}  cost {dollars(each.cost):>10}"
             f"  margin {dollars(each.margin):>10}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from limner.runtime import presence
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database, open_briefly
 from limner.runtime.errors import NotFound
 from limner.runtime.storage import open_storage
 from limner.runtime.vault import Vault
@@ -19,19 +18,15 @@ from limner.sql.accounts import Account
 ME = "cli"
 
 
-def _open(config: Config) -> AbstractAsyncContextManager[Database]:
-    return open_database(config.dsn, role="cli", pool=2, pooled=config.database_pooled)
-
-
 async def add_key(config: Config, provider: str, label: str, secret: str, **options: object) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         await vaults.admit(db, config)
         key_id = await keys.add(db, Vault.from_config(config), provider, label, secret, actor=ME, **options)  # type: ignore[arg-type]
         return f"key {key_id} is in the pool of {provider}"
 
 
 async def list_keys(config: Config) -> list[str]:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         return [
             f"{key['id']:>4}  {key['provider']:<12} {key['last4']:<6} {key['state']:<14} {key['label']}"
             + (f"  ({key['why']})" if key["why"] else "")
@@ -40,14 +35,14 @@ async def list_keys(config: Config) -> list[str]:
 
 
 async def promote(config: Config, email: str, role: str) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         account = await _account(db, email)
         await accounts.set_role(db, account, role, actor=ME)
         return f"{account.email} is {role} now"
 
 
 async def create_token(config: Config, email: str, name: str, **caps: Any) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         return await tokens.create(db, await _account(db, email), name, _caps(**caps), actor=ME)
 
 
@@ -61,7 +56,7 @@ def _caps(
 
 
 async def list_tokens(config: Config, email: str) -> list[str]:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         account = await _account(db, email)
         return [
             f"{token.id}  …{token.last_four}  {token.state:<8} {token.spent_today:>6} today "
@@ -71,7 +66,7 @@ async def list_tokens(config: Config, email: str) -> list[str]:
 
 
 async def revoke_token(config: Config, token_id: UUID) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         return f"{await tokens.revoke(db, token_id, owner=None, actor=ME)!r} is revoked"
 
 
@@ -93,17 +88,17 @@ async def census(config: Config) -> dict[str, Any]:
 
 
 async def _crew(config: Config) -> tuple[list[crew.Process], list[crew.Depth]]:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         return await crew.processes(db, config.lease), await crew.depths(db)
 
 
 async def verify_books(config: Config, *, deep: bool) -> list[books.Finding]:
-    async with _open(config) as db, open_storage(config) as storage:
+    async with open_briefly(config) as db, open_storage(config) as storage:
         return await books.verify(db, storage, deep=deep)
 
 
 async def pause(config: Config, workers: str, *, paused: bool) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         asked = await presence.pause(db, workers, paused=paused)
         if not asked:
             raise NotFound(f"No living process has an id that begins with {workers!r}; `limner actors` shows them.")
@@ -111,19 +106,19 @@ async def pause(config: Config, workers: str, *, paused: bool) -> str:
 
 
 async def who_has_code(config: Config, code: str) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         pending = await telegram.pending_by_code(db, code)
         return f"{telegram.printable(pending.name)} (Telegram id {pending.telegram_id})"
 
 
 async def pair(config: Config, code: str) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         admin = await telegram.confirm(db, code, actor=ME)
         return f"{telegram.printable(admin.name)} may steer this studio now"
 
 
 async def list_paired(config: Config) -> list[str]:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         return [
             f"{each.telegram_id:>14}  {each.role:<9} {telegram.printable(each.name)}"
             for each in await telegram.admins(db)
@@ -131,11 +126,11 @@ async def list_paired(config: Config) -> list[str]:
 
 
 async def unpair(config: Config, telegram_id: int) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         admin = await telegram.revoke(db, telegram_id, ME)
         return f"{telegram.printable(admin.name)} is shut out"
 
 
 async def forget_codes(config: Config) -> str:
-    async with _open(config) as db:
+    async with open_briefly(config) as db:
         return f"{await telegram.cleanup(db)} forgotten"

@@ -5,27 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limner.runtime.database import Db
+from limner.sql.attempts import Way
 from limner.sql.channels import KEY_CHANGED
 
 LEASE = 90.0
 """Seconds after which a probe that nobody ended counts as given up."""
 
 
-@dataclass(frozen=True)
-class Probe:
-    """A key to be looked at, and the way to it. ``state``: what it fell into."""
+@dataclass(frozen=True, kw_only=True)
+class Probe(Way):
+    """A key to be looked at. ``state``: what it fell into."""
 
-    key_id: int
     state: str
-    label: str
-    kind: str
-    base_url: str
-    switch: str
-    sealed_secret: str
-    proxy_id: int | None
-    sealed_proxy: str | None
-    settings: dict[str, object]
-    is_local: bool
 
 
 ALONE = "select pg_advisory_xact_lock(hashtextextended('probes', 0))"

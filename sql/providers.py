@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from limner.runtime.config import Config
 from limner.runtime.database import Db
-from limner.runtime.errors import NotFound
+from limner.runtime.errors import NotFound, Refused
 from limner.runtime.vault import Vault
 from limner.sql import audit, catalogue, keys, models
 from limner.sql.catalogue import Seed
@@ -105,3 +106,14 @@ async def _ensure_demo(db: Db, vault: Vault) -> None:
                 account_group=f"demo-{number}",
                 concurrency=4,
             )
+
+
+def settings_in(text: str) -> dict[str, object]:
+    """The settings that somebody typed. Raises Refused."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"Settings are a JSON object: {error}.", field="settings") from None
+    if not isinstance(found, dict):
+        raise Refused("Settings are a JSON object.", field="settings")  # not repeated: they may carry headers
+    return found

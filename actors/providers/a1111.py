@@ -15,7 +15,7 @@ from limner.actors.providers import a1111_node, dialects, parcels
 from limner.actors.providers.a1111_node import API, DEFAULT_URL, Facts, Watch, ask, interrupt
 from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, Step, UpstreamError
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
-from limner.actors.providers.verdicts import ANY, QUOTA_DELAY, Answer, Rule, delay
+from limner.actors.providers.verdicts import ANY, BY_STATUS, QUOTA_DELAY, Answer, Rule, delay
 from limner.runtime import raster
 from limner.runtime.errors import as_raised
 
@@ -46,11 +46,7 @@ RULES = (
     Rule(Fault.MODEL_UNAVAILABLE, (404, 405, 410)),
     Rule(Fault.NO_IMAGE, (500,), r"nansexception|all nans"),
     Rule(Fault.PROXY_FAILED, (407,)),
-    Rule(Fault.RATE_LIMITED, (429,)),
-    Rule(Fault.TIMEOUT_UNKNOWN, (408, 504, 524)),
-    Rule(Fault.NO_IMAGE, range(200, 300)),
-    Rule(Fault.INVALID_REQUEST, range(400, 500)),
-    Rule(Fault.UPSTREAM_5XX, ANY),
+    *BY_STATUS,
 )
 
 __all__ = ["A1111", "DEFAULT_URL", "PARAMETERS", "SETTINGS"]

@@ -16,7 +16,6 @@ from limner.actors.providers.egress import Wire, telling, translated
 from limner.actors.providers.parameters import Kind
 from limner.actors.providers.shapes import Shape
 from limner.actors.providers.verdicts import Answer
-from limner.runtime.errors import Refused
 
 PARAMETERS: dict[str, Kind] = {
     "guidance_scale": {"min": 0, "max": 20},
@@ -73,7 +72,9 @@ class Fal:
 
     async def paint(self, order: Order, access: Access, on_step: OnStep) -> Picture:
         """One picture; the job's name is told before it is waited for. Raises UpstreamError."""
-        model, asked = shapes.fill(order, shapes.of(order.model, SHAPES | dict(_settings(access).models)), PARAMETERS)
+        model, asked = shapes.fill(
+            order, shapes.of(order.model, SHAPES | dict(switches.checked(check_settings, access).models)), PARAMETERS
+        )
         wire = Wire()
         with translated(access, wire), anyio.fail_after(access.timeout):
             async with egress.session(access, wire) as session:
@@ -105,7 +106,7 @@ class Fal:
     async def models(self, access: Access) -> list[Listed]:
         """Those that paint from words. Raises UpstreamError."""
         listed, cursor = list[Listed](), ""
-        known = SHAPES | dict(_settings(access).models)
+        known = SHAPES | dict(switches.checked(check_settings, access).models)
         for _ in range(PAGES):
             page = await _platform(access, f"models?category=text-to-image&status=active&limit=100{cursor}")
             entries = page.get("models")
@@ -262,7 +263,11 @@ async def _platform(access: Access, path: str) -> dict[str, object]:
     with translated(access, wire), anyio.fail_after(min(access.timeout, 30.0)):
         async with (
             egress.session(access, wire) as session,
-            session.get(f"{_settings(access).platform_url}/{path}", headers=headers, allow_redirects=False) as response,
+            session.get(
+                f"{switches.checked(check_settings, access).platform_url}/{path}",
+                headers=headers,
+                allow_redirects=False,
+            ) as response,
         ):
             answer = await parcels.answer(response, access)
     if answer.status != 200:
@@ -270,17 +275,7 @@ async def _platform(access: Access, path: str) -> dict[str, object]:
     return parcels.facts(answer.body)
 
 
-def _settings(access: Access) -> Settings:
-    """Raises UpstreamError(INVALID_REQUEST) for settings that make no sense: the operator's mistake, not the order's."""
-    try:
-        return check_settings(access.settings)
-    except Refused as error:
-        raise UpstreamError(Fault.INVALID_REQUEST, str(error)) from error
-
-
 def _listed(entry: dict[str, object], known: shapes.Shapes) -> Listed:
     model, about = str(entry.get("endpoint_id")), entry.get("metadata")
     name = about.get("display_name") if isinstance(about, dict) else None
-    shape = shapes.of(model, known)
-    abilities = ("text", *(("image",) if shape.references else ()), *(("mask",) if shape.mask else ()))
-    return Listed(model, str(name or model), abilities)
+    return shapes.listed(model, str(name or model), known)

@@ -6,7 +6,7 @@ import orjson
 
 from limner.actors.providers import egress
 from limner.actors.providers.base import Access, Fault, UpstreamError
-from limner.actors.providers.verdicts import ANY, Answer, Rule, verdict
+from limner.actors.providers.verdicts import ANY, BY_STATUS, Answer, Rule, verdict
 
 RULES = (
     Rule(Fault.BALANCE_EXHAUSTED, ANY, r"exhausted balance|reason: top_up|insufficient (?:balance|credit|fund)"),
@@ -22,11 +22,7 @@ RULES = (
     Rule(Fault.UPSTREAM_5XX, ANY, r"request_timeout|generation_timeout"),  # they say that it failed: nothing is unknown
     Rule(Fault.MODEL_UNAVAILABLE, (403, 404, 405, 410)),
     Rule(Fault.PROXY_FAILED, (407,)),
-    Rule(Fault.RATE_LIMITED, (429,)),
-    Rule(Fault.TIMEOUT_UNKNOWN, (408, 504, 524)),
-    Rule(Fault.NO_IMAGE, range(200, 300)),
-    Rule(Fault.INVALID_REQUEST, range(400, 500)),
-    Rule(Fault.UPSTREAM_5XX, ANY),
+    *BY_STATUS,
 )
 
 

@@ -17,7 +17,6 @@ from limner.actors.providers.images import bearer, url
 from limner.actors.providers.openai import entries, free, nearest
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
 from limner.actors.providers.verdicts import ANY, RULES, Answer, Rule, verdict
-from limner.runtime.errors import Refused
 
 PARAMETERS: dict[str, Kind] = openai.PARAMETERS | chat.PARAMETERS
 """By the path style: OpenAI's on ``images``, the chat's on ``chat``; the setting ``parameters`` adds names."""
@@ -102,7 +101,7 @@ class Relay:
 
     async def paint(self, order: Order, access: Access, on_step: OnStep) -> Picture:
         """One picture. Raises UpstreamError."""
-        settings = _settings(access)
+        settings = switches.checked(check_settings, access)
         asked = _question(order, settings) if settings.path == "chat" else _fields(order, settings)
         wire = Wire()
         await on_step(Step(0.05))
@@ -118,19 +117,19 @@ class Relay:
 
     async def check(self, access: Access) -> None:
         """Ask for something that costs nothing. Raises UpstreamError when the key is not accepted."""
-        settings = _settings(access)
+        settings = switches.checked(check_settings, access)
         await free(access, "key" if settings.balance else "models", headers=_headers(access, settings))
 
     async def models(self, access: Access) -> list[Listed]:
         """Those that paint, where the relay tells; else all that it lists. Raises UpstreamError."""
-        settings = _settings(access)
+        settings = switches.checked(check_settings, access)
         path = "models?output_modalities=image" if settings.path == "chat" else "models"
         found = entries(await free(access, path, headers=_headers(access, settings)), access)
         return sorted(filter(None, (_listed(entry, settings) for entry in found)), key=lambda each: each.id)
 
     async def balance(self, access: Access) -> int:
         """What is left under the key's own limit, else on the account. Raises UpstreamError."""
-        settings = _settings(access)
+        settings = switches.checked(check_settings, access)
         if not settings.balance:
             raise UpstreamError(Fault.INVALID_REQUEST, "this relay tells no balance")
         headers = _headers(access, settings)
@@ -213,14 +212,6 @@ def _question(order: Order, settings: Settings) -> images.Fields:
         refuse("reference", "is not taken by this painter")
     asked = chat.question(order, settings.modalities, dict(order.parameters))
     return asked | ({"user": order.user} if order.user else {}) | dict(settings.extra_json)
-
-
-def _settings(access: Access) -> Settings:
-    """Raises UpstreamError(INVALID_REQUEST) for switches that make no sense: the operator's mistake, not the order's."""
-    try:
-        return check_settings(access.settings)
-    except Refused as error:
-        raise UpstreamError(Fault.INVALID_REQUEST, str(error)) from error
 
 
 def _headers(access: Access, settings: Settings) -> dict[str, str]:

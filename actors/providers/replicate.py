@@ -16,8 +16,7 @@ from limner.actors.providers.egress import Wire, telling, translated
 from limner.actors.providers.images import bearer, url
 from limner.actors.providers.parameters import Kind
 from limner.actors.providers.shapes import Shape
-from limner.actors.providers.verdicts import ANY, Answer, Rule, verdict
-from limner.runtime.errors import Refused
+from limner.actors.providers.verdicts import ANY, BY_STATUS, Answer, Rule, verdict
 
 PARAMETERS: dict[str, Kind] = {
     "guidance": {"min": 0, "max": 20},
@@ -65,11 +64,7 @@ RULES = (
     Rule(Fault.MODEL_UNAVAILABLE, (403, 404, 405, 410)),
     Rule(Fault.MODEL_UNAVAILABLE, (422,), r"version.*(?:does not exist|not permitted|invalid)|model.*disabled"),
     Rule(Fault.PROXY_FAILED, (407,)),
-    Rule(Fault.RATE_LIMITED, (429,)),
-    Rule(Fault.TIMEOUT_UNKNOWN, (408, 504, 524)),
-    Rule(Fault.NO_IMAGE, range(200, 300)),
-    Rule(Fault.INVALID_REQUEST, range(400, 500)),
-    Rule(Fault.UPSTREAM_5XX, ANY),
+    *BY_STATUS,
 )
 FAILURES = (
     *RULES[:3],
@@ -105,7 +100,7 @@ class Replicate:
 
     async def paint(self, order: Order, access: Access, on_step: OnStep) -> Picture:
         """One picture; the prediction's name is told before it is waited for. Raises UpstreamError."""
-        settings = _settings(access)
+        settings = switches.checked(check_settings, access)
         model, asked = shapes.fill(order, shapes.of(order.model, SHAPES | dict(settings.models)), PARAMETERS)
         wire = Wire()
         with translated(access, wire), anyio.fail_after(access.timeout):
@@ -137,7 +132,7 @@ class Replicate:
 
     async def models(self, access: Access) -> list[Listed]:
         """Those of Replicate's own collection of painters. Raises UpstreamError."""
-        known = SHAPES | dict(_settings(access).models)
+        known = SHAPES | dict(switches.checked(check_settings, access).models)
         entries = (await _free(access, PICTURES)).get("models")
         found = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
         return sorted((_listed(entry, known) for entry in found), key=lambda each: each.id)
@@ -282,16 +277,5 @@ def _name(ref: str) -> str:
     return ref
 
 
-def _settings(access: Access) -> Settings:
-    """Raises UpstreamError(INVALID_REQUEST) for settings that make no sense: the operator's mistake, not the order's."""
-    try:
-        return check_settings(access.settings)
-    except Refused as error:
-        raise UpstreamError(Fault.INVALID_REQUEST, str(error)) from error
-
-
 def _listed(entry: dict[str, object], known: shapes.Shapes) -> Listed:
-    model = f"{entry.get('owner')}/{entry.get('name')}"
-    shape = shapes.of(model, known)
-    abilities = ("text", *(("image",) if shape.references else ()), *(("mask",) if shape.mask else ()))
-    return Listed(model, str(entry.get("name")), abilities)
+    return shapes.listed(f"{entry.get('owner')}/{entry.get('name')}", str(entry.get("name")), known)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from limner.actors.providers import chat, parcels, switches
-from limner.actors.providers.base import Order
+from limner.actors.providers.base import Listed, Order
 from limner.actors.providers.parameters import refuse, refuse_unknown
 
 SIZES = ("aspect_ratio", "image_size", "pixels", "size", "none")
@@ -38,6 +38,13 @@ def of(model: str, shapes: Shapes) -> Shape:
     """The shape under the longest name with which the model's begins; a plain one where none does."""
     names = [name for name in shapes if model.startswith(name)]
     return shapes[max(names, key=len)] if names else Shape()
+
+
+def listed(model: str, name: str, shapes: Shapes) -> Listed:
+    """A model of an upstream's list, with what its shape is able to."""
+    shape = of(model, shapes)
+    abilities = ("text", *(("image",) if shape.references else ()), *(("mask",) if shape.mask else ()))
+    return Listed(model, name, abilities)
 
 
 def read(settings: switches.Settings, name: str) -> dict[str, Shape]:

@@ -12,7 +12,7 @@ from limner.actors.providers import dialects, egress, parcels
 from limner.actors.providers.base import Access, Fault, OnStep, Order, Picture, Step, UpstreamError
 from limner.actors.providers.egress import AGENT
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
-from limner.actors.providers.verdicts import ANY, QUOTA_DELAY, Answer, Rule, delay
+from limner.actors.providers.verdicts import BY_STATUS, QUOTA_DELAY, Answer, Rule, delay
 from limner.runtime import raster
 
 DEFAULT_URL = "https://api.stability.ai"
@@ -77,11 +77,7 @@ RULES = (
     Rule(Fault.MODEL_UNAVAILABLE, (404, 410)),
     Rule(Fault.MODEL_UNAVAILABLE, (400, 422), r"\bmodel: |model .*(?:deprecated|not found|no longer|not available)"),
     Rule(Fault.PROXY_FAILED, (407,)),
-    Rule(Fault.RATE_LIMITED, (429,)),
-    Rule(Fault.TIMEOUT_UNKNOWN, (408, 504, 524)),
-    Rule(Fault.NO_IMAGE, range(200, 300)),
-    Rule(Fault.INVALID_REQUEST, range(400, 500)),
-    Rule(Fault.UPSTREAM_5XX, ANY),
+    *BY_STATUS,
 )
 
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Mapping
+from typing import NoReturn, TypeVar
 
+from limner.actors.providers.base import Access, Fault, UpstreamError
 from limner.runtime.errors import Refused
 
 Settings = Mapping[str, object]
+T = TypeVar("T")
+
+
+def checked(check: Callable[[Settings], T], access: Access) -> T:
+    """Raises UpstreamError(INVALID_REQUEST) for settings that make no sense: the operator's mistake, not the order's."""
+    try:
+        return check(access.settings)
+    except Refused as error:
+        raise UpstreamError(Fault.INVALID_REQUEST, str(error)) from error
 
 
 def only(settings: Settings, known: Iterable[str]) -> None:

@@ -55,6 +55,14 @@ class Rule:
     pattern: str = ""
 
 
+BY_STATUS = (
+    Rule(Fault.RATE_LIMITED, (429,)),
+    Rule(Fault.TIMEOUT_UNKNOWN, (408, 504, 524)),
+    Rule(Fault.NO_IMAGE, range(200, 300)),
+    Rule(Fault.INVALID_REQUEST, range(400, 500)),
+    Rule(Fault.UPSTREAM_5XX, ANY),
+)
+"""The end of every table: what an answer means of which nothing is known but its status."""
 RULES = (
     Rule(
         Fault.MODERATION_OUTPUT,
@@ -96,11 +104,7 @@ RULES = (
     Rule(Fault.MODEL_UNAVAILABLE, (403, 404, 410)),
     Rule(Fault.PROXY_FAILED, (407,)),
     Rule(Fault.DAILY_QUOTA, (429,), r"per[ _-]day|daily|\brpd\b|\bipd\b"),
-    Rule(Fault.RATE_LIMITED, (429,)),
-    Rule(Fault.TIMEOUT_UNKNOWN, (408, 504, 524)),
-    Rule(Fault.NO_IMAGE, range(200, 300)),
-    Rule(Fault.INVALID_REQUEST, range(400, 500)),
-    Rule(Fault.UPSTREAM_5XX, ANY),
+    *BY_STATUS,
 )
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from limner.http import forms, pages
 from limner.http.admin.providers import micros
 from limner.http.state import DB, about, admin, path_code, staff
-from limner.runtime.errors import NotFound, Refused
+from limner.runtime.errors import Refused
 from limner.sql import models, providers
 from limner.sql.models import Entry
 
@@ -37,8 +37,6 @@ async def change(request: web.Request) -> web.StreamResponse:
     model_id, form = path_code(request), await forms.read(request)
     try:
         await models.change(request.app[DB], model_id, _entry(form), **about(request))
-    except NotFound:
-        raise
     except Refused as why:
         return await _page(request, model_id, why, forms.kept(form, *FIELDS))
     return pages.see_other(f"/admin/models/{model_id}", "saved")

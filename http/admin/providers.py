@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal, InvalidOperation
 from urllib.parse import urlsplit
 
@@ -25,19 +24,18 @@ async def change(request: web.Request) -> web.StreamResponse:
     admin(request)
     form = await forms.read(request)
     try:
+        typed = forms.text(form, "settings", most=4000)
         await providers.change(
             request.app[DB],
             path_code(request),
             base_url=_address(forms.text(form, "base_url", most=300)),
             active=bool(forms.whole(form, "active", least=0, most=1, default=1)),
-            settings=_settings(forms.text(form, "settings", most=4000)),
+            settings=providers.settings_in(typed) if typed else None,
             is_local=bool(forms.whole(form, "is_local", least=0, most=1, default=0)),
             **about(request),
         )
-    except NotFound:
-        raise
     except Refused as why:
-        return await _page(request, Refused(str(why)))
+        return await _page(request, pages.in_general(why))
     return pages.see_other("/admin/providers", "saved")
 
 
@@ -49,19 +47,6 @@ def _address(text: str) -> str:
     if text and (parts.scheme not in ("http", "https") or not parts.hostname):
         raise Refused("A base is empty, or an address that begins with http:// or https://.", field="base_url")
     return text.rstrip("/")
-
-
-def _settings(text: str) -> dict[str, object] | None:
-    """What was typed; nothing typed leaves them as they are."""
-    if not text:
-        return None
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        raise Refused("Settings are a JSON object.", field="settings") from None
-    if not isinstance(found, dict):
-        raise Refused("Settings are a JSON object.", field="settings")
-    return found
 
 
 async def import_models(request: web.Request) -> web.StreamResponse:

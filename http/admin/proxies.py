@@ -6,7 +6,7 @@ from aiohttp import web
 
 from limner.http import forms, pages
 from limner.http.state import DB, VAULT, about, admin, path_number, staff
-from limner.runtime.errors import NotFound, Refused
+from limner.runtime.errors import Refused
 from limner.sql import proxies
 
 
@@ -36,10 +36,8 @@ async def change(request: web.Request) -> web.StreamResponse:
         await proxies.change(
             request.app[DB], request.app[VAULT], proxy_id, label=label, backup_id=backup, url=url, **about(request)
         )
-    except NotFound:
-        raise
     except Refused as why:
-        return await _page(request, Refused(str(why)))
+        return await _page(request, pages.in_general(why))
     return pages.see_other("/admin/proxies", "saved")
 
 
@@ -69,10 +67,8 @@ async def remove(request: web.Request) -> web.StreamResponse:
     await forms.read(request)
     try:
         await proxies.remove(request.app[DB], request.app[VAULT], path_number(request), **about(request))
-    except NotFound:
-        raise
     except Refused as why:
-        return await _page(request, Refused(str(why)))
+        return await _page(request, pages.in_general(why))
     return pages.see_other("/admin/proxies", "saved")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from limner.actors import watchman
 from limner.runtime.presence import Presence
-from limner.sql import alerts, generations, keys
+from limner.sql import alerts, generations, keys, rests
 from limner.sql.generations import Order
 from limner.sql.models import Size
 from tests.bot.conftest import CAROL
@@ -79,7 +79,7 @@ async def test_each_admin_is_told(db, config, carol):
 
 async def test_a_key_that_the_system_gives_up_is_told_with_its_name_and_the_reason(db, config, carol, worker):
     key = await db.fetchrow("select id, label, last_four from provider_key order by id limit 1")
-    await keys.die(db, key["id"], "401: Incorrect API key: sk-abcdefghijklmnop")
+    await rests.die(db, key["id"], "401: Incorrect API key: sk-abcdefghijklmnop")
     await watchman.look(db, config)
     (text,) = await told(db)
     assert text == f"⚠️ Key {key['label']} {key['last_four']} (demo) was disabled: 401: Incorrect API key: sk-***."
@@ -90,7 +90,7 @@ async def test_a_key_that_the_system_gives_up_is_told_with_its_name_and_the_reas
 
 async def test_keys_of_one_dry_account_are_told_each(db, config, carol, worker):
     await db.execute("update provider_key set account_group = 'one'")
-    await keys.run_dry(db, await db.fetchval("select min(id) from provider_key"), "insufficient_quota")
+    await rests.run_dry(db, await db.fetchval("select min(id) from provider_key"), "insufficient_quota")
     await watchman.look(db, config)
     assert len(await told(db)) == 3 and all("is out of funds: insufficient_quota" in text for text in await told(db))
 
@@ -104,7 +104,7 @@ async def test_a_key_that_an_admin_takes_out_is_no_news(db, config, carol, worke
 
 async def test_disabling_a_lost_key_by_hand_settles_its_alert(db, config, carol, worker):
     key = await db.fetchval("select min(id) from provider_key")
-    await keys.review_if_hopeless(db, key, -1)
+    await rests.review_if_hopeless(db, key, -1)
     await watchman.look(db, config)
     await keys.set_state(db, key, "disabled", "seen", actor="carol@example.com")
     await watchman.look(db, config)
@@ -115,7 +115,7 @@ async def test_disabling_a_lost_key_by_hand_settles_its_alert(db, config, carol,
 async def test_a_key_that_dies_again_is_told_again(db, config, carol, worker):
     key = await db.fetchval("select min(id) from provider_key")
     for _ in range(2):
-        await keys.die(db, key, "401")
+        await rests.die(db, key, "401")
         await watchman.look(db, config)
         await keys.set_state(db, key, "active", "try again", actor="carol@example.com")
         await watchman.look(db, config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from limner.sql import keys, models, proxies
+from limner.sql import keys, models, proxies, rests
 from tests.http.conftest import numbers
 
 TERMS = {"label": "renamed", "account_group": "main", "concurrency": "3", "weight": "4", "rpm": "30", "proxy": "",
@@ -43,7 +43,7 @@ async def test_a_key_that_fell_out_is_probed_on_demand(carol, db):
     key = await a_key(db)
     refused = await carol.post(f"/admin/keys/{key}/probe")
     assert (refused.status, "is probed" in refused.text) == (400, True)
-    await keys.run_dry(db, key, "insufficient_quota")
+    await rests.run_dry(db, key, "insufficient_quota")
     assert (await carol.post(f"/admin/keys/{key}/probe")).location == f"/admin/keys/{key}"
     assert await db.fetchval("select probe_at <= now() from provider_key where id = $1", key)
     assert await db.fetchval("select count(*) from message where mailbox = 'locksmith'") == 1

@@ -8,7 +8,7 @@ from limner.actors import workbench
 from limner.actors.pool import Pool
 from limner.actors.providers import base
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import catalogue, generations, keys, models, providers
+from limner.sql import catalogue, generations, keys, models, providers, rests
 from limner.sql.models import Found, Size
 
 GONE = "update model set retires_at = now() - interval '1 day', replacement = $2 where id = $1"
@@ -63,7 +63,7 @@ async def test_an_order_by_another_name_is_one_of_the_model(stage, db):
 
 async def test_a_model_that_every_key_finds_gone_is_not_offered_until_somebody_may_look_again(stage, db):
     key = await stage.key()
-    await keys.rest(db, key, "simulator", 3600, "model_unavailable: not found")
+    await rests.rest(db, key, "simulator", 3600, "model_unavailable: not found")
     with pytest.raises(Refused):
         await models.offered(db, "simulator")
     await db.execute("update key_rest set until = now()")

@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from limner.runtime.database import open_database
-from limner.sql import attempts, keys
+from limner.sql import attempts, rests
 from limner.sql.attempts import Lease, Wait
 from tests.pool.conftest import PoolStage
 
@@ -64,7 +64,7 @@ async def test_no_key_is_tried_twice_by_one_request(stage):
 
 async def test_after_a_rest_one_picture_tells_for_all(stage, db):
     key = await stage.key(concurrency=8)
-    await keys.rest(db, key, "simulator", 60, "rate_limited: a test")
+    await rests.rest(db, key, "simulator", 60, "rate_limited: a test")
     jobs = await stage.jobs(6)
     wait = await stage.lease(jobs[0])
     assert 55 < wait.back <= 60
@@ -79,7 +79,7 @@ async def test_after_a_rest_one_picture_tells_for_all(stage, db):
 
 async def test_a_trial_that_nobody_ends_runs_out(stage):
     key = await stage.key(concurrency=8)
-    await keys.rest(stage.db, key, "simulator", 0, "a test")
+    await rests.rest(stage.db, key, "simulator", 0, "a test")
     jobs = await stage.jobs(3)
     trial = await stage.lease(jobs[0], seconds=0.2)
     assert isinstance(await stage.lease(jobs[1]), Wait)
@@ -92,7 +92,7 @@ async def test_success_of_an_older_picture_does_not_shorten_a_rest(stage, db):
     jobs = await stage.jobs(3)
     older, failing = await stage.leased(jobs[0]), await stage.leased(jobs[1])
     await attempts.close(db, failing.attempt_id, fault="rate_limited")
-    await keys.rest(db, key, "simulator", 60, "rate_limited", attempt_id=failing.attempt_id)
+    await rests.rest(db, key, "simulator", 60, "rate_limited", attempt_id=failing.attempt_id)
     await attempts.answered(db, older.attempt_id)
     assert isinstance(await stage.lease(jobs[2]), Wait), "the provider said how long"
 
@@ -101,14 +101,14 @@ async def test_failures_at_the_same_time_count_once(stage, db):
     key = await stage.key(concurrency=8)
     leases = [await stage.leased(job) for job in await stage.jobs(6)]
     for lease in leases:
-        await keys.rest(db, key, "simulator", 60, "upstream_5xx", attempt_id=lease.attempt_id)
+        await rests.rest(db, key, "simulator", 60, "upstream_5xx", attempt_id=lease.attempt_id)
     assert await db.fetchval("select failures from provider_key where id = $1", key) == 1
 
 
 async def test_a_rest_is_never_shortened_by_a_later_one(stage, db):
     key = await stage.key()
-    await keys.rest(db, key, "simulator", 600, "daily_quota")
-    await keys.rest(db, key, "simulator", 5, "upstream_5xx")
+    await rests.rest(db, key, "simulator", 600, "daily_quota")
+    await rests.rest(db, key, "simulator", 5, "upstream_5xx")
     wait = await stage.lease((await stage.jobs(1))[0])
     assert wait.back > 590
 
@@ -118,7 +118,7 @@ async def test_keys_of_one_project_are_tired_together_where_the_provider_counts_
     fresh = await stage.key(group="project two")
     jobs = await stage.jobs(5)
     lease = await stage.leased(jobs[0])
-    await keys.rest(db, tired, "simulator", 60, "rate_limited", attempt_id=lease.attempt_id, by_group=True)
+    await rests.rest(db, tired, "simulator", 60, "rate_limited", attempt_id=lease.attempt_id, by_group=True)
     assert {(await stage.leased(job)).key_id for job in jobs[1:4]} == {fresh}
     await attempts.close(db, lease.attempt_id, fault="rate_limited")
     await db.execute("update group_rest set until = now() - interval '1 s'")

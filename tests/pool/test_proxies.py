@@ -12,7 +12,7 @@ from limner.actors import workbench
 from limner.actors.providers.egress import PROXY_CONNECT
 from limner.runtime import cli
 from limner.runtime.errors import Refused
-from limner.sql import attempts, generations, keys, providers, proxies
+from limner.sql import attempts, generations, keys, providers, proxies, rests
 from limner.sql.attempts import Wait
 from limner.sql.generations import Order
 from limner.sql.models import Size
@@ -120,9 +120,9 @@ async def test_where_a_key_is_not_welcome_it_goes_another_way(stage, db):
     await db.execute("update provider_key set proxy_id = $2 where id = $1", key, proxy)
     jobs = await stage.jobs(4)
     assert (await stage.leased(jobs[0])).proxy_id == proxy
-    await keys.rest_route(db, key, proxy, 900, "region_blocked: a test")
+    await rests.rest_route(db, key, proxy, 900, "region_blocked: a test")
     assert (await stage.leased(jobs[1])).proxy_id == backup
-    await keys.rest_route(db, key, backup, 60, "region_blocked: a test")
+    await rests.rest_route(db, key, backup, 60, "region_blocked: a test")
     wait = await stage.lease(jobs[2])
     assert 55 < wait.back <= 60
     assert await stage.verdicts() == {key: "region_blocked"}

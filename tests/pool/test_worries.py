@@ -8,7 +8,7 @@ import pytest
 from limner.actors import watchman
 from limner.runtime.bus import Bus
 from limner.runtime.presence import Presence
-from limner.sql import alerts, funds, keys, proxies
+from limner.sql import alerts, funds, proxies, rests
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ async def watched(stage, db, config):
 
 async def test_a_model_that_no_key_can_paint_for_a_while_is_told_and_so_is_its_return(watched, db):
     tired, other = await watched.key(), await watched.key()
-    await keys.rest(db, tired, "simulator", 600, "rate_limited")
+    await rests.rest(db, tired, "simulator", 600, "rate_limited")
     assert await watched.look() == {}, "the other one paints"
-    await keys.rest(db, other, "simulator", 30, "rate_limited")
+    await rests.rest(db, other, "simulator", 30, "rate_limited")
     assert await watched.look() == {}, "half a minute is everyday"
-    await keys.rest(db, other, "simulator", 300, "rate_limited")
+    await rests.rest(db, other, "simulator", 300, "rate_limited")
     told = await watched.look()
     assert set(told) == {"model simulator"}
     assert told["model simulator"].startswith("No key can paint Fault simulator (simulator): the first is back at ")
@@ -84,6 +84,6 @@ async def test_a_key_that_changes_is_looked_at_soon(watched, db, config):
             group.start_soon(work)
         while not bus.is_connected:
             await anyio.sleep(0.05)
-        await keys.run_dry(db, key, "insufficient_quota")
+        await rests.run_dry(db, key, "insufficient_quota")
         await watched.until("select count(*) = 1 from alert where cause = $1", f"key {key}")
         group.cancel_scope.cancel()

@@ -14,15 +14,20 @@ FOLDER = Path(__file__).parent / "payloads"
 
 @dataclass(frozen=True)
 class Captured:
-    """``about``: where it was seen. ``step``: which request got it. ``after``: the delay that it asks for, in seconds."""
+    """``about``: where it was seen. ``step``: which request got it. ``daily``: it names a quota of the day.
 
+    ``after``: the delay that it asks for, in seconds, or "reset": until the quotas of the day begin anew.
+    """
+
+    painter: str
     about: str
     status: int
     fault: str
     body: Any
     headers: dict[str, str] = field(default_factory=dict)
     step: str = ""
-    after: float | None = None
+    after: float | str | None = None
+    daily: bool = False
 
     @property
     def raw(self) -> bytes:
@@ -30,7 +35,10 @@ class Captured:
         return self.body.encode() if isinstance(self.body, str) else orjson.dumps(self.body)
 
 
-def captured(painter: str) -> list[Any]:
-    """A painter's files as parameters of a test."""
-    files = sorted((FOLDER / painter).glob("*.json"))
-    return [pytest.param(Captured(**orjson.loads(file.read_bytes())), id=file.stem) for file in files]
+def captured(*painters: str) -> list[Any]:
+    """The files of these painters as parameters of a test."""
+    return [
+        pytest.param(Captured(painter, **orjson.loads(file.read_bytes())), id=f"{painter}-{file.stem}")
+        for painter in painters
+        for file in sorted((FOLDER / painter).glob("*.json"))
+    ]

@@ -2,48 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from limner.actors.providers import gemini_answers
 from limner.actors.providers.base import WORDS, Access, Fault, Order, UpstreamError, provider
+from tests.providers.captured import Captured, captured
 from tests.providers.conftest import Steps
 from tests.providers.trio import TRIO
 from tests.upstreams.base import Script, Upstream
-
-FOLDER = Path(__file__).parent / "payloads"
-
-
-@dataclass(frozen=True)
-class Captured:
-    """``about``: where it was seen. ``after``: seconds, or "reset": until the quotas of the day begin anew."""
-
-    painter: str
-    about: str
-    status: int
-    headers: dict[str, str]
-    body: Any
-    fault: str
-    after: float | str | None = None
-    daily: bool = False
-
-    @property
-    def script(self) -> Script:
-        return Script(self.status, self.body.encode() if isinstance(self.body, str) else self.body, self.headers)
-
-
-def captured() -> list[Any]:
-    files = [file for painter in TRIO for file in sorted((FOLDER / painter).glob("*.json"))]
-    return [
-        pytest.param(Captured(file.parent.name, **json.loads(file.read_text())), id=f"{file.parent.name}/{file.stem}")
-        for file in files
-    ]
 
 
 @pytest.fixture
@@ -52,10 +21,10 @@ async def upstream(request: pytest.FixtureRequest) -> AsyncIterator[Upstream]:
         yield running
 
 
-@pytest.mark.parametrize("answer", captured())
+@pytest.mark.parametrize("answer", captured(*TRIO))
 async def test_a_captured_answer_is_exactly_one_fault(answer: Captured, upstream: Upstream) -> None:
     model, key = TRIO[answer.painter].model, TRIO[answer.painter].key
-    upstream.script(key, answer.script)
+    upstream.script(key, Script(answer.status, answer.raw, answer.headers))
     access = Access(key, upstream.base_url, timeout=20, is_local=True)
     with pytest.raises(UpstreamError) as caught:
         await provider(answer.painter).paint(Order("a fox", model, 1024, 1024, seed=1), access, Steps())
@@ -70,4 +39,4 @@ async def test_a_captured_answer_is_exactly_one_fault(answer: Captured, upstream
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(captured()) >= 30
+    assert len(captured(*TRIO)) >= 30

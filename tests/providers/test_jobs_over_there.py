@@ -276,7 +276,7 @@ async def test_an_echoed_secret_is_found_nowhere(market: Market, number: int) ->
 
 
 @pytest.mark.parametrize(("market", "case"), [
-    pytest.param(kind, *each.values, id=f"{kind}-{each.id}") for kind in ("fal", "replicate") for each in captured(kind)
+    pytest.param(each.values[0].painter, *each.values, id=each.id) for each in captured("fal", "replicate")
 ], indirect=["market"])  # fmt: skip
 async def test_a_captured_answer_is_exactly_one_fault(market: Market, case: Captured) -> None:
     path = {"create": market.create, "poll": market.poll, "result": market.result}[case.step]
