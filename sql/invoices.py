@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from limner.runtime.database import Db
@@ -35,6 +36,9 @@ class Invoice:
     created_at: datetime
     expires_at: datetime
     paid_at: datetime | None
+    purpose: str
+    discount_cents: int
+    details: dict[str, Any]
 
     @property
     def is_open(self) -> bool:
@@ -43,7 +47,7 @@ class Invoice:
 
 COLUMNS = (
     "id, account_id, plan_id, processor, processor_ref, checkout_url, amount_cents, currency, credits, state, "
-    "created_at, expires_at, paid_at"
+    "created_at, expires_at, paid_at, purpose, discount_cents, details"
 )
 
 # An open invoice for the same plan and processor is used again: nobody collects five of them by clicking.
@@ -51,6 +55,7 @@ REUSE = f"""
 select {COLUMNS} from invoice
 where account_id = $1 and plan_id = $2 and processor = $3 and state in ('pending', 'processing')
     and expires_at > now() + interval '2 minutes' and amount_cents = $4 and currency = $5
+    and purpose = 'plan' and discount_cents = 0
 order by created_at desc limit 1
 """
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from limner.runtime import tracing
 from limner.runtime.database import Db
@@ -35,6 +37,32 @@ async def queue(
 ) -> None:
     """Write it into the outbox, in the transaction of what it tells about. Channels: "telegram", "mail"."""
     await db.execute(QUEUE, channel, recipient, subject, body, dedupe_key, request_id(), tracing.traceparent())
+    db.tell(NOTICE_QUEUED)
+
+
+MAIL = """
+insert into notice (channel, recipient, body, template, locale, details, ticket_id, dedupe_key, request_id, traceparent)
+values ('mail', $1, '', $2, $3, $4, $5, $6, $7, $8)
+on conflict (channel, recipient, dedupe_key) where dedupe_key is not null do nothing
+"""
+
+
+async def mail(
+    db: Db,
+    recipient: str,
+    template: str,
+    *,
+    locale: str = "en",
+    details: Mapping[str, object] | None = None,
+    ticket_id: UUID | None = None,
+    dedupe_key: str | None = None,
+) -> None:
+    """A mail from a template, in the transaction of what it tells about. ``ticket_id``: whose link stands in it.
+
+    ``details`` are what the template says, as JSON holds it; nothing secret. The courier writes the mail when it goes out.
+    """
+    about = (dict(details or {}), ticket_id, dedupe_key, request_id(), tracing.traceparent())
+    await db.execute(MAIL, recipient, template, locale, *about)
     db.tell(NOTICE_QUEUED)
 
 
