@@ -22,6 +22,7 @@ from limner.runtime.bus import Bus
 from limner.runtime.config import Config
 from limner.runtime.database import Database, open_for
 from limner.runtime.log import logger
+from limner.runtime.lull import Lull
 from limner.runtime.presence import Presence
 from limner.runtime.schedule import Every, Schedule
 from limner.runtime.storage import Storage, open_storage
@@ -48,9 +49,10 @@ def occupations(
     db: Database, bus: Bus, presence: Presence, *, config: Config, storage: Storage, session: aiohttp.ClientSession
 ) -> Sequence[Actor]:
     """One of each; a new actor is a line here."""
+    lull = Lull()
     return (
-        Generator(db, bus, presence, config=config, storage=storage, vault=Vault.from_config(config)),
-        Framer(db, bus, presence, storage=storage),
+        Generator(db, bus, presence, config=config, storage=storage, vault=Vault.from_config(config), lull=lull),
+        Framer(db, bus, presence, storage=storage, lull=lull),
         Cashier(db, bus, presence, config=config, session=session),
         Courier(db, bus, presence, config=config, session=session),
         Watchman(db, bus, presence, config=config),
