@@ -77,7 +77,7 @@ with next as (
     where channel = 'mail' and sent_at is null and failed_at is null and (next_at is null or next_at <= now())
     order by coalesce(next_at, created_at), id limit 1 for update skip locked
 ), taken as (
-    update notice set attempts = attempts + 1, next_at = now() + make_interval(secs => $1)
+    update notice set attempts = attempts + 1, error = '', next_at = now() + make_interval(secs => $1)
     from next where notice.id = next.id returning notice.*
 )
 select n.id, n.recipient, n.subject, n.body, n.template, n.locale, n.details, n.ticket_id, t.purpose,
@@ -147,21 +147,35 @@ async def forget_old(db: Db) -> int:
 
 @dataclass(frozen=True)
 class Jam:
-    """Mails that did not get through: ``waiting`` for more than a while, ``failed`` within a day after somebody tried."""
+    """Mails that do not get through: ``waiting`` for more than a while, ``oldest`` for so many seconds.
+
+    ``failed``: refused within a day; ``sent``: went out within that day.
+    """
 
     waiting: int
     oldest: float
     failed: int
+    sent: int
+
+    @property
+    def is_refused(self) -> bool:
+        """More than an odd mistyped address."""
+        return self.failed >= 5 and self.failed * 10 > self.sent
 
 
 JAM = """
-select count(*) filter (where failed_at is null)::int as waiting,
-    coalesce(extract(epoch from now() - min(created_at) filter (where failed_at is null)), 0)::float8 as oldest,
-    count(*) filter (where failed_at is not null)::int as failed
-from notice where channel = 'mail' and sent_at is null and (
-    failed_at is null and created_at < now() - make_interval(secs => $1)
-    or attempts > 0 and failed_at > now() - interval '1 day'
-)
+select count(*) filter (where is_old)::int as waiting,
+    coalesce(extract(epoch from now() - min(created_at) filter (where is_old)), 0)::float8 as oldest,
+    count(*) filter (where failed_at is not null)::int as failed, count(*) filter (where sent_at is not null)::int as sent
+from (
+    select created_at, null::timestamptz as failed_at, null::timestamptz as sent_at,
+        created_at < now() - make_interval(secs => $1) as is_old
+    from notice where channel = 'mail' and sent_at is null and failed_at is null
+    union all
+    select created_at, failed_at, sent_at, false from notice
+    where channel = 'mail' and created_at > now() - interval '4 days'
+        and (sent_at > now() - interval '1 day' or attempts > 0 and failed_at > now() - interval '1 day')
+) as found
 """
 
 
