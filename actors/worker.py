@@ -74,7 +74,7 @@ async def run(config: Config) -> int:
         presence, bus = await vaults.enlist(db, config, "worker"), Bus(db)
         await presence.beat()
         actors = occupations(db, bus, presence, config=config, storage=storage, session=session)
-        read = partial(gauges.read, db, config.lease)
+        read = partial(gauges.read, db, config.lease, sends_mail=config.smtp_host is not None)
         supervisor = Supervisor(
             [
                 Child("presence", presence.run),

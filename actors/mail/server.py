@@ -44,9 +44,12 @@ def longest(config: Config) -> float:
 
 
 @contextlib.asynccontextmanager
-async def connected(config: Config) -> AsyncIterator[Server]:
-    """The server of the settings, by TLS as they say, signed in. Raises Away."""
-    client = _client(config)
+async def connected(config: Config, trusted: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    """The server of the settings, by TLS as they say, signed in. ``trusted``: who vouches for it, if not the usual ones.
+
+    Raises Away.
+    """
+    client = _client(config, trusted)
     with _translated(client):
         await client.connect()
     try:
@@ -57,7 +60,7 @@ async def connected(config: Config) -> AsyncIterator[Server]:
         client.close()
 
 
-def _client(config: Config) -> aiosmtplib.SMTP:
+def _client(config: Config, trusted: ssl.SSLContext | None) -> aiosmtplib.SMTP:
     return aiosmtplib.SMTP(
         hostname=config.smtp_host,
         port=config.smtp_port,
@@ -65,6 +68,7 @@ def _client(config: Config) -> aiosmtplib.SMTP:
         password=config.smtp_password.get_secret_value() if config.smtp_password else None,
         use_tls=config.smtp_tls == "tls",
         start_tls=config.smtp_tls == "starttls",  # not "if it can": who sits between must not be able to say it cannot
+        tls_context=trusted,
         timeout=config.smtp_timeout,
         local_hostname=urlsplit(config.public_url).hostname or "localhost",
     )
