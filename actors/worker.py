@@ -13,6 +13,7 @@ from limner.actors.framer import Framer
 from limner.actors.generator import Generator
 from limner.actors.janitor import EndLostJobs, Janitor, Tidy
 from limner.actors.locksmith import Locksmith
+from limner.actors.postman import DeliverMails, Postman
 from limner.actors.providers import egress
 from limner.actors.steward import CloseEndedPeriods, Steward
 from limner.actors.watchman import LookAround, Watchman
@@ -42,6 +43,7 @@ SCHEDULE = (
     Every("look after keys", 15, LookAfterKeys()),
     Every("look around", 60, LookAround()),  # the bot looks more often
     Every("deliver notices", 30, DeliverNotices()),
+    Every("deliver mails", 30, DeliverMails()),  # and as soon as one is queued
 )
 
 
@@ -55,6 +57,7 @@ def occupations(
         Framer(db, bus, presence, storage=storage, lull=lull),
         Cashier(db, bus, presence, config=config, session=session),
         Courier(db, bus, presence, config=config, session=session),
+        Postman(db, bus, presence, config=config),
         Watchman(db, bus, presence, config=config),
         Steward(db, bus, presence),
         Locksmith(db, bus, presence, config=config, vault=Vault.from_config(config)),
@@ -73,7 +76,7 @@ async def run(config: Config) -> int:
         presence, bus = await vaults.enlist(db, config, "worker"), Bus(db)
         await presence.beat()
         actors = occupations(db, bus, presence, config=config, storage=storage, session=session)
-        read = partial(gauges.read, db, config.lease)
+        read = partial(gauges.read, db, config.lease, sends_mail=config.smtp_host is not None)
         supervisor = Supervisor(
             [
                 Child("presence", presence.run),
