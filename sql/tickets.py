@@ -14,6 +14,9 @@ from uuid import UUID
 from limner.runtime.database import Db
 from limner.runtime.errors import Refused
 
+PATHS = {"verify": "/verify/", "reset": "/reset/", "change_email": "/email/"}
+"""Where the link of a ticket leads, by its purpose; the secret follows."""
+
 
 class LinkSpent(Refused):
     """This link was used already, is too old, or was replaced by a newer one. Ask for a new one."""
@@ -54,6 +57,11 @@ async def withdraw(db: Db, account_id: UUID, purpose: str) -> None:
 def secret(ticket_id: UUID, secret_keys: Sequence[str]) -> str:
     """What stands in the link: the id, and an HMAC of it under the first of the keys. The database never holds it."""
     return _encoded(ticket_id.bytes + _mark(ticket_id.bytes, secret_keys[0]))
+
+
+def link(ticket_id: UUID, purpose: str, public_url: str, secret_keys: Sequence[str]) -> str:
+    """The whole address, for a mail or for an admin to pass on. Raises KeyError for a purpose without a path."""
+    return f"{public_url}{PATHS[purpose]}{secret(ticket_id, secret_keys)}"
 
 
 LOOK = """
