@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -38,10 +38,10 @@ class _Outlet(io.RawIOBase):
         return taken
 
 
-async def archive(entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
+async def archive(entries: AsyncIterator[Entry]) -> AsyncGenerator[bytes, None]:
     """The archive's bytes. What is kept until the end is one line for each file."""
     outlet = _Outlet()
-    with zipfile.ZipFile(outlet, "w", allowZip64=True) as file:  # type: ignore[call-overload]
+    with zipfile.ZipFile(outlet, "w", allowZip64=True) as file:
         async for entry in entries:
             about = zipfile.ZipInfo(entry.name, entry.at.timetuple()[:6])
             about.compress_type = zipfile.ZIP_DEFLATED if entry.packs else zipfile.ZIP_STORED

@@ -27,6 +27,7 @@ class Account:
     banned_at: datetime | None
     ban_reason: str | None
     created_at: datetime
+    deleted_at: datetime | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -40,7 +41,7 @@ class EmailTaken(Refused):
         super().__init__(self.__doc__ or "", field="email", code="email_taken")
 
 
-COLUMNS = "id, email, role, locale, verified_at, banned_at, ban_reason, created_at"
+COLUMNS = "id, email, role, locale, verified_at, banned_at, ban_reason, created_at, deleted_at"
 
 CREATE = f"""
 insert into account (email, password_hash, role, invitation_id, verified_at)
@@ -152,7 +153,7 @@ async def unban(db: Db, account: Account, reason: str, *, actor: str, ip: str = 
 
 
 LIST = """
-select a.id, a.email, a.role, a.banned_at, a.created_at, coalesce(b.available, 0) as available,
+select a.id, a.email, a.role, a.banned_at, a.deleted_at, a.created_at, coalesce(b.available, 0) as available,
     coalesce(b.held, 0) as held, s.state, p.name as plan
 from account as a
 left join balance as b on b.account_id = a.id

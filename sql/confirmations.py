@@ -65,13 +65,13 @@ async def ask_reset(db: Db, email: str) -> None:
         return  # said aloud, it would tell that somebody asked for this address before
 
 
-async def reset_link(db: Db, account: Account, secret_keys: Sequence[str], *, actor: str, ip: str = "") -> str:
-    """The secret of a link that the operator passes on by hand; an older one ends."""
+async def reset_link(db: Db, account: Account, public_url: str, secret_keys: Sequence[str], *, actor: str) -> str:
+    """A link that the operator passes on by hand; an older one ends."""
     async with db.transaction() as tx:
         await _hold(tx, account.id)
         ticket_id = await tickets.issue(tx, account.id, "reset", minutes=RESET_MINUTES)
-        await audit.record(tx, actor, "account.reset_link", account.email, None, {"minutes": RESET_MINUTES}, ip=ip)
-    return tickets.secret(ticket_id, secret_keys)
+        await audit.record(tx, actor, "account.reset_link", account.email, None, {"minutes": RESET_MINUTES})
+    return tickets.link(ticket_id, "reset", public_url, secret_keys)
 
 
 async def reset(db: Db, given: str, password_hash: str, secret_keys: Sequence[str], *, ip: str = "") -> None:

@@ -119,7 +119,9 @@ where x.id = z.id and (
     or strpos(z.after::text, to_json($1::text)::text) > 0
 )
 """
-FORGET_MAILS = "delete from notice where channel = 'mail' and recipient = $1 and (sent_at is not null or template <> $2)"
+FORGET_MAILS = (
+    "delete from notice where channel = 'mail' and recipient = $1 and (sent_at is not null or template <> $2)"
+)
 RENAME = "update account set email = anonymous_name(id), invitation_id = null where id = $1"
 
 

@@ -38,7 +38,7 @@ async def start(db: Db, account_id: UUID, *, ip: str, agent: str) -> str:
 
 FIND = f"""
 select s.id as session_id, s.token_hash, s.seen_at < now() - interval '1 minute' as is_stale,
-    a.id, a.email, a.role, a.locale, a.verified_at, a.banned_at, a.ban_reason, a.created_at
+    a.id, a.email, a.role, a.locale, a.verified_at, a.banned_at, a.ban_reason, a.created_at, a.deleted_at
 from session as s
 join account as a on a.id = s.account_id
 where s.token_hash = $1 and s.expires_at > now() and s.seen_at > now() - interval '{IDLE}' and a.banned_at is null

@@ -65,12 +65,12 @@ begin
         select id, email into leaving from account
         where id = current_setting('limner.erasing')::uuid and deleted_at is not null;
         before := to_jsonb(old);
-        if found and case tg_table_name
+        if found and (case tg_table_name
             when 'ledger_entry' then before ->> 'account_id' = leaving.id::text and before ->> 'kind' = 'reserve'
                 and to_jsonb(new) = before || '{"why": "a picture"}'
             when 'audit' then to_jsonb(new) = audit_anonymised(before, leaving.email, anonymous_name(leaving.id))
             else false
-        end then
+        end) then
             return new;
         end if;
     end if;
