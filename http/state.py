@@ -19,6 +19,7 @@ from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
 from limner.runtime.vault import Vault
 from limner.sql.accounts import Account
+from limner.sql.confirmations import NotVerified
 from limner.sql.sessions import Session
 
 CONFIG = web.AppKey("config", Config)
@@ -41,6 +42,16 @@ NOTICES = {
     "welcome": "Welcome. Choose a plan, and you can begin at once.",
     "password": "Your password is changed.",
     "sessions": "You are signed out everywhere else.",
+    "session": "That device is signed out.",
+    "verified": "Your e-mail address is confirmed.",
+    "verify_sent": "The link is on its way: look into your mail.",
+    "verify_noted": "Noted. This place sends no mails: ask the people who run it for your link.",
+    "reset": "Your password is changed, and every device is signed out. Please log in.",
+    "email_sent": "A link is on its way to the new address. Until it is used, the old one stays.",
+    "email_noted": "Noted. This place sends no mails: ask the people who run it for your link.",
+    "email": "Your e-mail address is changed.",
+    "locale": "Your language is kept. Mails come in it from now on.",
+    "goodbye": "Your account is deleted. Your pictures are being wiped.",
     "deleted": "The picture is deleted.",
     "canceled": "Canceled. What had not begun was not charged.",
     "stopping": "It is being stopped. A picture that still arrives is delivered and charged.",
@@ -73,6 +84,12 @@ def signed_in(request: web.Request) -> Account:
     if viewer is None:
         raise SignInNeeded
     return viewer
+
+
+def must_be_confirmed(request: web.Request, viewer: Account) -> None:
+    """Raises NotVerified where that is asked for and the address is not confirmed yet."""
+    if request.app[CONFIG].require_verification and viewer.verified_at is None:
+        raise NotVerified
 
 
 class NotAllowed(Refused):

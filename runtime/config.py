@@ -131,6 +131,16 @@ class Config(BaseSettings):
         description="answers with the caller's address as plain text, to test proxies; empty: proxies are not tested",
     )
 
+    registration: Literal["open", "invite", "closed"] = Field(
+        "open", description="who may make an account: everybody, whoever was invited, or nobody"
+    )
+    require_verification: bool = Field(
+        False, description="true: nobody paints before the e-mail address is confirmed; a trial needs that in any case"
+    )
+    blocked_email_domains: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="more domains whose addresses may not register, comma-separated, beside known throwaway ones"
+    )
+
     api_rpm: int = Field(
         600, ge=1, le=1_000_000, description="orders a minute that the programs of one account may send to the API"
     )
@@ -215,6 +225,16 @@ class Config(BaseSettings):
     def _networks(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("blocked_email_domains", mode="before")
+    @classmethod
+    def _domains(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = tuple(part.strip().lower().lstrip("@.") for part in value.split(",") if part.strip())
+            for domain in value:
+                if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", domain):
+                    raise ValueError(f"must be domains such as example.com, and {domain!r} is none")
         return value
 
     @field_validator("backup_keep")

@@ -34,13 +34,6 @@ async def list_keys(config: Config) -> list[str]:
         ]
 
 
-async def promote(config: Config, email: str, role: str) -> str:
-    async with open_briefly(config) as db:
-        account = await _account(db, email)
-        await accounts.set_role(db, account, role, actor=ME)
-        return f"{account.email} is {role} now"
-
-
 async def create_token(config: Config, email: str, name: str, **caps: Any) -> str:
     async with open_briefly(config) as db:
         return await tokens.create(db, await _account(db, email), name, _caps(**caps), actor=ME)

@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from limner.runtime.database import Db, affected
+from limner.runtime.errors import NotFound
 from limner.sql.accounts import Account
 
 ABSOLUTE = "30 days"
@@ -37,7 +38,7 @@ async def start(db: Db, account_id: UUID, *, ip: str, agent: str) -> str:
 
 FIND = f"""
 select s.id as session_id, s.token_hash, s.seen_at < now() - interval '1 minute' as is_stale,
-    a.id, a.email, a.role, a.locale, a.verified_at, a.banned_at, a.ban_reason, a.created_at
+    a.id, a.email, a.role, a.locale, a.verified_at, a.banned_at, a.ban_reason, a.created_at, a.deleted_at
 from session as s
 join account as a on a.id = s.account_id
 where s.token_hash = $1 and s.expires_at > now() and s.seen_at > now() - interval '{IDLE}' and a.banned_at is null
@@ -57,6 +58,16 @@ async def find(db: Db, token: str) -> Session | None:
 
 async def end(db: Db, token_hash: bytes) -> None:
     await db.execute("delete from session where token_hash = $1", token_hash)
+
+
+async def end_one(db: Db, account_id: UUID, session_id: UUID) -> None:
+    """One of the account's own. Raises NotFound."""
+    if not affected(await db.execute("delete from session where id = $2 and account_id = $1", account_id, session_id)):
+        raise NotFound("That device is signed out already.")
+
+
+async def end_all(db: Db, account_id: UUID) -> int:
+    return affected(await db.execute("delete from session where account_id = $1", account_id))
 
 
 async def end_others(db: Db, account_id: UUID, keep: bytes) -> int:

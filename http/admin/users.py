@@ -10,7 +10,7 @@ from limner.http import forms, pages
 from limner.http.gallery import as_keyset, keyset
 from limner.http.state import DB, about, admin, path_id, staff
 from limner.runtime.errors import Refused
-from limner.sql import accounts, audit, invoices, ledger, subscriptions
+from limner.sql import accounts, audit, confirmations, erasure, invoices, ledger, subscriptions
 from limner.sql.accounts import Account
 
 PAGE = 50
@@ -70,6 +70,28 @@ async def ban(request: web.Request) -> web.StreamResponse:
         reason = forms.text(form, "reason", most=200, needed=True)
         act = accounts.ban if forms.whole(form, "banned", least=0, most=1) else accounts.unban
         await act(request.app[DB], account, reason, **about(request))
+    except Refused as why:
+        return await _page(request, account, why)
+    return pages.see_other(f"/admin/users/{account.id}", "saved")
+
+
+async def verify(request: web.Request) -> web.StreamResponse:
+    """The address is theirs: somebody who knows says so."""
+    admin(request)
+    account = await accounts.get(request.app[DB], path_id(request))
+    await forms.read(request)
+    await confirmations.verify_by_hand(request.app[DB], account, **about(request))
+    return pages.see_other(f"/admin/users/{account.id}", "saved")
+
+
+async def delete(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
+    try:
+        reason = forms.text(form, "why", most=200, needed=True, label="The reason")
+        if forms.text(form, "confirmation", most=254).lower() != account.email.lower():
+            raise Refused(f"Please type {account.email} here, to be sure.", field="confirmation")
+        await erasure.erase(request.app[DB], account.id, why=reason, **about(request))
     except Refused as why:
         return await _page(request, account, why)
     return pages.see_other(f"/admin/users/{account.id}", "saved")

@@ -1,4 +1,4 @@
-"""What an operator asks of a running studio: its processes, its books, its keys, its people."""
+"""What an operator asks of a running studio: its processes, its books, its keys."""
 
 from __future__ import annotations
 
@@ -107,19 +107,6 @@ def key_list() -> None:
 
 
 @click.group()
-def user() -> None:
-    """The people."""
-
-
-@user.command("promote")
-@click.argument("email")
-@click.option("--role", type=click.Choice(["user", "support", "admin"]), default="admin", show_default=True)
-def user_promote(email: str, role: str) -> None:
-    """Make somebody an admin, or take it away again."""
-    click.echo(run(call("limner.sql.desk", "promote", settings(), email, role)))
-
-
-@click.group()
 def token() -> None:
     """The tokens with which programs order in somebody's name."""
 
@@ -203,4 +190,4 @@ def pair_cleanup() -> None:
     click.echo(run(call("limner.sql.desk", "forget_codes", settings())))
 
 
-COMMANDS = (config, health, actors, drain, resume, ledger, key, user, token, pair)
+COMMANDS = (config, health, actors, drain, resume, ledger, key, token, pair)

@@ -12,6 +12,8 @@ from tests.http.conftest import Browser
 from tests.http.sitemap import Place, patterns, places
 
 OPEN = {
+    "GET /verify/{secret}", "POST /verify/{secret}", "GET /reset", "POST /reset", "GET /reset/{secret}",
+    "POST /reset/{secret}", "GET /email/{secret}", "POST /email/{secret}",
     "GET /", "GET /register", "POST /register", "GET /login", "POST /login", "POST /logout",
     "GET /sandbox/{id}", "POST /sandbox/{id}",
     "GET /status", "GET /status.json", "GET /health/live", "GET /health/ready", "GET /static/{hash}/{path}",
@@ -30,6 +32,8 @@ HOLDERS = {"GET /v1/files/{id}"}
 """For whoever has a signed link; without the signature it leads to nothing."""
 MEMBERS = {
     "GET /dashboard", "GET /account", "POST /account/password", "POST /account/sessions/deletion",
+    "POST /account/email", "POST /account/verification", "POST /account/locale",
+    "GET /account/export", "GET /account/deletion", "POST /account/deletion",
     "GET /plans", "POST /plans/{code}/invoices", "GET /invoices", "GET /studio", "POST /generations", "GET /gallery",
     "GET /account/tokens", "POST /account/tokens",
 }  # fmt: skip
@@ -38,12 +42,13 @@ OWNERS = {
     "GET /studio/{id}", "POST /generations/{id}/cancellation", "GET /threads/{id}/live",
     "GET /jobs/{id}/preview", "GET /uploads/{id}",
     "GET /pictures/{id}", "GET /pictures/{id}/file", "GET /pictures/{id}/thumbnail", "POST /pictures/{id}/deletion",
-    "POST /account/tokens/{id}/revocation",
+    "POST /account/tokens/{id}/revocation", "POST /account/sessions/{id}/deletion",
 }  # fmt: skip
 STAFF = {
     "GET /admin", "GET /admin/users", "GET /admin/users/{id}", "GET /admin/generations", "GET /admin/generations/{id}",
     "GET /admin/keys", "GET /admin/audit", "GET /admin/generations/{id}/explain", "GET /admin/keys/{id}",
     "GET /admin/proxies", "GET /admin/providers", "GET /admin/models", "GET /admin/models/{code}", "GET /admin/margins",
+    "GET /admin/invitations",
 }  # fmt: skip
 ADMINS = {
     "GET /admin/mails",
@@ -52,6 +57,10 @@ ADMINS = {
     "POST /admin/mails/{id}/withdrawal",
     "POST /admin/users/{id}/grants",
     "POST /admin/users/{id}/ban",
+    "POST /admin/users/{id}/verification",
+    "POST /admin/users/{id}/deletion",
+    "POST /admin/invitations",
+    "POST /admin/invitations/{id}/revocation",
     "POST /admin/keys",
     "POST /admin/keys/{id}/state",
     "POST /admin/keys/{id}/terms",
@@ -165,6 +174,7 @@ async def test_support_sees_no_form_that_it_may_not_send(site, cast, db, alice):
         "/admin/proxies",
         "/admin/providers",
         "/admin/models/demo",
+        "/admin/invitations",
     ):
         assert 'action="/admin' not in (await support.get(path)).text
 
