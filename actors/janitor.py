@@ -11,7 +11,7 @@ from limner.runtime.log import logger
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
-from limner.sql import images, jobs, sessions, throttles, tokens
+from limner.sql import images, jobs, links, sessions, sign_ins, throttles, tokens
 
 log = logger(__name__)
 
@@ -54,6 +54,8 @@ class Janitor(Actor):
             await images.wiped(self.db, doomed.id)
         await self.sweep()
         await sessions.forget_ended(self.db)
+        await sign_ins.forget_ended(self.db)
+        await links.forget_spent(self.db)
         await throttles.forget_old(self.db)
         await tokens.forget_rates(self.db)
         await jobs.forget_previews(self.db)

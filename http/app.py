@@ -10,7 +10,7 @@ import aiohttp
 import anyio
 from aiohttp import web
 
-from limner.http import middleware, pages
+from limner.http import middleware, pages, proof
 from limner.http.api.catalogue import CATALOGUE, Catalogue
 from limner.http.api.waiting import WAITING, Waiting
 from limner.http.health import DRAINING
@@ -39,6 +39,7 @@ MIDDLEWARES = (
     middleware.show_errors,
     middleware.find_session,
     middleware.guard_unsafe,
+    proof.ask,
 )
 
 

@@ -119,6 +119,13 @@ def user_promote(email: str, role: str) -> None:
     click.echo(run(call("limner.sql.desk", "promote", settings(), email, role)))
 
 
+@user.command("totp-reset")
+@click.argument("email")
+def user_totp_reset(email: str) -> None:
+    """Take the second factor from somebody who lost it, and end their sessions. Be sure who is asking."""
+    click.echo(run(call("limner.sql.desk", "reset_factor", settings(), email)))
+
+
 @click.group()
 def token() -> None:
     """The tokens with which programs order in somebody's name."""

@@ -13,6 +13,7 @@ from tests.http.sitemap import Place, patterns, places
 
 OPEN = {
     "GET /", "GET /register", "POST /register", "GET /login", "POST /login", "POST /logout",
+    "GET /login/code", "POST /login/code",
     "GET /sandbox/{id}", "POST /sandbox/{id}",
     "GET /status", "GET /status.json", "GET /health/live", "GET /health/ready", "GET /static/{hash}/{path}",
     "GET /v1/openapi.json", "GET /api",
@@ -32,6 +33,9 @@ MEMBERS = {
     "GET /dashboard", "GET /account", "POST /account/password", "POST /account/sessions/deletion",
     "GET /plans", "POST /plans/{code}/invoices", "GET /invoices", "GET /studio", "POST /generations", "GET /gallery",
     "GET /account/tokens", "POST /account/tokens",
+    "GET /account/security", "POST /account/security/totp", "GET /account/security/totp",
+    "POST /account/security/totp/confirmation", "POST /account/security/totp/removal", "POST /account/security/codes",
+    "GET /account/proof", "POST /account/proof",
 }  # fmt: skip
 OWNERS = {
     "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check",
