@@ -8,9 +8,9 @@ from markupsafe import Markup
 
 from limner.http import forms, pages, proof
 from limner.http.auth import _secret
-from limner.http.state import CONFIG, DB, VAULT, about, address_of, proved, session_of, signed_in
+from limner.http.state import CONFIG, DB, VAULT, about, address_of, path_code, proved, session_of, signed_in
 from limner.runtime import otp
-from limner.runtime.errors import Refused
+from limner.runtime.errors import NotFound, Refused
 from limner.sql import factors, links, sessions
 
 HERE = "/account/security"
@@ -18,7 +18,7 @@ SET_UP = "/account/security/totp"
 
 
 async def show(request: web.Request) -> web.Response:
-    return await _page(request)
+    return await page(request)
 
 
 async def begin(request: web.Request) -> web.Response:
@@ -28,7 +28,7 @@ async def begin(request: web.Request) -> web.Response:
     try:
         await factors.begin(request.app[DB], request.app[VAULT], viewer.id)
     except Refused as why:
-        return await _page(request, why)
+        return await page(request, why)
     return pages.see_other(SET_UP)
 
 
@@ -49,7 +49,7 @@ async def confirm(request: web.Request) -> web.Response:
         return await _set_up_page(request, why)
     await sessions.end_others(db, viewer.id, session.token_hash)
     await sessions.prove(db, session.token_hash)
-    return await _page(request, codes=codes)
+    return await page(request, codes=codes)
 
 
 async def renew_codes(request: web.Request) -> web.Response:
@@ -58,8 +58,8 @@ async def renew_codes(request: web.Request) -> web.Response:
     try:
         codes = await factors.renew(request.app[DB], viewer, ip=address_of(request))
     except Refused as why:
-        return await _page(request, why)
-    return await _page(request, codes=codes)
+        return await page(request, why)
+    return await page(request, codes=codes)
 
 
 async def switch_off(request: web.Request) -> web.Response:
@@ -73,15 +73,28 @@ async def switch_off(request: web.Request) -> web.Response:
         await proof.check(request, _secret(form, "password"), forms.text(form, "code", most=40, needed=True))
         await factors.switch_off(request.app[DB], viewer, **about(request))
     except Refused as why:
-        return await _page(request, why)
+        return await page(request, why)
     return pages.see_other(HERE, "factor_off")
+
+
+async def unlink(request: web.Request) -> web.Response:
+    """Of a door that is shut by now, too."""
+    viewer = proved(request, signed_in(request))
+    await forms.read(request)
+    issuers = {"telegram": "telegram", "oidc": request.app[CONFIG].oidc_issuer or ""}
+    try:
+        await links.unlink(request.app[DB], viewer, issuers.get(path_code(request), ""), **about(request))
+    except NotFound as why:
+        return await page(request, Refused(str(why), field="form"))
+    return pages.see_other(HERE, "unlinked")
 
 
 def _is_forced(request: web.Request) -> bool:
     return request.app[CONFIG].forces_totp and signed_in(request).role != "user"
 
 
-async def _page(request: web.Request, why: Refused | None = None, *, codes: list[str] | None = None) -> web.Response:
+async def page(request: web.Request, why: Refused | None = None, *, codes: list[str] | None = None) -> web.Response:
+    """The security page itself."""
     db, viewer = request.app[DB], signed_in(request)
     return pages.render(
         request,
@@ -99,7 +112,7 @@ async def _set_up_page(request: web.Request, why: Refused | None = None) -> web.
     viewer = signed_in(request)
     secret = await factors.unconfirmed(request.app[DB], request.app[VAULT], viewer.id)
     if secret is None:
-        return await _page(request, why) if why else pages.see_other(HERE)
+        return await page(request, why) if why else pages.see_other(HERE)
     groups = " ".join(secret[start : start + 4] for start in range(0, len(secret), 4))
     return pages.render(
         request, "totp.html", why, secret=groups, qr=_drawn(otp.address(secret, viewer.email, pages.Site.name))

@@ -29,12 +29,18 @@ PROGRAMS = {
 """Let in by an API token alone: a session means nothing to them."""
 HOLDERS = {"GET /v1/files/{id}"}
 """For whoever has a signed link; without the signature it leads to nothing."""
+SHUT = {
+    "GET /login/oidc", "GET /login/oidc/return", "GET /login/telegram", "GET /login/telegram/return",
+    "POST /login/telegram/return", "GET /account/security/oidc", "GET /account/security/telegram",
+}  # fmt: skip
+"""Doors that no setting opens here: not there for anybody."""
 MEMBERS = {
     "GET /dashboard", "GET /account", "POST /account/password", "POST /account/sessions/deletion",
     "GET /plans", "POST /plans/{code}/invoices", "GET /invoices", "GET /studio", "POST /generations", "GET /gallery",
     "GET /account/tokens", "POST /account/tokens",
     "GET /account/security", "POST /account/security/totp", "GET /account/security/totp",
     "POST /account/security/totp/confirmation", "POST /account/security/totp/removal", "POST /account/security/codes",
+    "POST /account/security/links/{code}/removal",
     "GET /account/proof", "POST /account/proof",
 }  # fmt: skip
 OWNERS = {
@@ -66,7 +72,7 @@ ADMINS = {
     "POST /admin/providers/{code}/funds",
     "POST /admin/models/{code}/terms",
 }
-LISTED = (OPEN, MACHINES, PROGRAMS, HOLDERS, MEMBERS, OWNERS, STAFF, ADMINS)
+LISTED = (OPEN, MACHINES, PROGRAMS, HOLDERS, SHUT, MEMBERS, OWNERS, STAFF, ADMINS)
 
 NOBODY, MEMBER, OWNER, SUPPORTER, ADMIN = "nobody", "member", "owner", "supporter", "admin"
 PASSES = {
@@ -78,11 +84,12 @@ PASSES = {
     "machines": (),
     "programs": (),
     "holders": (),
+    "shut": (),
 }
 
 
 def kind(place: Place) -> str:
-    names = ("open", "machines", "programs", "holders", "members", "owners", "staff", "admins")
+    names = ("open", "machines", "programs", "holders", "shut", "members", "owners", "staff", "admins")
     return next(name for name, listed in zip(names, LISTED, strict=True) if place.name in listed)
 
 
@@ -93,7 +100,7 @@ def may(place: Place, who: str) -> set[int] | str:
         return "through"
     if group in ("machines", "programs"):
         return {401}
-    if group == "holders":
+    if group in ("holders", "shut"):
         return {404}
     if who == NOBODY:
         return {303} if place.method == "GET" else {401}
