@@ -15,7 +15,9 @@ from limner.sql import (
     erasure,
     images,
     jobs,
+    links,
     mails,
+    pending_sign_ins,
     sessions,
     sign_ins,
     throttles,
@@ -70,6 +72,8 @@ class Janitor(Actor):
         await sessions.forget_ended(self.db)
         await sign_ins.forget_old(self.db)
         await erasure.forget_farewells(self.db)
+        await pending_sign_ins.forget_ended(self.db)
+        await links.forget_spent(self.db)
         await throttles.forget_old(self.db)
         await tokens.forget_rates(self.db)
         await jobs.forget_previews(self.db)

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from limner.http import forms, pages
 from limner.http.gallery import as_keyset, keyset
-from limner.http.state import DB, about, admin, path_id, staff
+from limner.http.state import DB, about, fresh, path_id, staff
 from limner.runtime.errors import Refused
 from limner.sql import accounts, audit, confirmations, erasure, invoices, ledger, subscriptions
 from limner.sql.accounts import Account
@@ -35,7 +35,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def grant(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
         credits = forms.whole(form, "credits", least=-MOST_CREDITS, most=MOST_CREDITS)
@@ -64,7 +64,7 @@ async def _adjust(request: web.Request, account: Account, credits: int, reason: 
 
 
 async def ban(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
         reason = forms.text(form, "reason", most=200, needed=True)
@@ -77,7 +77,7 @@ async def ban(request: web.Request) -> web.StreamResponse:
 
 async def verify(request: web.Request) -> web.StreamResponse:
     """The address is theirs: somebody who knows says so."""
-    admin(request)
+    fresh(request)
     account = await accounts.get(request.app[DB], path_id(request))
     await forms.read(request)
     await confirmations.verify_by_hand(request.app[DB], account, **about(request))
@@ -85,7 +85,7 @@ async def verify(request: web.Request) -> web.StreamResponse:
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
         reason = forms.text(form, "why", most=200, needed=True, label="The reason")

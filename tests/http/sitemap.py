@@ -116,6 +116,7 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/admin/models/": "demo",
         "/admin/keys/": str(await db.fetchval("select min(id) from provider_key")),
         "/admin/mails/": str(await db.fetchval("select max(id) from notice")),
+        "/account/security/links/": "telegram",
         "/account/tokens/": str(await db.fetchval("select id from api_token")),
         "/v1/models/": "demo",
         "/v1/images/tasks/": generation,

@@ -15,6 +15,7 @@ OPEN = {
     "GET /verify/{secret}", "POST /verify/{secret}", "GET /reset", "POST /reset", "GET /reset/{secret}",
     "POST /reset/{secret}", "GET /email/{secret}", "POST /email/{secret}",
     "GET /", "GET /register", "POST /register", "GET /login", "POST /login", "POST /logout",
+    "GET /login/code", "POST /login/code",
     "GET /sandbox/{id}", "POST /sandbox/{id}",
     "GET /status", "GET /status.json", "GET /health/live", "GET /health/ready", "GET /static/{hash}/{path}",
     "GET /v1/openapi.json", "GET /api",
@@ -30,12 +31,21 @@ PROGRAMS = {
 """Let in by an API token alone: a session means nothing to them."""
 HOLDERS = {"GET /v1/files/{id}"}
 """For whoever has a signed link; without the signature it leads to nothing."""
+SHUT = {
+    "GET /login/oidc", "GET /login/oidc/return", "GET /login/telegram", "GET /login/telegram/return",
+    "POST /login/telegram/return", "GET /account/security/oidc", "GET /account/security/telegram",
+}  # fmt: skip
+"""Doors that no setting opens here: not there for anybody."""
 MEMBERS = {
     "GET /dashboard", "GET /account", "POST /account/password", "POST /account/sessions/deletion",
     "POST /account/email", "POST /account/verification", "POST /account/locale",
     "GET /account/export", "GET /account/deletion", "POST /account/deletion",
     "GET /plans", "POST /plans/{code}/invoices", "GET /invoices", "GET /studio", "POST /generations", "GET /gallery",
     "GET /account/tokens", "POST /account/tokens",
+    "GET /account/security", "POST /account/security/totp", "GET /account/security/totp",
+    "POST /account/security/totp/confirmation", "POST /account/security/totp/removal", "POST /account/security/codes",
+    "POST /account/security/links/{code}/removal",
+    "GET /account/proof", "POST /account/proof",
 }  # fmt: skip
 OWNERS = {
     "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check",
@@ -75,7 +85,7 @@ ADMINS = {
     "POST /admin/providers/{code}/funds",
     "POST /admin/models/{code}/terms",
 }
-LISTED = (OPEN, MACHINES, PROGRAMS, HOLDERS, MEMBERS, OWNERS, STAFF, ADMINS)
+LISTED = (OPEN, MACHINES, PROGRAMS, HOLDERS, SHUT, MEMBERS, OWNERS, STAFF, ADMINS)
 
 NOBODY, MEMBER, OWNER, SUPPORTER, ADMIN = "nobody", "member", "owner", "supporter", "admin"
 PASSES = {
@@ -87,11 +97,12 @@ PASSES = {
     "machines": (),
     "programs": (),
     "holders": (),
+    "shut": (),
 }
 
 
 def kind(place: Place) -> str:
-    names = ("open", "machines", "programs", "holders", "members", "owners", "staff", "admins")
+    names = ("open", "machines", "programs", "holders", "shut", "members", "owners", "staff", "admins")
     return next(name for name, listed in zip(names, LISTED, strict=True) if place.name in listed)
 
 
@@ -102,7 +113,7 @@ def may(place: Place, who: str) -> set[int] | str:
         return "through"
     if group in ("machines", "programs"):
         return {401}
-    if group == "holders":
+    if group in ("holders", "shut"):
         return {404}
     if who == NOBODY:
         return {303} if place.method == "GET" else {401}
