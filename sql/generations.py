@@ -101,7 +101,7 @@ async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
     """Reserve, write the jobs, send one message for each: in one transaction. Returns the generation's id, when it is durable.
 
     ``deadline``: seconds until an unfinished job fails, unless its plan's longest wait is shorter. Raises Refused
-    (NoSubscription, QuotaExhausted, NotFound …).
+    (NoSubscription, QuotaExhausted, PlanCapReached, NotFound …).
     The same idempotency key gives the same generation, charged once. The request that this task is about is kept
     with it, so that the log of whoever paints can be found by it.
     """
@@ -207,9 +207,12 @@ select (select id from placed) as id, (select why from refusal) as why
 
 
 async def _place(db: Db, asked: Order, agreed: Terms, jobs: list[UUID], deadline: int) -> UUID | None:
-    """Everything in one statement. None when its idempotency key is taken. Raises NotFound, QuotaExhausted."""
+    """Everything in one statement. None when its idempotency key is taken.
+
+    Raises NotFound, QuotaExhausted, PlanCapReached, NoSubscription.
+    """
     generation_id = uuid4()
-    with ledger.covered():
+    with ledger.covered(), terms.kept(agreed.plan, asked.count, agreed.model.credits):
         row = await db.fetchrow(
             PLACE,
             isinstance(db, Database),

@@ -26,6 +26,8 @@ class Plan:
     longest_wait_seconds: int
     shows_exact_quota: bool
     active: bool
+    credits_per_day: int | None
+    credits_per_month: int | None
 
     @property
     def currency(self) -> str:
@@ -37,7 +39,8 @@ class Plan:
 
 COLUMNS = (
     "id, code, name, price_cents, price_currency, billing_currency, credits_per_cycle, concurrency, priority, "
-    "allowed_models, retention_days, longest_wait_seconds, shows_exact_quota, active"
+    "allowed_models, retention_days, longest_wait_seconds, shows_exact_quota, active, "
+    "credits_per_day, credits_per_month"
 )
 
 SEED = """

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import asyncpg
+
 from limner.runtime.database import Db
-from limner.runtime.errors import Refused
+from limner.runtime.errors import Refused, TooMany
 from limner.sql import models
 from limner.sql.models import Model
 from limner.sql.plans import Plan
@@ -17,6 +22,14 @@ from limner.sql.subscriptions import ENDED, NoSubscription
 class Terms:
     plan: Plan
     model: Model
+
+
+class PlanCapReached(TooMany):
+    """The plan's own cap of a day or a month is in the way; ``after`` seconds it opens again."""
+
+    def __init__(self, words: str, opens: datetime) -> None:
+        after = max(1.0, (opens - datetime.now(UTC)).total_seconds())
+        super().__init__(f"{words} It opens again on {opens:%-d %B at %H:%M} UTC.", after=after)
 
 
 AGREED = f"""
@@ -45,3 +58,33 @@ async def agreed(db: Db, account_id: UUID, name: str) -> Terms:
     if not plan.allows(model.id):
         raise Refused(f"Your plan does not include {model.name}.", field="model")
     return Terms(plan, model)
+
+
+@contextmanager
+def kept(plan: Plan, pictures: int, credits: int) -> Iterator[None]:
+    """Around an order of so many pictures at so many credits each: the schema has the last word on the plan's terms.
+
+    Raises PlanCapReached, and NoSubscription when the period ended meanwhile.
+    """
+    try:
+        yield
+    except asyncpg.CheckViolationError as error:
+        if error.constraint_name == "reserve_needs_an_open_period":
+            raise NoSubscription(ENDED) from error
+        if error.constraint_name not in ("plan_day", "plan_month"):
+            raise
+        a_day = error.constraint_name == "plan_day"
+        before = int(error.detail) - pictures * credits
+        raise PlanCapReached(
+            f"Your plan allows {plan.credits_per_day if a_day else plan.credits_per_month} credits a "
+            f"{'day' if a_day else 'month'}: {before} are spent or held, and this would take {pictures * credits}.",
+            opens(datetime.now(UTC), a_day=a_day),
+        ) from error
+
+
+def opens(now: datetime, *, a_day: bool) -> datetime:
+    """When the next day, or the next month, begins in UTC."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if a_day:
+        return midnight + timedelta(days=1)
+    return (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
