@@ -86,7 +86,7 @@ having sum(e.credits) <> sum(g.credits)
 # The statement is what people read: its lines come to the same as the entries behind the balance (I7).
 STATEMENT_ADDS_UP = """
 select coalesce(s.account_id, e.account_id)::text as what,
-    format('the statement says %s charged and %s left, the entries %s and %s', s.charged, s.left_over, e.charged, e.left_over) as why
+    format('it says %s charged and %s left, the entries %s and %s', s.charged, s.left_over, e.charged, e.left_over) as why
 from (select account_id, sum(charged) as charged, sum(change) as left_over from statement group by account_id) as s
 full join (
     select account_id, coalesce(sum(credits) filter (where kind = 'settle'), 0)

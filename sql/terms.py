@@ -75,9 +75,9 @@ def kept(plan: Plan, pictures: int, credits: int) -> Iterator[None]:
             raise
         a_day = error.constraint_name == "plan_day"
         before = int(error.detail) - pictures * credits
+        most = plan.credits_per_day if a_day else plan.credits_per_month
         raise PlanCapReached(
-            f"Your plan allows {plan.credits_per_day if a_day else plan.credits_per_month} credits a "
-            f"{'day' if a_day else 'month'}: {before} are spent or held, and this would take {pictures * credits}.",
+            f"Your plan allows {most} credit{'' if most == 1 else 's'} a {'day' if a_day else 'month'}: {before} are spent or held, and this would take {pictures * credits}.",
             opens(datetime.now(UTC), a_day=a_day),
         ) from error
 
