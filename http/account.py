@@ -11,7 +11,7 @@ from limner.http.state import DB, session_of, signed_in
 from limner.runtime import passwords
 from limner.runtime.database import Db
 from limner.runtime.errors import Refused
-from limner.sql import accounts, audit, invoices, ledger, plans, sessions, studio, subscriptions, throttles
+from limner.sql import accounts, audit, invoices, ledger, plans, sessions, statements, studio, subscriptions, throttles
 
 
 async def landing(request: web.Request) -> web.Response:
@@ -77,7 +77,7 @@ async def _page(request: web.Request, why: Refused | None = None) -> web.Respons
         account=viewer,
         sessions=await sessions.of_account(db, viewer.id, session.token_hash if session else b""),
         statement=[
-            {"created_at": entry.created_at, "line": entry.line, "credits": entry.change}
-            for entry in await ledger.entries(db, viewer.id)
+            {"created_at": line.created_at, "line": line.words, "credits": line.change}
+            for line in await statements.lines(db, viewer.id, count=10)
         ],
     )

@@ -76,10 +76,10 @@ def kept(plan: Plan, pictures: int, credits: int) -> Iterator[None]:
         a_day = error.constraint_name == "plan_day"
         before = int(error.detail) - pictures * credits
         most = plan.credits_per_day if a_day else plan.credits_per_month
-        raise PlanCapReached(
-            f"Your plan allows {most} credit{'' if most == 1 else 's'} a {'day' if a_day else 'month'}: {before} are spent or held, and this would take {pictures * credits}.",
-            opens(datetime.now(UTC), a_day=a_day),
-        ) from error
+        unit, allowed = "day" if a_day else "month", f"{most} credit{'' if most == 1 else 's'}"
+        taken = f"{before} are spent or held, and this would take {pictures * credits}."
+        words = f"Your plan allows {allowed} a {unit}: {taken}"
+        raise PlanCapReached(words, opens(datetime.now(UTC), a_day=a_day)) from error
 
 
 def opens(now: datetime, *, a_day: bool) -> datetime:

@@ -31,7 +31,7 @@ HOLDERS = {"GET /v1/files/{id}"}
 MEMBERS = {
     "GET /dashboard", "GET /account", "POST /account/password", "POST /account/sessions/deletion",
     "GET /plans", "POST /plans/{code}/invoices", "GET /invoices", "GET /studio", "POST /generations", "GET /gallery",
-    "GET /account/tokens", "POST /account/tokens",
+    "GET /account/tokens", "POST /account/tokens", "GET /account/statement", "GET /account/statement.csv",
 }  # fmt: skip
 OWNERS = {
     "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check",
