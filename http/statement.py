@@ -15,7 +15,7 @@ from limner.sql import statements
 from limner.sql.statements import Line, Month
 
 PAGE = 50
-COLUMNS = ("when (UTC)", "what", "kind", "in", "out", "charged", "left", "entry")
+COLUMNS = ("when (UTC)", "what", "kind", "in", "out", "charged", "left", "picture", "note", "entry")
 RISKY = ("=", "+", "-", "@", "\t", "\r")
 """With these a spreadsheet takes a cell for a formula."""
 
@@ -63,7 +63,8 @@ def _cells(line: Line) -> tuple[object, ...]:
     out = -line.change if line.change < 0 else ""
     came = line.change if line.change > 0 else ""
     when = line.created_at.strftime("%Y-%m-%d %H:%M:%S")
-    return when, safe(line.words), line.kind, came, out, line.charged or "", line.left, line.id
+    texts = [safe(" ".join(text.split())) for text in (line.prompt or "", line.why)]
+    return when, safe(line.words), line.kind, came, out, line.charged or "", line.left, *texts, line.id
 
 
 def safe(text: str) -> str:
