@@ -95,7 +95,7 @@ async def _crew(config: Config) -> tuple[list[crew.Process], list[crew.Depth]]:
 
 async def verify_books(config: Config, *, deep: bool) -> list[books.Finding]:
     async with open_briefly(config) as db, open_storage(config) as storage:
-        return await books.verify(db, storage, deep=deep)
+        return await books.verify(db, storage, deep=deep, live=True)
 
 
 async def pause(config: Config, workers: str, *, paused: bool) -> str:

@@ -102,7 +102,7 @@ async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
     """Reserve, write the jobs, send one message for each: in one transaction. Returns the generation's id, when it is durable.
 
     ``deadline``: seconds until an unfinished job fails, unless its plan's longest wait is shorter. Raises Refused
-    (NoSubscription, QuotaExhausted, NotFound …).
+    (NoSubscription, QuotaExhausted, PlanCapReached, NotFound …).
     The same idempotency key gives the same generation, charged once. The request that this task is about is kept
     with it, so that the log of whoever paints can be found by it.
     """
@@ -171,8 +171,8 @@ order by asked.place
 
 
 async def _place(db: Db, asked: Order, agreed: Terms, jobs: list[UUID], deadline: int) -> UUID | None:
-    """None when its idempotency key is taken. Raises NotFound, QuotaExhausted."""
-    with ledger.covered():
+    """None when its idempotency key is taken. Raises NotFound, QuotaExhausted, PlanCapReached, NoSubscription."""
+    with ledger.covered(), terms.kept(agreed.plan, asked.count, agreed.model.credits):
         row = await db.together(_placed, _as_item(asked, agreed, jobs, deadline))
     if row["why"] == "reference":
         raise NotFound("A reference picture is not there any more, or is not yours.")

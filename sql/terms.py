@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from limner.runtime.database import Db
-from limner.runtime.errors import Refused
+from limner.runtime.errors import Refused, TooMany
 from limner.sql import models
 from limner.sql.models import Model
 from limner.sql.plans import Plan
@@ -19,6 +23,14 @@ from limner.sql.subscriptions import ENDED, NoSubscription
 class Terms:
     plan: Plan
     model: Model
+
+
+class PlanCapReached(TooMany):
+    """The plan's own cap of a day or a month is in the way; ``after`` seconds it opens again."""
+
+    def __init__(self, words: str, opens: datetime) -> None:
+        after = max(1.0, (opens - datetime.now(UTC)).total_seconds())
+        super().__init__(f"{words} It opens again on {opens:%-d %B at %H:%M} UTC.", after=after)
 
 
 AGREED = f"""
@@ -58,3 +70,33 @@ async def agreed(db: Db, account_id: UUID, name: str) -> Terms:
 
 async def _rows(db: Db, asked: Sequence[tuple[UUID, str]]) -> Sequence[Any]:
     return await db.fetch(AGREED, *zip(*asked, strict=True))
+
+
+@contextmanager
+def kept(plan: Plan, pictures: int, credits: int) -> Iterator[None]:
+    """Around an order of so many pictures at so many credits each: the schema has the last word on the plan's terms.
+
+    Raises PlanCapReached, and NoSubscription when the period ended meanwhile.
+    """
+    try:
+        yield
+    except asyncpg.CheckViolationError as error:
+        if error.constraint_name == "reserve_needs_an_open_period":
+            raise NoSubscription(ENDED) from error
+        if error.constraint_name not in ("plan_day", "plan_month"):
+            raise
+        a_day = error.constraint_name == "plan_day"
+        before = int(error.detail) - pictures * credits
+        most = plan.credits_per_day if a_day else plan.credits_per_month
+        unit, allowed = "day" if a_day else "month", f"{most} credit{'' if most == 1 else 's'}"
+        taken = f"{before} are spent or held, and this would take {pictures * credits}."
+        words = f"Your plan allows {allowed} a {unit}: {taken}"
+        raise PlanCapReached(words, opens(datetime.now(UTC), a_day=a_day)) from error
+
+
+def opens(now: datetime, *, a_day: bool) -> datetime:
+    """When the next day, or the next month, begins in UTC."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if a_day:
+        return midnight + timedelta(days=1)
+    return (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)

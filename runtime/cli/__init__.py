@@ -14,6 +14,7 @@ from limner.runtime.cli import (
     pool,
     roles,
     rotation,
+    shop,
     upgrade,
 )
 
@@ -26,7 +27,7 @@ def main() -> None:
     On a developer's machine    limner up, limner demo
     The roles of the image      limner migrate, web, worker, bot, archivist
     For the operator            limner init, config, health, actors, drain, resume, ledger, key, pair, user,
-                                invite, token, mail, proxy, provider, model, fund, margin,
+                                invite, token, mail, proxy, provider, model, plan, fund, margin,
                                 doctor, checklist, support-bundle,
                                 backup, backups, restore, drill, pitr,
                                 secrets, export, preflight, upgrade, rollback, releases, bundle
@@ -36,6 +37,6 @@ def main() -> None:
     """
 
 
-for part in (roles, installation, desk, people, mail, pool, archive, care, rotation, upgrade):
+for part in (roles, installation, desk, people, mail, pool, shop, archive, care, rotation, upgrade):
     for command in part.COMMANDS:
         main.add_command(command)

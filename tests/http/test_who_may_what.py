@@ -46,6 +46,7 @@ MEMBERS = {
     "POST /account/security/totp/confirmation", "POST /account/security/totp/removal", "POST /account/security/codes",
     "POST /account/security/links/{code}/removal",
     "GET /account/proof", "POST /account/proof",
+    "GET /account/statement", "GET /account/statement.csv",
 }  # fmt: skip
 OWNERS = {
     "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check",
