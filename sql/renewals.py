@@ -17,7 +17,7 @@ MILESTONE = f"case when {HOURS_LEFT} <= 24 then 24 when {HOURS_LEFT} <= 72 then 
 """Of a subscription ``s``: the last one that was passed. Whoever missed others for a while hears of this one alone."""
 NEXT_PLAN = f"coalesce(s.next_plan_id, {PLAN})"
 RENEWAL_KEY = "'renewal ' || s.id || ' ' || extract(epoch from s.period_end)"
-"""Of the one automatic invoice of a cycle."""
+"""Of the one automatic invoice of a cycle: the schema takes no second one."""
 CYCLE_OF = "from invoice as i where i.account_id = s.account_id and i.purpose in ('plan', 'renewal')"
 BEING_PAID = f"exists (select {CYCLE_OF} and i.state = 'processing')"
 TO_PAY = f"exists (select {CYCLE_OF} and (i.state = 'processing' or i.state = 'pending' and i.expires_at > now()))"
@@ -83,6 +83,7 @@ async def end(db: Db) -> bool:
         return True
 
 
+# Whether it was done is asked of the locked row itself: Postgres reads that one afresh, and others as they were before the lock.
 TO_INVOICE = f"""
 select s.id, s.account_id, a.email, a.locale, s.period_end, {NEXT_PLAN} as plan_id, {RENEWAL_KEY} as key,
     (select i.processor from invoice as i where i.account_id = s.account_id and i.state = 'paid'
@@ -91,10 +92,13 @@ from subscription as s join account as a on a.id = s.account_id join plan as p o
 where s.state = 'active' and s.paused_at is null and s.canceled_at is null and a.banned_at is null and p.active
     and s.period_end > now() and s.period_end <= now() + make_interval(hours => $1)
     and not {TO_PAY}
-    and not exists (select from invoice as i where i.account_id = s.account_id and i.idempotency_key = {RENEWAL_KEY})
+    and s.invoiced_end is distinct from s.period_end
 order by s.period_end limit 1 for update of s skip locked
 """
-REMINDED = f"update subscription as s set reminded_end = s.period_end, reminded_hours = {MILESTONE} where s.id = $1"
+INVOICED = f"""
+update subscription as s set invoiced_end = s.period_end, reminded_end = s.period_end, reminded_hours = {MILESTONE}
+where s.id = $1
+"""
 
 
 async def invoice_next(db: Db, ways: tuple[str, ...]) -> bool:
@@ -115,7 +119,7 @@ async def invoice_next(db: Db, ways: tuple[str, ...]) -> bool:
         )
         await billing.make_payable(tx, invoice)
         await audit.record(tx, "steward", "invoice.renewal", str(invoice.id), None, {"subscription": str(row["id"])})
-        await tx.execute(REMINDED, row["id"])
+        await tx.execute(INVOICED, row["id"])
         about = {
             "plan": plan.name, "amount_cents": invoice.amount_cents, "currency": invoice.currency,
             "ends_at": row["period_end"].isoformat(), "path": f"/invoices/{invoice.id}",
@@ -139,6 +143,7 @@ where s.state = 'active' and s.paused_at is null and a.banned_at is null
     and not {BEING_PAID}
 order by s.period_end limit 1 for update of s skip locked
 """
+REMINDED = f"update subscription as s set reminded_end = s.period_end, reminded_hours = {MILESTONE} where s.id = $1"
 
 
 async def remind(db: Db) -> bool:

@@ -5,6 +5,7 @@ alter table subscription add column paused_at timestamptz;
 alter table subscription add column canceled_at timestamptz;
 alter table subscription add column next_plan_id bigint;
 alter table subscription add column changes_at timestamptz;
+alter table subscription add column invoiced_end timestamptz;
 alter table subscription add column reminded_end timestamptz;
 alter table subscription add column reminded_hours integer;
 
@@ -14,5 +15,6 @@ comment on column subscription.paused_at is 'its clock stands still since then: 
 comment on column subscription.canceled_at is 'it ends with the period that is paid, and no invoice is made for another';
 comment on column subscription.next_plan_id is 'the plan of the next cycle, where it is another';
 comment on column subscription.changes_at is 'when the next plan begins; null: with the next cycle that is paid';
+comment on column subscription.invoiced_end is 'the end for which the automatic invoice was made';
 comment on column subscription.reminded_end is 'the end that was told of last';
 comment on column subscription.reminded_hours is 'how many hours before that end: 168, 72 or 24';
