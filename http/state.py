@@ -47,6 +47,8 @@ NOTICES = {
     "too_late": "There was nothing left to cancel.",
     "revoked": "The token is revoked. Nothing can use it any more.",
     "saved": "Done.",
+    "ends": "Your plan ends with the period that is paid. Until then everything works as before.",
+    "goes_on": "Your plan goes on. Its next invoice comes before the period ends.",
     "asked": "A worker does it: look again in a moment.",
 }
 

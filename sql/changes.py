@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -55,10 +56,12 @@ where account_id = $1 and purpose = 'change' and state in ('pending', 'processin
 """
 
 
-async def begin(db: Db, account_id: UUID, plan: Plan, processor: str, *, actor: str, ip: str = "") -> Invoice | None:
+async def begin(
+    db: Db, account_id: UUID, plan: Plan, ways: Sequence[str], *, actor: str, ip: str = ""
+) -> Invoice | None:
     """Up: the invoice for it; the plan changes when it is paid. Down, or back to the same one: written down, None.
 
-    Raises NoSubscription, CannotChange.
+    ``ways``: the processors, the first one takes the payment. Raises NoSubscription, CannotChange.
     """
     async with db.transaction() as tx:
         held = await _running(tx, account_id)
@@ -66,16 +69,18 @@ async def begin(db: Db, account_id: UUID, plan: Plan, processor: str, *, actor: 
         if found.kind == "wait":
             raise CannotChange(_why_wait(held))
         if found.kind == "up":
-            return await _invoiced(tx, held, plan, found, processor)
+            return await _invoiced(tx, held, plan, found, ways)
         if found.kind != "next":
             await follow(tx, held, None if found.kind == "mine" else plan, actor=actor, ip=ip)
         return None
 
 
-async def _invoiced(tx: Db, held: Subscription, plan: Plan, found: Offer, processor: str) -> Invoice:
+async def _invoiced(tx: Db, held: Subscription, plan: Plan, found: Offer, ways: Sequence[str]) -> Invoice:
     """An open one for the same plan is used again; one for another plan is to be paid, or to run out, first."""
     if held.paused_at:
         raise CannotChange(subscriptions.PAUSED)
+    if not ways:
+        raise CannotChange("No way to pay is set up here yet. Please write to the people who run this place.")
     row = await tx.fetchrow(OPEN_CHANGE, held.account_id)
     if row is not None and row["plan_id"] != plan.id:
         raise CannotChange("There is an open invoice for a change to another plan. Pay it, or let it run out first.")
@@ -83,7 +88,7 @@ async def _invoiced(tx: Db, held: Subscription, plan: Plan, found: Offer, proces
         return await invoices.get(tx, row["id"])
     about = {"from_plan_id": held.plan.id, "until": held.period.end.isoformat()}
     invoice = await invoices.make(
-        tx, held.account_id, plan, processor, purpose="change", price=(found.cents, found.credits), details=about
+        tx, held.account_id, plan, ways[0], purpose="change", price=(found.cents, found.credits), details=about
     )
     await billing.make_payable(tx, invoice)
     return invoice

@@ -316,7 +316,7 @@ async def test_an_unpaid_invoice_is_asked_about_for_a_quarter_of_an_hour(house, 
 
 async def test_a_cheaper_plan_that_was_paid_begins_at_the_old_end(house, cast, db):
     await db.execute("insert into plan (code, name, price_cents, credits_per_cycle) values ('small', 'Small', 499, 40)")
-    await changes.begin(db, cast.alice.id, await plans.by_code(db, "small"), "sandbox", actor="alice@example.com")
+    await changes.begin(db, cast.alice.id, await plans.by_code(db, "small"), ("sandbox",), actor="alice@example.com")
     await house.left(hours=70)
     await house.look_after()
     invoice = await renewal(db)

@@ -15,6 +15,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 FIELDS = (
     "prompt", "email", "password", "current", "next", "reason", "label", "secret", "provider", "count", "thread", "picture",
     "idempotency_key", "act", "state", "switch", "credits", "banned", "size", "model",
+    "plan", "days",
 )  # fmt: skip
 LONE = b"\\ud800"
 BODIES = {

@@ -32,6 +32,8 @@ MEMBERS = {
     "GET /dashboard", "GET /account", "POST /account/password", "POST /account/sessions/deletion",
     "GET /plans", "POST /plans/{code}/invoices", "GET /invoices", "GET /studio", "POST /generations", "GET /gallery",
     "GET /account/tokens", "POST /account/tokens",
+    "GET /account/subscription", "POST /account/subscription/plan", "POST /account/subscription/cancellation",
+    "POST /account/subscription/continuation",
 }  # fmt: skip
 OWNERS = {
     "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check",
@@ -48,6 +50,7 @@ STAFF = {
 ADMINS = {
     "POST /admin/users/{id}/grants",
     "POST /admin/users/{id}/ban",
+    "POST /admin/users/{id}/subscription",
     "POST /admin/keys",
     "POST /admin/keys/{id}/state",
     "POST /admin/keys/{id}/terms",

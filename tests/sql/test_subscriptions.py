@@ -40,7 +40,7 @@ async def pay(db, account, code: str = "monthly", **about) -> invoices.Invoice:
 
 
 async def change(db, account, code: str) -> invoices.Invoice | None:
-    return await changes.begin(db, account.id, await plans.by_code(db, code), "sandbox", actor="test")
+    return await changes.begin(db, account.id, await plans.by_code(db, code), ("sandbox",), actor="test")
 
 
 async def let_pass(db, account, **span: float) -> None:
