@@ -190,11 +190,13 @@ def changed(held: Subscription, invoice: Invoice) -> Course:
         share = Fraction(invoice.amount_cents + invoice.discount_cents, max(1, invoice.plan.price_cents))
         return Course(Period.share(held.now, share), held.now, invoice.plan, None, None, invoice.credits)
     plan, following, changes_at = dearer(held.plan, invoice.plan), held.next_plan, held.changes_at
-    asked_until = datetime.fromisoformat(invoice.details["until"])
     if changes_at is None:
         # What was paid for the old plan since then stays of the old plan; a wish for another one is overtaken.
-        is_longer = held.period.end > asked_until and plan.id != held.plan.id
-        following, changes_at = (held.plan, asked_until) if is_longer else (None, None)
+        until = datetime.fromisoformat(invoice.details["until"])
+        if until <= held.now:
+            until = held.now + (until - invoice.created_at)
+        is_longer = held.period.end > until and plan.id != held.plan.id
+        following, changes_at = (held.plan, until) if is_longer else (None, None)
     return Course(held.period, held.now, plan, following, changes_at, held.cycle_credits + invoice.credits)
 
 

@@ -16,7 +16,11 @@ from hypothesis import strategies as st
 
 from limner.sql.periods import Period, months_after, part
 
-EXAMPLES = 5000 if os.environ.get("FAULT_FULL") == "1" else 300
+FULL = os.environ.get("FAULT_FULL") == "1"
+"""FAULT_FULL=1 for the long forms."""
+EXAMPLES = 2000 if FULL else 100
+
+pytestmark = pytest.mark.timeout(900 if FULL else 60)
 MICRO = timedelta(microseconds=1)
 DAY = timedelta(days=1)
 ZONES = (
