@@ -11,7 +11,7 @@ from limner.runtime.log import logger
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
-from limner.sql import images, jobs, sessions, throttles, tokens
+from limner.sql import images, jobs, mails, sessions, throttles, tickets, tokens
 
 log = logger(__name__)
 
@@ -57,6 +57,8 @@ class Janitor(Actor):
         await throttles.forget_old(self.db)
         await tokens.forget_rates(self.db)
         await jobs.forget_previews(self.db)
+        await mails.forget_old(self.db)
+        await tickets.forget_old(self.db)
 
     async def sweep(self) -> None:
         """Remove the bytes that a worker left when it died between storing and delivering."""

@@ -19,7 +19,7 @@ from limner.http import (
     subscription,
     tokens,
 )
-from limner.http.admin import audit, generations, keys, margins, models, overview, providers, proxies, users
+from limner.http.admin import audit, generations, keys, mails, margins, models, overview, providers, proxies, users
 from limner.http.api import files, images, manual, openapi, tasks
 from limner.http.api import models as api_models
 
@@ -93,6 +93,10 @@ ROUTES = (
     web.get("/admin/models/{code}", models.show),
     web.post("/admin/models/{code}/terms", models.change),
     web.get("/admin/margins", margins.show),
+    web.get("/admin/mails", mails.show_list),
+    web.post("/admin/mails/{id}/link", mails.show_link),
+    web.post("/admin/mails/{id}/retry", mails.retry),
+    web.post("/admin/mails/{id}/withdrawal", mails.give_up),
     web.get("/admin/audit", audit.show_list),
     web.get("/api", manual.show),
     web.get("/v1/models", api_models.show_list),

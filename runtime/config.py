@@ -21,6 +21,7 @@ from pydantic_settings import (
 from limner.runtime.cron import Calendar
 
 PREFIX = "LIMNER_"
+SENDER = re.compile(r"(?:[^<>\x00-\x1f\x7f\"\\@]+ )?<[^\s<>@,;\"]+@[\w.-]+>|[^\s<>@,;\"]+@[\w.-]+")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -141,6 +142,21 @@ class Config(BaseSettings):
     telegram_url: str = Field("https://api.telegram.org", description="the base of the Telegram Bot API")
     telegram_proxy: SecretStr | None = Field(None, description="http:// or socks5:// proxy for Telegram alone")
 
+    smtp_host: str | None = Field(
+        None, description="the server that takes mails; empty: none is sent, and admins pass the links on"
+    )
+    smtp_port: int = Field(587, ge=1, le=65535, description="its port: 587 for starttls, 465 for tls, mostly")
+    smtp_tls: Literal["starttls", "tls", "none"] = Field(
+        "starttls",
+        description="none: everybody on the way can read along; only for a server on the same machine or network",
+    )
+    smtp_user: str | None = Field(None, description="who signs in there; empty: nobody has to")
+    smtp_password: SecretStr | None = Field(None, description="that user's password")
+    smtp_timeout: float = Field(20, ge=1, le=120, description="seconds that the server may take for each answer")
+    mail_from: str | None = Field(
+        None, description="whom mails come from: studio@example.com, or Studio <studio@example.com>"
+    )
+
     drain: int = Field(
         8, ge=0, le=3600, description="seconds that running work may take to finish when a process is told to stop"
     )
@@ -167,6 +183,10 @@ class Config(BaseSettings):
         "database_direct_url",
         "bot_token",
         "telegram_proxy",
+        "smtp_host",
+        "smtp_user",
+        "smtp_password",
+        "mail_from",
         "s3_access_key",
         "s3_secret_key",
         "pg_bin",
@@ -246,6 +266,20 @@ class Config(BaseSettings):
             raise ValueError("must not have a query or a fragment")
         return value.rstrip("/")
 
+    @field_validator("smtp_host")
+    @classmethod
+    def _is_host(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[\w.-]+|[0-9a-fA-F:]+", value, re.ASCII):
+            raise ValueError("must be the name or the address of a server alone, without a port")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_sender(cls, value: str | None) -> str | None:
+        if value is not None and not SENDER.fullmatch(value):
+            raise ValueError("must be an e-mail address, or a name and one: Studio <studio@example.com>")
+        return value
+
     @model_validator(mode="after")
     def _hangs_together(self) -> Config:
         mistakes = []
@@ -257,7 +291,13 @@ class Config(BaseSettings):
             mistakes.append("LIMNER_BACKUP_S3_ACCESS_KEY and LIMNER_BACKUP_S3_SECRET_KEY are needed with its bucket")
         if self.backup_s3_bucket and self.backup_folder:
             mistakes.append("LIMNER_BACKUP_S3_BUCKET and LIMNER_BACKUP_FOLDER are both set: keep one")
+        if self.smtp_host and not self.mail_from:
+            mistakes.append("LIMNER_MAIL_FROM is needed with LIMNER_SMTP_HOST")
+        if self.smtp_host and (self.smtp_user is None) != (self.smtp_password is None):
+            mistakes.append("LIMNER_SMTP_USER and LIMNER_SMTP_PASSWORD are needed both or neither")
         if self.env == "production":
+            if self.smtp_host and self.smtp_user and self.smtp_tls == "none":
+                mistakes.append("LIMNER_SMTP_TLS must not be none in production: it would show the password")
             if self.database_url is None:
                 mistakes.append("LIMNER_DATABASE_URL is needed in production")
             if not self.public_url.startswith("https://"):

@@ -85,6 +85,7 @@ def _secrets(folder: Path) -> dict[str, Callable[[], str]]:
         "s3_access_key": lambda: _word(20),
         "s3_secret_key": lambda: _word(40),
         "bot_token": str,
+        "smtp_password": str,
     }
 
 

@@ -177,6 +177,7 @@ def _set(config: Config) -> dict[str, str]:
         "s3_secret_key": config.s3_secret_key,
         "s3_access_key": config.s3_access_key,
         "bot_token": config.bot_token,
+        "smtp_password": config.smtp_password,
     }
     found = {name: secret.get_secret_value() for name, secret in named.items() if secret}
     with contextlib.suppress(ValueError):

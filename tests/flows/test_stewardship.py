@@ -9,6 +9,7 @@ import aiohttp
 import anyio
 import pytest
 
+from limner.actors.mail import letters
 from limner.actors.steward import CloseEndedPeriods, Steward
 from limner.runtime.bus import Bus
 from limner.runtime.presence import Presence
@@ -259,6 +260,20 @@ async def test_the_banned_are_not_written_to(house, cast, db):
         await house.left(**span)
         await house.look_after()
     assert (await house.told(), await house.state()) == ([], "expired")
+
+
+@pytest.mark.parametrize("locale", ["en", "ru", "zh"])
+async def test_each_mail_can_be_written(house, cast, db, locale):
+    """What the steward queues has all that the templates say."""
+    for span in ({"days": 6}, {"hours": 70}, {"hours": 10}, {"hours": -1}):
+        await house.left(**span)
+        await house.look_after()
+    await db.execute("update invoice set state = 'expired'")
+    await house.look_after()
+    for _, template, details in await house.mails():
+        letter = letters.write(template, locale, details, public_url="https://limner.example", link=None)
+        assert "Monthly" in letter.subject and details["path"] in letter.text
+    assert len(await house.mails()) == 4
 
 
 async def test_mails_are_in_the_language_of_the_person(house, cast, db):

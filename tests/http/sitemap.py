@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from limner.runtime.vault import Vault
-from limner.sql import invoices, plans, proxies, sandbox, tokens, uploads
+from limner.sql import invoices, notices, plans, proxies, sandbox, tickets, tokens, uploads
 from tests.conftest import Cast
 from tests.http.conftest import Browser, Site, drawn, hang
 
@@ -66,6 +66,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
     proxy = await proxies.add(
         db, Vault.from_config(site.config), "way out", "socks5://me:pw@192.0.2.1:1080", actor="test"
     )
+    ticket = await tickets.issue(db, cast.bob.id, "verify", minutes=60)
+    await notices.mail(db, cast.bob.email, "verify_email", details={"hours": 1}, ticket_id=ticket)
     return {
         "/pictures/": str(picture),
         "/studio/": generation,
@@ -82,6 +84,7 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/admin/providers/": "demo",
         "/admin/models/": "demo",
         "/admin/keys/": str(await db.fetchval("select min(id) from provider_key")),
+        "/admin/mails/": str(await db.fetchval("select max(id) from notice")),
         "/account/tokens/": str(await db.fetchval("select id from api_token")),
         "/v1/models/": "demo",
         "/v1/images/tasks/": generation,

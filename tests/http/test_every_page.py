@@ -38,6 +38,8 @@ async def test_a_picture_its_thread_and_an_invoice_have_pages(alice, site, cast)
         "/generations?state=queued",
         "/keys",
         "/audit",
+        "/mails",
+        "/mails?state=waiting",
         "/proxies",
         "/providers",
         "/models",

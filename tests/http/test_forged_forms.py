@@ -10,7 +10,7 @@ from tests.http.sitemap import Place, places
 
 TABLES = (
     "account", "invoice", "subscription", "ledger_entry", "balance", "generation", "job", "image", "upload",
-    "provider_key", "audit", "sandbox_payment", "message", "throttle",
+    "provider_key", "audit", "sandbox_payment", "message", "throttle", "notice",
 )  # fmt: skip
 
 

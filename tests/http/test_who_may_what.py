@@ -48,6 +48,10 @@ STAFF = {
     "GET /admin/proxies", "GET /admin/providers", "GET /admin/models", "GET /admin/models/{code}", "GET /admin/margins",
 }  # fmt: skip
 ADMINS = {
+    "GET /admin/mails",
+    "POST /admin/mails/{id}/link",
+    "POST /admin/mails/{id}/retry",
+    "POST /admin/mails/{id}/withdrawal",
     "POST /admin/users/{id}/grants",
     "POST /admin/users/{id}/ban",
     "POST /admin/users/{id}/subscription",
