@@ -59,7 +59,7 @@ def occupations(
         Courier(db, bus, presence, config=config, session=session),
         Postman(db, bus, presence, config=config),
         Watchman(db, bus, presence, config=config),
-        Steward(db, bus, presence),
+        Steward(db, bus, presence, config=config),
         Locksmith(db, bus, presence, config=config, vault=Vault.from_config(config)),
         Janitor(db, bus, presence, storage=storage),
     )

@@ -11,7 +11,7 @@ from aiohttp import web
 from limner.http import forms, pages
 from limner.http.state import BUS, CONFIG, DB, path_id, signed_in
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import billing, invoices, plans, subscriptions
+from limner.sql import billing, changes, invoices, plans, subscriptions
 from limner.sql.channels import INVOICE_CHANGED
 
 PATIENCE = 2.0
@@ -19,9 +19,10 @@ PATIENCE = 2.0
 
 
 async def show_plans(request: web.Request) -> web.Response:
-    viewer = signed_in(request)
-    subscription = await subscriptions.alive(request.app[DB], viewer.id)
-    return pages.render(request, "plans.html", plans=await plans.on_sale(request.app[DB]), subscription=subscription)
+    viewer, on_sale = signed_in(request), await plans.on_sale(request.app[DB])
+    held = await subscriptions.alive(request.app[DB], viewer.id)
+    offers = {plan.code: changes.offer(held, plan) for plan in on_sale} if held and held.runs else {}
+    return pages.render(request, "plans.html", plans=on_sale, subscription=held, offers=offers)
 
 
 async def buy(request: web.Request) -> web.StreamResponse:

@@ -58,6 +58,8 @@ NOTICES = {
     "too_late": "There was nothing left to cancel.",
     "revoked": "The token is revoked. Nothing can use it any more.",
     "saved": "Done.",
+    "ends": "Your plan ends with the period that is paid. Until then everything works as before.",
+    "goes_on": "Your plan goes on. Its next invoice comes before the period ends.",
     "asked": "A worker does it: look again in a moment.",
     "factor_first": "Who works in the admin needs a second factor. Set it up here, and you can go on.",
     "factor_off": "The second factor is off. Your password alone lets you in.",

@@ -27,7 +27,8 @@ def main() -> None:
     On a developer's machine    limner up, limner demo
     The roles of the image      limner migrate, web, worker, bot, archivist
     For the operator            limner init, config, health, actors, drain, resume, ledger, key, pair, user,
-                                invite, token, mail, proxy, provider, model, plan, fund, margin,
+                                subscription, invite, token, mail, proxy, provider, model, plan, fund,
+                                margin,
                                 doctor, checklist, support-bundle,
                                 backup, backups, restore, drill, pitr,
                                 secrets, export, preflight, upgrade, rollback, releases, bundle

@@ -16,6 +16,7 @@ FIELDS = (
     "prompt", "email", "password", "current", "next", "reason", "label", "secret", "provider", "count", "thread", "picture",
     "idempotency_key", "act", "state", "switch", "credits", "banned", "size", "model", "code",
     "proof_form", "proof_password", "proof_code",
+    "plan", "days",
 )  # fmt: skip
 LONE = b"\\ud800"
 BODIES = {

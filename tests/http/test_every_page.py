@@ -19,6 +19,7 @@ async def test_a_stranger_finds_the_open_doors(stranger, path):
         "/dashboard",
         "/account",
         "/account/statement",
+        "/account/subscription",
         "/plans",
         "/invoices",
         "/studio",

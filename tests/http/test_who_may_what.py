@@ -47,6 +47,8 @@ MEMBERS = {
     "POST /account/security/links/{code}/removal",
     "GET /account/proof", "POST /account/proof",
     "GET /account/statement", "GET /account/statement.csv",
+    "GET /account/subscription", "POST /account/subscription/plan", "POST /account/subscription/cancellation",
+    "POST /account/subscription/continuation",
 }  # fmt: skip
 OWNERS = {
     "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check",
@@ -72,6 +74,7 @@ ADMINS = {
     "POST /admin/users/{id}/deletion",
     "POST /admin/invitations",
     "POST /admin/invitations/{id}/revocation",
+    "POST /admin/users/{id}/subscription",
     "POST /admin/keys",
     "POST /admin/keys/{id}/state",
     "POST /admin/keys/{id}/terms",
