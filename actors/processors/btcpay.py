@@ -40,7 +40,7 @@ class Btcpay:
         return await self._opened(await self._ask("POST", "/invoices", body=self._order(invoice)))
 
     async def find(self, invoice: Invoice) -> Opened | None:
-        found = await self._ask("GET", "/invoices", query={"orderId": str(invoice.id)})
+        found = await self._ask("GET", "/invoices", wants=list, query={"orderId": str(invoice.id)})
         with self.wire.sensibly():
             ours = [each for each in found if _order_ref(each) == str(invoice.id)]
             best = min(ours, key=lambda each: BEST.index(each["status"]), default=None)
@@ -51,7 +51,7 @@ class Btcpay:
         try:
             answer = await self._ask("GET", path)
             needs_methods = answer.get("additionalStatus") in ("PaidLate", "PaidPartial") or "paidAmount" not in answer
-            methods = await self._ask("GET", f"{path}/payment-methods") if needs_methods else []
+            methods = await self._methods(ref) if needs_methods else []
         except Missing:
             return None
         with self.wire.sensibly():
@@ -59,12 +59,15 @@ class Btcpay:
 
     async def refund(self, invoice: Invoice, refund: Refund) -> PaidBack:
         name = f"Refund {refund.id}"
-        for pull in await self._ask("GET", "/pull-payments", query={"includeArchived": "true"}):
-            if pull.get("name") == name:
+        pulls = await self._ask("GET", "/pull-payments", wants=list, query={"includeArchived": "true"})
+        for pull in pulls:
+            if isinstance(pull, dict) and pull.get("name") == name:
                 return self._paid_back(pull)
         path = f"/invoices/{quote(str(invoice.processor_ref), safe='')}"
         try:
-            methods = _payout_methods(await self._ask("GET", f"{path}/payment-methods"))
+            found = await self._methods(str(invoice.processor_ref))
+            with self.wire.sensibly():
+                methods = _payout_methods(found)
             asked = {"name": name, "description": refund.reason, "payoutMethods": methods}
             if methods:
                 asked["payoutMethodId"] = methods[0]  # servers before 2.1 know one only
@@ -82,7 +85,7 @@ class Btcpay:
         skip, start = 0, str(int(moment.timestamp()))
         while True:
             query = {"startDate": start, "skip": str(skip), "take": str(PAGE)}
-            page = await self._ask("GET", "/invoices", query=query)
+            page = await self._ask("GET", "/invoices", wants=list, query=query)
             with self.wire.sensibly():
                 payments = [judged(answer, [], self.config.btcpay_tolerance) for answer in page]
             for payment in payments:
@@ -94,6 +97,9 @@ class Btcpay:
     async def _ask(self, method: str, path: str, **options: Any) -> Any:
         return await self.wire.ask(method, path, **options)
 
+    async def _methods(self, ref: str) -> Sequence[dict[str, Any]]:
+        return await self._ask("GET", f"/invoices/{quote(ref, safe='')}/payment-methods", wants=list)  # type: ignore[no-any-return]
+
     async def _opened(self, answer: dict[str, Any]) -> Opened:
         with self.wire.sensibly():
             ref, link = str(answer["id"]), web_address(answer["checkoutLink"])
@@ -103,7 +109,7 @@ class Btcpay:
     async def _ways(self, ref: str) -> Sequence[Way]:
         """Without them an invoice can still be paid at the checkout: they are no reason to wait."""
         try:
-            methods = await self._ask("GET", f"/invoices/{quote(ref, safe='')}/payment-methods")
+            methods = await self._methods(ref)
             with self.wire.sensibly():
                 return _ways(methods)
         except (Unreachable, Unwilling, Missing):

@@ -41,7 +41,7 @@ class Sandbox:
         return self._opened(await self.wire.ask("POST", "", body=asked))
 
     async def find(self, invoice: Invoice) -> Opened | None:
-        found = await self.wire.ask("GET", "", query={"order_ref": str(invoice.id)})
+        found = await self.wire.ask("GET", "", wants=list, query={"order_ref": str(invoice.id)})
         return self._opened(found[0]) if found else None
 
     async def read(self, ref: str) -> Payment | None:
@@ -68,7 +68,7 @@ class Sandbox:
             raise Unwilling("the sandbox does not know this payment any more") from error
 
     async def since(self, moment: datetime) -> AsyncIterator[Payment]:
-        found = await self.wire.ask("GET", "", query={"since": moment.isoformat()})
+        found = await self.wire.ask("GET", "", wants=list, query={"since": moment.isoformat()})
         with self.wire.sensibly():
             payments = [judged(each) for each in found]
         for payment in payments:

@@ -43,12 +43,13 @@ class Wire:
         method: str,
         path: str,
         *,
+        wants: type = dict,
         body: Any = None,
         form: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """The answer's JSON. Raises Unreachable, Unwilling, or Missing for a 404."""
+        """The answer's JSON: an object, or what else it ``wants``. Raises Unreachable, Unwilling, or Missing for a 404."""
         try:
             with anyio.fail_after(PATIENCE):
                 async with self.session.request(
@@ -60,9 +61,12 @@ class Wire:
                     headers={**self.headers, **(headers or {})},
                     allow_redirects=False,
                 ) as answer:
-                    return self._judge(answer, await _read(answer))
+                    said = self._judge(answer, await _read(answer))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Unreachable(f"{self.name} cannot be reached: {type(error).__name__}") from error
+        if not isinstance(said, wants):
+            raise Unreachable(f"{self.name} answered something else: {type(said).__name__}")
+        return said
 
     def _judge(self, answer: aiohttp.ClientResponse, data: bytes) -> Any:
         status = answer.status
