@@ -19,6 +19,7 @@ from limner.http import (
     tokens,
 )
 from limner.http.admin import audit, generations, keys, margins, models, overview, providers, proxies, users
+from limner.http.admin import invoices as admin_invoices
 from limner.http.api import files, images, manual, openapi, tasks
 from limner.http.api import models as api_models
 
@@ -42,6 +43,7 @@ ROUTES = (
     web.get("/invoices/{id}", billing.show_invoice),
     web.get("/invoices/{id}/status", billing.show_status),
     web.post("/invoices/{id}/check", billing.check_again),
+    web.post("/invoices/{id}/cancellation", billing.cancel),
     web.post("/hooks/sandbox", hooks.sandbox),
     web.post("/hooks/btcpay", hooks.btcpay),
     web.post("/hooks/stripe", hooks.stripe),
@@ -69,6 +71,13 @@ ROUTES = (
     web.get("/admin/users/{id}", users.show),
     web.post("/admin/users/{id}/grants", users.grant),
     web.post("/admin/users/{id}/ban", users.ban),
+    web.get("/admin/invoices", admin_invoices.show_list),
+    web.get("/admin/invoices/{id}", admin_invoices.show),
+    web.post("/admin/invoices/{id}/payment", admin_invoices.mark_paid),
+    web.get("/admin/invoices/{id}/refunds", admin_invoices.ask_refund),
+    web.post("/admin/invoices/{id}/refunds", admin_invoices.refund),
+    web.post("/admin/invoices/{id}/check", admin_invoices.check),
+    web.post("/admin/invoices/{id}/decision", admin_invoices.decide),
     web.get("/admin/generations", generations.show_list),
     web.get("/admin/generations/{id}", generations.show),
     web.get("/admin/generations/{id}/explain", generations.explained),

@@ -48,6 +48,7 @@ NOTICES = {
     "revoked": "The token is revoked. Nothing can use it any more.",
     "saved": "Done.",
     "asked": "A worker does it: look again in a moment.",
+    "asked_processor": "The processor is being asked: this page shows what it says.",
 }
 
 

@@ -16,6 +16,8 @@ from limner.sql import accounts, audit, invoices, ledger, notices
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice, WrongState
 
+KINDS = ("whole", "surplus")
+
 
 @dataclass(frozen=True)
 class PayBack(Message):
@@ -61,6 +63,24 @@ UNSPENT = """
 select least(b.available, e.credits) from ledger_entry as e join balance as b on b.account_id = e.account_id
 where e.invoice_id = $1 and e.kind = 'grant' for update of b
 """
+
+OWED_CREDITS = """
+select coalesce((
+    select least(b.available, e.credits) from ledger_entry as e join balance as b on b.account_id = e.account_id
+    where e.invoice_id = $1 and e.kind = 'grant'
+), 0)::bigint
+"""
+
+
+async def owed(db: Db, invoice: Invoice) -> dict[str, int]:
+    """What could go back, in cents, as the whole or as the surplus; and the credits that the whole would cost."""
+    can = not invoice.is_open and not invoice.paid_by
+    amounts = {kind: max(0, await db.fetchval(OWED, invoice.id, kind)) if can else 0 for kind in KINDS}
+    if invoice.state != "paid":
+        amounts["surplus"] = 0
+    credits = await db.fetchval(OWED_CREDITS, invoice.id) + invoice.frozen_credits
+    return amounts | {"credits": credits}
+
 
 ORDER = f"""
 insert into refund (invoice_id, kind, amount_cents, currency, credits_taken, reason, actor)

@@ -18,7 +18,10 @@ OPEN = {
     "GET /v1/openapi.json", "GET /api",
 }  # fmt: skip
 """For everybody. The sandbox plays an outsider: whoever knows a payment's id may pay it."""
-MACHINES = {"POST /hooks/sandbox", "POST /sandbox/api/payments", "GET /sandbox/api/payments/{id}"}
+MACHINES = {
+    "POST /hooks/sandbox", "POST /hooks/btcpay", "POST /hooks/stripe", "POST /sandbox/api/payments", "GET /sandbox/api/payments",
+    "GET /sandbox/api/payments/{id}", "POST /sandbox/api/payments/{id}/cancellation", "POST /sandbox/api/payments/{id}/refunds",
+}  # fmt: skip
 """Proved by a signature or a key, never by a session."""
 PROGRAMS = {
     "GET /v1/models", "GET /v1/models/{id}", "POST /v1/images/generations", "POST /v1/images/generations/async",
@@ -34,7 +37,7 @@ MEMBERS = {
     "GET /account/tokens", "POST /account/tokens",
 }  # fmt: skip
 OWNERS = {
-    "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check",
+    "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check", "POST /invoices/{id}/cancellation",
     "GET /studio/{id}", "POST /generations/{id}/cancellation", "GET /threads/{id}/live",
     "GET /jobs/{id}/preview", "GET /uploads/{id}",
     "GET /pictures/{id}", "GET /pictures/{id}/file", "GET /pictures/{id}/thumbnail", "POST /pictures/{id}/deletion",
@@ -44,10 +47,16 @@ STAFF = {
     "GET /admin", "GET /admin/users", "GET /admin/users/{id}", "GET /admin/generations", "GET /admin/generations/{id}",
     "GET /admin/keys", "GET /admin/audit", "GET /admin/generations/{id}/explain", "GET /admin/keys/{id}",
     "GET /admin/proxies", "GET /admin/providers", "GET /admin/models", "GET /admin/models/{code}", "GET /admin/margins",
+    "GET /admin/invoices", "GET /admin/invoices/{id}",
 }  # fmt: skip
 ADMINS = {
     "POST /admin/users/{id}/grants",
     "POST /admin/users/{id}/ban",
+    "GET /admin/invoices/{id}/refunds",
+    "POST /admin/invoices/{id}/refunds",
+    "POST /admin/invoices/{id}/payment",
+    "POST /admin/invoices/{id}/check",
+    "POST /admin/invoices/{id}/decision",
     "POST /admin/keys",
     "POST /admin/keys/{id}/state",
     "POST /admin/keys/{id}/terms",
@@ -88,7 +97,7 @@ def may(place: Place, who: str) -> set[int] | str:
     if who in PASSES[group]:
         return "through"
     if group in ("machines", "programs"):
-        return {401}
+        return {401, 503} if place.pattern in ("/hooks/btcpay", "/hooks/stripe") else {401}  # they are not set up here
     if group == "holders":
         return {404}
     if who == NOBODY:
