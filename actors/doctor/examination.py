@@ -17,6 +17,7 @@ from limner.actors.doctor import (
     engine,
     host,
     network,
+    payments,
     postgres,
     secrets,
     settings,
@@ -43,6 +44,7 @@ CHECKS: tuple[Check, ...] = (
     *work.CHECKS,
     *backups.CHECKS,
     *books.CHECKS,
+    *payments.CHECKS,
 )
 GROUPS = tuple(dict.fromkeys(check.group for check in CHECKS))
 

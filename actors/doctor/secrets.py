@@ -177,6 +177,8 @@ def _set(config: Config) -> dict[str, str]:
         "s3_secret_key": config.s3_secret_key,
         "s3_access_key": config.s3_access_key,
         "bot_token": config.bot_token,
+        "btcpay_webhook_secret": config.btcpay_webhook_secret,
+        "stripe_webhook_secret": config.stripe_webhook_secret,
     }
     found = {name: secret.get_secret_value() for name, secret in named.items() if secret}
     with contextlib.suppress(ValueError):
