@@ -104,6 +104,7 @@ async def order(db: Db, invoice_id: UUID, kind: str, reason: str, *, actor: str,
             )
         except asyncpg.UniqueViolationError as error:
             raise WrongState("The invoice is paid back already, or about to be.", field="state") from error
+        assert row is not None
         refund = Refund(**row)
         if kind == "whole":
             await tx.execute("update invoice set frozen_credits = 0 where id = $1", invoice_id)
