@@ -51,7 +51,8 @@ LOOKS = Run(ends=(0, 1, 2))
 ROTATED = Run(ends=(0, 1))
 """1: something has to be restarted now."""
 REFUND = By(
-    "tests/payments/test_pages.py::test_the_command_line_lists_shows_marks_and_gives_back", ("refund", "--reason", "--yes")
+    "tests/payments/test_pages.py::test_the_command_line_lists_shows_marks_and_gives_back",
+    ("refund", "--reason", "--yes"),
 )
 CI = By(".ci/run", ("make demo",))
 IMAGES = By("tests/containers/run", ("--target ops", "--target allinone"))
