@@ -25,12 +25,12 @@ from limner.runtime.database import Database, open_for
 from limner.runtime.log import logger
 from limner.runtime.lull import Lull
 from limner.runtime.presence import Presence
-from limner.runtime.schedule import Every, Schedule
+from limner.runtime.schedule import Cron, Every, Schedule
 from limner.runtime.storage import Storage, open_storage
 from limner.runtime.supervisor import Child, CrashStorm, Supervisor, supervise
 from limner.runtime.vault import Vault
 from limner.sql import gauges, vaults
-from limner.sql.billing import CheckOpenInvoices
+from limner.sql.billing import CheckOpenInvoices, Reconcile
 from limner.sql.keys import LookAfterKeys
 
 log = logger(__name__)
@@ -44,6 +44,7 @@ SCHEDULE = (
     Every("look around", 60, LookAround()),  # the bot looks more often
     Every("deliver notices", 30, DeliverNotices()),
     Every("deliver mails", 30, DeliverMails()),  # and as soon as one is queued
+    Cron("reconcile payments", "41 2 * * *", Reconcile()),
 )
 
 

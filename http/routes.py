@@ -40,6 +40,7 @@ from limner.http.admin import (
     proxies,
     users,
 )
+from limner.http.admin import invoices as admin_invoices
 from limner.http.api import files, images, manual, openapi, tasks
 from limner.http.api import models as api_models
 
@@ -102,9 +103,15 @@ ROUTES = (
     web.get("/invoices/{id}", billing.show_invoice),
     web.get("/invoices/{id}/status", billing.show_status),
     web.post("/invoices/{id}/check", billing.check_again),
+    web.post("/invoices/{id}/cancellation", billing.cancel),
     web.post("/hooks/sandbox", hooks.sandbox),
+    web.post("/hooks/btcpay", hooks.btcpay),
+    web.post("/hooks/stripe", hooks.stripe),
     web.post("/sandbox/api/payments", sandbox.open_payment),
+    web.get("/sandbox/api/payments", sandbox.list_payments),
     web.get("/sandbox/api/payments/{id}", sandbox.read_payment),
+    web.post("/sandbox/api/payments/{id}/cancellation", sandbox.cancel_payment),
+    web.post("/sandbox/api/payments/{id}/refunds", sandbox.pay_back),
     web.get("/sandbox/{id}", sandbox.show_checkout),
     web.post("/sandbox/{id}", sandbox.decide),
     web.get("/studio", studio.show_new),
@@ -130,6 +137,13 @@ ROUTES = (
     web.post("/admin/invitations", invitations.create),
     web.post("/admin/invitations/{id}/revocation", invitations.revoke),
     web.post("/admin/users/{id}/subscription", users.steer),
+    web.get("/admin/invoices", admin_invoices.show_list),
+    web.get("/admin/invoices/{id}", admin_invoices.show),
+    web.post("/admin/invoices/{id}/payment", admin_invoices.mark_paid),
+    web.get("/admin/invoices/{id}/refunds", admin_invoices.ask_refund),
+    web.post("/admin/invoices/{id}/refunds", admin_invoices.refund),
+    web.post("/admin/invoices/{id}/check", admin_invoices.check),
+    web.post("/admin/invoices/{id}/decision", admin_invoices.decide),
     web.get("/admin/generations", generations.show_list),
     web.get("/admin/generations/{id}", generations.show),
     web.get("/admin/generations/{id}/explain", generations.explained),

@@ -65,6 +65,7 @@ NOTICES = {
     "factor_off": "The second factor is off. Your password alone lets you in.",
     "linked": "It is linked: from now on you can log in with it.",
     "unlinked": "It is taken away. Nobody can log in with it any more.",
+    "asked_processor": "The processor is being asked: this page shows what it says.",
 }
 
 

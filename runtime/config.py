@@ -112,6 +112,33 @@ class Config(BaseSettings):
     sandbox_secret: SecretStr = Field(SecretStr(""), description="signs the sandbox processor's webhooks")
     sandbox_url: str | None = Field(None, description="where the sandbox processor lives; empty: this very site")
 
+    btcpay_url: str | None = Field(
+        None, description="the address of your BTCPay Server; empty: it takes no payments here"
+    )
+    btcpay_store: str = Field("", description="the id of the store there, as in the address of its settings")
+    btcpay_api_key: SecretStr | None = Field(None, description="an API key for that store alone")
+    btcpay_webhook_secret: SecretStr | None = Field(
+        None, description="signs its webhooks; empty: they are refused, and payments are found by asking"
+    )
+    btcpay_methods: str = Field(
+        "", description="payment methods to offer, comma-separated, such as BTC-CHAIN,BTC-LN; empty: all of the store"
+    )
+    btcpay_speed: Literal["HighSpeed", "MediumSpeed", "LowMediumSpeed", "LowSpeed"] = Field(
+        "MediumSpeed", description="confirmations until a payment is final: 0, 1, 2 or 6"
+    )
+    btcpay_tolerance: float = Field(
+        0, ge=0, le=100, description="per cent of the amount that may be missing, for fees that wallets take off"
+    )
+    btcpay_minutes: int = Field(30, ge=5, le=1440, description="minutes until an unpaid invoice runs out there")
+
+    stripe_url: str = Field("https://api.stripe.com", description="the base of Stripe's API")
+    stripe_api_key: SecretStr | None = Field(
+        None, description="Stripe's secret or restricted key; empty: it takes no payments here"
+    )
+    stripe_webhook_secret: SecretStr | None = Field(
+        None, description="signs its webhooks; empty: they are refused, and payments are found by asking"
+    )
+
     demo_painter: bool | None = Field(
         None, description="seed the demo painter with a pool of demo keys; empty: only in development"
     )
@@ -229,6 +256,11 @@ class Config(BaseSettings):
         "backup_after",
         "pitr_folder",
         "sandbox_url",
+        "btcpay_url",
+        "btcpay_api_key",
+        "btcpay_webhook_secret",
+        "stripe_api_key",
+        "stripe_webhook_secret",
         "exit_address_url",
         "otlp_url",
         "sandbox_payments",
@@ -295,6 +327,8 @@ class Config(BaseSettings):
         "s3_endpoint",
         "backup_s3_endpoint",
         "sandbox_url",
+        "btcpay_url",
+        "stripe_url",
         "otlp_url",
         "exit_address_url",
         "telegram_login_url",
@@ -371,6 +405,12 @@ class Config(BaseSettings):
             and len(self.sandbox_secret.get_secret_value()) < 16
         ):
             mistakes.append("LIMNER_SANDBOX_SECRET needs at least 16 characters when LIMNER_SANDBOX_PAYMENTS is on")
+        if self.btcpay_url and not (self.btcpay_store and self.btcpay_api_key):
+            mistakes.append("LIMNER_BTCPAY_STORE and LIMNER_BTCPAY_API_KEY are needed with LIMNER_BTCPAY_URL")
+        for secret in ("btcpay_webhook_secret", "stripe_webhook_secret"):
+            value = getattr(self, secret)
+            if value and self.env == "production" and len(value.get_secret_value()) < 16:
+                mistakes.append(f"{setting_name(secret)} needs at least 16 characters in production")
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
@@ -378,6 +418,14 @@ class Config(BaseSettings):
     @property
     def takes_sandbox_payments(self) -> bool:
         return self.sandbox_payments if self.sandbox_payments is not None else self.env == "development"
+
+    @property
+    def takes_btcpay_payments(self) -> bool:
+        return bool(self.btcpay_url and self.btcpay_store and self.btcpay_api_key)
+
+    @property
+    def takes_stripe_payments(self) -> bool:
+        return self.stripe_api_key is not None
 
     @property
     def has_demo_painter(self) -> bool:

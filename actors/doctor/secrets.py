@@ -168,6 +168,8 @@ def _set(config: Config) -> dict[str, str]:
         "s3_access_key": config.s3_access_key,
         "bot_token": config.bot_token,
         "smtp_password": config.smtp_password,
+        "btcpay_webhook_secret": config.btcpay_webhook_secret,
+        "stripe_webhook_secret": config.stripe_webhook_secret,
     }
     found = {name: secret.get_secret_value() for name, secret in named.items() if secret}
     with contextlib.suppress(ValueError):

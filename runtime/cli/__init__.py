@@ -15,6 +15,7 @@ from limner.runtime.cli import (
     roles,
     rotation,
     shop,
+    till,
     upgrade,
 )
 
@@ -28,7 +29,7 @@ def main() -> None:
     The roles of the image      limner migrate, web, worker, bot, archivist
     For the operator            limner init, config, health, actors, drain, resume, ledger, key, pair, user,
                                 subscription, invite, token, mail, proxy, provider, model, plan, fund,
-                                margin,
+                                margin, invoice,
                                 doctor, checklist, support-bundle,
                                 backup, backups, restore, drill, pitr,
                                 secrets, export, preflight, upgrade, rollback, releases, bundle
@@ -38,6 +39,6 @@ def main() -> None:
     """
 
 
-for part in (roles, installation, desk, people, mail, pool, shop, archive, care, rotation, upgrade):
+for part in (roles, installation, desk, till, people, mail, pool, shop, archive, care, rotation, upgrade):
     for command in part.COMMANDS:
         main.add_command(command)

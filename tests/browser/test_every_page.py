@@ -29,7 +29,7 @@ MEMBERS = (
 STAFF = (
     "/admin", "/admin/users", "/admin/users/{alice}", "/admin/users/{bob}", "/admin/generations", "/admin/generations/{failed}",
     "/admin/keys", "/admin/audit", "/admin/keys/1", "/admin/proxies", "/admin/providers", "/admin/models", "/admin/models/demo",
-    "/admin/margins",
+    "/admin/margins", "/admin/invoices", "/admin/invoices/{paid}", "/admin/invoices/{paid}/refunds",
 )  # fmt: skip
 
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

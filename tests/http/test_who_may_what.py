@@ -21,7 +21,10 @@ OPEN = {
     "GET /v1/openapi.json", "GET /api",
 }  # fmt: skip
 """For everybody. The sandbox plays an outsider: whoever knows a payment's id may pay it."""
-MACHINES = {"POST /hooks/sandbox", "POST /sandbox/api/payments", "GET /sandbox/api/payments/{id}"}
+MACHINES = {
+    "POST /hooks/sandbox", "POST /hooks/btcpay", "POST /hooks/stripe", "POST /sandbox/api/payments", "GET /sandbox/api/payments",
+    "GET /sandbox/api/payments/{id}", "POST /sandbox/api/payments/{id}/cancellation", "POST /sandbox/api/payments/{id}/refunds",
+}  # fmt: skip
 """Proved by a signature or a key, never by a session."""
 PROGRAMS = {
     "GET /v1/models", "GET /v1/models/{id}", "POST /v1/images/generations", "POST /v1/images/generations/async",
@@ -51,7 +54,7 @@ MEMBERS = {
     "POST /account/subscription/continuation",
 }  # fmt: skip
 OWNERS = {
-    "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check",
+    "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check", "POST /invoices/{id}/cancellation",
     "GET /studio/{id}", "POST /generations/{id}/cancellation", "GET /threads/{id}/live",
     "GET /jobs/{id}/preview", "GET /uploads/{id}",
     "GET /pictures/{id}", "GET /pictures/{id}/file", "GET /pictures/{id}/thumbnail", "POST /pictures/{id}/deletion",
@@ -62,6 +65,7 @@ STAFF = {
     "GET /admin/keys", "GET /admin/audit", "GET /admin/generations/{id}/explain", "GET /admin/keys/{id}",
     "GET /admin/proxies", "GET /admin/providers", "GET /admin/models", "GET /admin/models/{code}", "GET /admin/margins",
     "GET /admin/invitations",
+    "GET /admin/invoices", "GET /admin/invoices/{id}",
 }  # fmt: skip
 ADMINS = {
     "GET /admin/mails",
@@ -75,6 +79,11 @@ ADMINS = {
     "POST /admin/invitations",
     "POST /admin/invitations/{id}/revocation",
     "POST /admin/users/{id}/subscription",
+    "GET /admin/invoices/{id}/refunds",
+    "POST /admin/invoices/{id}/refunds",
+    "POST /admin/invoices/{id}/payment",
+    "POST /admin/invoices/{id}/check",
+    "POST /admin/invoices/{id}/decision",
     "POST /admin/keys",
     "POST /admin/keys/{id}/state",
     "POST /admin/keys/{id}/terms",
@@ -118,6 +127,8 @@ def may(place: Place, who: str) -> set[int] | str:
     if group in ("machines", "programs"):
         return {401}
     if group in ("holders", "shut"):
+        return {401, 503} if place.pattern in ("/hooks/btcpay", "/hooks/stripe") else {401}  # they are not set up here
+    if group == "holders":
         return {404}
     if who == NOBODY:
         return {303} if place.method == "GET" else {401}
