@@ -58,7 +58,9 @@ async def market(request: pytest.FixtureRequest, db: Any, vault: Any, cast: Any)
     async with contextlib.AsyncExitStack() as stack:
         fake = await stack.enter_async_context((FakeFal() if kind == "fal" else FakeReplicate()).serve())
         fake.holds = True
-        await db.execute("insert into provider (code, kind, base_url) values ('market', $1, $2)", kind, fake.base_url)
+        await db.execute(
+            "insert into provider (code, kind, base_url, is_local) values ('market', $1, $2, true)", kind, fake.base_url
+        )
         await db.execute(
             "insert into model (id, provider_id, upstream_id, name) select 'market', id, $1, 'Market' from provider"
             " where code = 'market'",
