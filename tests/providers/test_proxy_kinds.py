@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import aiohttp.connector
 import pytest
 
 from limner.actors.providers.base import Access, Fault, Order, UpstreamError
@@ -37,6 +38,23 @@ async def test_it_carries_the_request_and_nobody_else_comes(scheme: str, login: 
             assert await paint(f"http://127.0.0.1:{port}/v1", proxy.url(login)) == painted(512, 512)
             assert peers
             assert set(peers) <= set(proxy.carried)
+
+
+@kinds
+@pytest.mark.parametrize("act", ["carry", "refuse", "hang"])
+async def test_an_upstream_with_tls_is_spoken_to_through_it_or_not_at_all(
+    scheme: str, act: str, upstream: FakeOpenAI
+) -> None:
+    aiohttp.connector._SSL_CONTEXT_VERIFIED.load_verify_locations(tls())  # it was made before we had a certificate
+    async with front_door(urlsplit(upstream.base_url).port or 0, with_tls=True) as (port, peers):
+        async with fake_proxy(act, scheme=scheme, login="me:hunter-22") as proxy:
+            if act == "carry":
+                assert await paint(f"https://127.0.0.1:{port}/v1", proxy.url("me:hunter-22")) == painted(512, 512)
+                assert peers
+                assert set(peers) <= set(proxy.carried)
+            else:
+                await fails(port, proxy.url("me:hunter-22"), "https")
+                assert peers == []
 
 
 @kinds
@@ -74,8 +92,8 @@ async def test_one_whose_certificate_nobody_vouches_for_is_not_spoken_to(
             assert (peers, proxy.asked) == ([], [])
 
 
-async def fails(port: int, proxy: str) -> None:
+async def fails(port: int, proxy: str, scheme: str = "http") -> None:
     with pytest.raises(UpstreamError) as caught:
-        await paint(f"http://127.0.0.1:{port}/v1", proxy)
+        await paint(f"{scheme}://127.0.0.1:{port}/v1", proxy)
     assert caught.value.fault is Fault.PROXY_FAILED
     assert "hunter" not in repr(vars(caught.value))

@@ -104,16 +104,19 @@ async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
 async def fake_proxy(act: str = "carry", *, login: str = "", scheme: str = "http") -> AsyncIterator[FakeProxy]:
     """One of ``scheme`` "https" shows the certificate of ``tls()``."""
     proxy = FakeProxy(act, login, scheme)
-    secure = None
-    if scheme == "https":
-        secure = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        secure.load_cert_chain(tls())
+    secure = _server_side() if scheme == "https" else None
     server = await asyncio.start_server(proxy._serve, "127.0.0.1", 0, ssl=secure)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy
     finally:
         server.close()
+
+
+def _server_side() -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tls())
+    return context
 
 
 @functools.cache
@@ -137,8 +140,9 @@ def tls() -> Path:
 
 
 @contextlib.asynccontextmanager
-async def front_door(port: int) -> AsyncIterator[tuple[int, list[int]]]:
+async def front_door(port: int, *, with_tls: bool = False) -> AsyncIterator[tuple[int, list[int]]]:
     """What stands before an upstream and writes down from which port each connection came: (its port, peers)."""
+    secure = _server_side() if with_tls else None
     peers: list[int] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -151,7 +155,7 @@ async def front_door(port: int) -> AsyncIterator[tuple[int, list[int]]]:
         back.close()
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=secure)
     try:
         yield server.sockets[0].getsockname()[1], peers
     finally:
