@@ -13,6 +13,7 @@ from limner.actors.framer import Framer
 from limner.actors.generator import Generator
 from limner.actors.janitor import EndLostJobs, Janitor, Tidy
 from limner.actors.locksmith import Locksmith
+from limner.actors.pool import Pool
 from limner.actors.postman import DeliverMails, Postman
 from limner.actors.providers import egress
 from limner.actors.steward import CloseEndedPeriods, Steward
@@ -62,7 +63,7 @@ def occupations(
         Watchman(db, bus, presence, config=config),
         Steward(db, bus, presence, config=config),
         Locksmith(db, bus, presence, config=config, vault=Vault.from_config(config)),
-        Janitor(db, bus, presence, storage=storage),
+        Janitor(db, bus, presence, storage=storage, pool=Pool(db, config, Vault.from_config(config))),
     )
 
 

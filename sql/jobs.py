@@ -255,9 +255,9 @@ where id = $1 and state in ('queued', 'running') returning id
 """
 
 
-async def end_lost(db: Db, count: int = 100) -> int:
+async def end_lost(db: Db, count: int = 100) -> list[UUID]:
     """Fail what cannot end by itself any more, and release it. Its worker, should it live, finds its fence lost."""
-    ended = 0
+    ended = list[UUID]()
     for row in await db.fetch(LOST, count):
         late = "no painter was free in time" if row["found_nobody"] else "it took too long"
         reason = late if row["overdue"] else "it could not be painted after several tries"
@@ -267,7 +267,7 @@ async def end_lost(db: Db, count: int = 100) -> int:
                 await generations.release_all(tx, [row["id"]], reason)
                 await attempts.close_left_open(tx, row["id"])
                 await generations.settle_state(tx, row["generation_id"])
-                ended += 1
+                ended.append(row["id"])
         with following(row["request_id"]):
             log.warning("not_delivered", job=str(row["id"]), generation=str(row["generation_id"]), reason=reason)
     return ended

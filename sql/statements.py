@@ -169,7 +169,7 @@ async def months(db: Db, account_id: UUID) -> list[Month]:
     """From now back to the first entry, newest first."""
     row = await db.fetchrow(SPAN, account_id)
     assert row is not None
-    first, now = (None if at is None else at.astimezone(UTC) for at in row.values())
+    first, now = row[0] and row[0].astimezone(UTC), row[1].astimezone(UTC)
     found = [Month(now.year, now.month)]
     while first and found[-1].bounds[0] > first and len(found) < MOST_MONTHS:
         found.append(found[-1].before)

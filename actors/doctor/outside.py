@@ -7,6 +7,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from limner.actors.doctor.patient import Patient, Skip
+from limner.sql import painters as known
 
 # Painters with a key that is not given up; an empty base is the one of the settings.
 PAINTERS = """
@@ -18,7 +19,8 @@ where p.active and k.state in ('active', 'cooldown') and p.kind not in ('demo', 
 async def painters(patient: Patient) -> list[str]:
     """The addresses of the painters in use. Raises Skip when the database does not answer."""
     config, db = patient.config, await patient.db()
-    return sorted({row["base_url"] or config.openai_url for row in await db.fetch(PAINTERS)})
+    found = await db.fetch(PAINTERS)
+    return sorted({known.base_url(row["kind"], row["base_url"], config.openai_url) for row in found})
 
 
 async def hosts(patient: Patient) -> list[str]:

@@ -84,7 +84,7 @@ def key() -> None:
 
 
 @key.command("add")
-@click.option("--provider", required=True, help="openai, demo or simulator.")
+@click.option("--provider", required=True, help="The code of a provider: openai, gemini, demo …")
 @click.option("--label", required=True, help="How people call it.")
 @click.option(
     "--secret-file", type=click.File("r"), default="-", help="Where the key stands.  [default: standard input]"

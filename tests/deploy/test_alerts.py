@@ -57,6 +57,10 @@ limner_mails_ended{how="refused",instance="a:9300"} 4 6
 limner_provider_keys{provider="openai",state="active",instance="a:9300"} 2 1
 limner_provider_keys{provider="openai",state="out_of_funds",instance="a:9300"} 0 1
 limner_provider_keys{provider="demo",state="cooldown",instance="a:9300"} 1 1
+limner_provider_keys{provider="openai",state="manual_review",instance="a:9300"} 0 0
+limner_proxies{state="dead",instance="a:9300"} 0 0
+limner_proxies{state="cooldown",instance="a:9300"} 0 1
+limner_fund_low{provider="openai",account="main",instance="a:9300"} 0 0
 limner_alerts_open{instance="a:9300"} 0 0
 limner_archivist_age_seconds{kind="backup",instance="a:9300"} 3600 40000
 limner_archivist_age_seconds{kind="drill",instance="a:9300"} 3600 400000
@@ -92,8 +96,12 @@ TROUBLES = {
     "InvoicesPileUp": ["limner_invoices_open{instance=\"a:9300\"} 21 60"],
     "NoUsableKey": [
         'limner_provider_keys{provider="openai",state="active",instance="a:9300"} 1 0',
-        'limner_provider_keys{provider="openai",state="manual_review",instance="a:9300"} 1 1',
+        'limner_provider_keys{provider="openai",state="disabled",instance="a:9300"} 1 1',
     ],
+    "KeysNeedALook": ['limner_provider_keys{provider="openai",state="manual_review",instance="a:9300"} 0 1'],
+    "ModelRests": ['limner_model_resting{model="gpt-image-2",instance="a:9300"} 1 1'],
+    "FundsLow": ['limner_fund_low{provider="openai",account="main",instance="a:9300"} 0 1'],
+    "ProxyDead": ['limner_proxies{state="dead",instance="a:9300"} 0 1'],
     "AlertsOpen": ['limner_alerts_open{instance="a:9300"} 0 1'],
     "BackupOld": ['limner_archivist_age_seconds{kind="backup",instance="a:9300"} 90000 93601'],
     "DrillOld": ['limner_archivist_age_seconds{kind="drill",instance="a:9300"} 690000 691201'],

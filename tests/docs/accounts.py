@@ -82,9 +82,9 @@ ACCOUNTS: dict[str, list[tuple[str, Account]]] = {
     "docs/how-to/paint-with-gemini.md": [("limner key add", Run(swaps={"key.txt": "second-key.txt"}))],
     "docs/how-to/paint-with-stability.md": [("limner key add", Run(swaps={"key.txt": "second-key.txt"}))],
     "docs/how-to/paint-with-a1111.md": [("echo none | limner key add", Run())],
-    "docs/how-to/paint-with-fal.md": [("insert into model", Run())],
-    "docs/how-to/paint-with-replicate.md": [("insert into model", Run())],
-    "docs/how-to/paint-through-a-relay.md": [("insert into provider", Run()), ("insert into model", Run())],
+    "docs/how-to/paint-with-fal.md": [("limner model add", Run())],
+    "docs/how-to/paint-with-replicate.md": [("limner model add", Run())],
+    "docs/how-to/paint-through-a-relay.md": [("limner provider add", Run()), ("limner model add", Run())],
     "docs/how-to/use-the-api.md": [
         (begins, API) for begins in ("limner token create", "curl", "import base64", "client", "client")
     ],

@@ -11,6 +11,7 @@ import pytest
 
 from limner.actors.generator import Generator
 from limner.actors.janitor import EndLostJobs, Janitor
+from limner.actors.pool import Pool
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
 from limner.runtime.database import Database
@@ -198,7 +199,9 @@ async def test_a_job_that_nobody_takes_up_fails_uncharged_at_its_deadline(stage,
     generation = await stage.order()
     await db.execute(OVERDUE, generation)
     async with open_storage(config) as storage:
-        await Janitor(db, Bus(db), Presence(db, "worker", lease=3), storage=storage).receive(EndLostJobs())
+        await Janitor(
+            db, Bus(db), Presence(db, "worker", lease=3), storage=storage, pool=Pool(db, config, stage.vault)
+        ).receive(EndLostJobs())
     assert await stage.ends(generation) == ["failed"]
     assert await db.fetchval("select reason from generation where id = $1", generation) == "it took too long"
     assert await stage.balance() == Balance(available=100, held=0, spent=0)

@@ -93,9 +93,11 @@ ADMINS = {
     "POST /admin/proxies/{id}/state",
     "POST /admin/proxies/{id}/test",
     "POST /admin/proxies/{id}/removal",
+    "POST /admin/providers",
     "POST /admin/providers/{code}/terms",
     "POST /admin/providers/{code}/models",
     "POST /admin/providers/{code}/funds",
+    "POST /admin/models",
     "POST /admin/models/{code}/terms",
 }
 LISTED = (OPEN, MACHINES, PROGRAMS, HOLDERS, SHUT, MEMBERS, OWNERS, STAFF, ADMINS)
