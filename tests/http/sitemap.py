@@ -43,7 +43,12 @@ def _filled(pattern: str, ids: dict[str, str]) -> str:
     if "{" not in pattern:
         return pattern
     found = max((prefix for prefix in ids if pattern.startswith(prefix)), key=len)
-    return pattern.replace("{id}", ids[found]).replace("{secret}", ids[found]).replace("{code}", ids[found]).replace("{hash}/{path}", ids[found])
+    return (
+        pattern.replace("{id}", ids[found])
+        .replace("{secret}", ids[found])
+        .replace("{code}", ids[found])
+        .replace("{hash}/{path}", ids[found])
+    )
 
 
 LINKS = {"verify": "verify", "reset": "reset", "email": "change_email"}
