@@ -108,9 +108,10 @@ async def ask_email_change(db: Db, account_id: UUID, email: str, *, ip: str = ""
         await _send(tx, account, email, "change_email", "email_change_confirm", minutes=60 * CONFIRM_HOURS)
         about = {"new_email": email, "path": "/account"}
         await notices.mail(tx, account.email, "email_change_notice", locale=account.locale, details=about)
-        await audit.record(tx, account.email, "account.email_asked", account.email, None, {"email": email}, ip=ip)
+        await audit.record(tx, account.email, "account.email_asked", account.email, None, None, ip=ip)
 
 
+REMEMBER = "insert into former_address (account_id, email) values ($1, $2)"
 CHANGE = "update account set email = $2, verified_at = now() where id = $1"
 
 
@@ -119,6 +120,7 @@ async def change_email(db: Db, given: str, secret_keys: Sequence[str], *, ip: st
     async with db.transaction() as tx:
         ticket = await tickets.use(tx, given, "change_email", secret_keys)
         account, email = await _of_ticket(tx, ticket), str(ticket.details["email"])
+        await tx.execute(REMEMBER, account.id, account.email)
         try:
             await tx.execute(CHANGE, account.id, email)
         except asyncpg.UniqueViolationError as error:

@@ -54,6 +54,7 @@ NAME = "select anonymous_name($1)"
 END_ACCESS = (
     "delete from session where account_id = $1",
     "delete from sign_in where account_id = $1",
+    "delete from notice where ticket_id in (select id from ticket where account_id = $1)",
     "delete from ticket where account_id = $1",
     """
     update api_token set revoked_at = coalesce(revoked_at, now()), name = 'deleted', last_used_ip = '', networks = null
@@ -109,28 +110,32 @@ async def _forget_content(tx: Transaction, account_id: UUID) -> None:
 # Of what only grows, the schema lets exactly this be changed, and only so (V0022).
 ERASING = "select set_config('limner.erasing', $1, true)"
 TAKE_OUT_OF_LEDGER = "update ledger_entry set why = 'a picture' where account_id = $1 and kind = 'reserve'"
+NAMES = "select email, since, until from account_names($1)"
 TAKE_OUT_OF_AUDIT = """
 update audit as x set actor = y.actor, subject = y.subject, before = y.before, after = y.after, ip = y.ip
 from audit as z
 cross join lateral jsonb_to_record(audit_anonymised(to_jsonb(z), $1, anonymous_name($2)))
     as y (actor text, subject text, before jsonb, after jsonb, ip text)
-where x.id = z.id and (
+where x.id = z.id and z.created_at between $3 and $4 and (
     z.actor = $1 or z.subject = $1 or starts_with(z.subject, $1 || ' ') or strpos(z.before::text, to_json($1::text)::text) > 0
     or strpos(z.after::text, to_json($1::text)::text) > 0
 )
 """
 FORGET_MAILS = (
-    "delete from notice where channel = 'mail' and recipient = $1 and (sent_at is not null or template <> $2)"
+    "delete from notice where channel = 'mail' and recipient = $1 and template is distinct from 'account_deleted'"
 )
+FORGET_NAMES = "delete from former_address where account_id = $1"
 RENAME = "update account set email = anonymous_name(id), invitation_id = null where id = $1"
 
 
 async def _take_the_name_out(tx: Transaction, account: Account) -> None:
     await tx.execute(ERASING, str(account.id))
     await tx.execute(TAKE_OUT_OF_LEDGER, account.id)
-    await tx.execute(TAKE_OUT_OF_AUDIT, account.email, account.id)
+    for name in await tx.fetch(NAMES, account.id):
+        await tx.execute(TAKE_OUT_OF_AUDIT, name["email"], account.id, name["since"], name["until"])
+        await tx.execute(FORGET_MAILS, name["email"])
     await tx.execute(ERASING, "")
-    await tx.execute(FORGET_MAILS, account.email, "account_deleted")
+    await tx.execute(FORGET_NAMES, account.id)
     await tx.execute(RENAME, account.id)
 
 

@@ -39,6 +39,14 @@ create table sign_in (
 create index sign_in_of_account on sign_in (account_id, id);
 create index sign_in_age on sign_in (created_at);
 
+-- Addresses that an account had before, to take them out of the audit, too, when it is deleted.
+create table former_address (
+    account_id uuid not null references account (id) on delete cascade,
+    email text not null,
+    until timestamptz not null default now(),
+    primary key (account_id, until)
+);
+
 -- Reference pictures of those who left are wiped like pictures.
 alter table upload add column deleted_at timestamptz;
 alter table upload add column wiped_at timestamptz;
@@ -56,19 +64,31 @@ select replace(p_row::text, to_json(p_email)::text, to_json(p_name)::text)::json
     || case when p_row ->> 'actor' = p_email then '{"ip": ""}'::jsonb else '{}' end
 $body$;
 
+create function account_names(p_account uuid, out email text, out since timestamptz, out until timestamptz)
+returns setof record language sql stable as $body$
+select email, created_at, 'infinity'::timestamptz from account where id = p_account
+union all
+select f.email, a.created_at, f.until from former_address as f join account as a on a.id = f.account_id
+where f.account_id = p_account
+$body$;
+
 create or replace function refuse_change() returns trigger language plpgsql as $body$
 declare
     leaving record;
     before jsonb;
 begin
     if tg_op = 'UPDATE' and coalesce(current_setting('limner.erasing', true), '') <> '' then
-        select id, email into leaving from account
+        select id into leaving from account
         where id = current_setting('limner.erasing')::uuid and deleted_at is not null;
         before := to_jsonb(old);
         if found and (case tg_table_name
             when 'ledger_entry' then before ->> 'account_id' = leaving.id::text and before ->> 'kind' = 'reserve'
                 and to_jsonb(new) = before || '{"why": "a picture"}'
-            when 'audit' then to_jsonb(new) = audit_anonymised(before, leaving.email, anonymous_name(leaving.id))
+            when 'audit' then exists (
+                select from account_names(leaving.id) as n
+                where (before ->> 'created_at')::timestamptz between n.since and n.until
+                    and to_jsonb(new) = audit_anonymised(before, n.email, anonymous_name(leaving.id))
+            )
             else false
         end) then
             return new;

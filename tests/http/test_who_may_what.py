@@ -162,7 +162,7 @@ async def test_everybody_gets_as_far_as_they_may_and_no_further(site, cast, db, 
         browser = await somebody(site, cast, db, who)
         found, location = await status(browser, place)
         right = may(place, NOBODY if who in ("banned", "expired") else who)
-        led_to_login = location.startswith("/login")
+        led_to_login = location.startswith("/login?next=")
         if right == "through":
             if found in (401, 403, 404) or found >= 500 or led_to_login:
                 wrong.append(f"{place.name}: {found} {location}, should get through")
