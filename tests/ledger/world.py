@@ -138,7 +138,7 @@ class World:
     async def _refund(self, act: Act) -> str:
         try:
             await ledger.refund(self.db, self.pictures[act.job], "it was damaged")
-        except (AssertionError, asyncpg.UniqueViolationError):
+        except (AssertionError, asyncpg.IntegrityConstraintViolationError):
             return "refused"
         return "done"
 
