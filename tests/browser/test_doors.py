@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import web
 
 from limner.sql import links
 from tests.browser.conftest import Desk
@@ -14,11 +16,33 @@ from tests.http.factor import CAROL
 from tests.http.test_telegram_login import TOKEN, packed, said
 
 
+@contextlib.asynccontextmanager
+async def telegram() -> AsyncIterator[str]:
+    """Telegram's page, where everybody agrees at once: it sends its word back behind the #. Yields its address."""
+
+    async def agree(request: web.Request) -> web.Response:
+        return web.Response(
+            status=302, headers={"Location": f"{request.query['return_to']}#tgAuthResult={packed(said())}"}
+        )
+
+    app = web.Application()
+    app.router.add_get("/auth", agree)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/auth"
+    finally:
+        await runner.cleanup()
+
+
 @pytest.fixture
 async def site(dsn, tmp_path, db):
     """The site with Telegram's door; no worker."""
-    async with held(serving(dsn, tmp_path, db, bot_token=TOKEN, telegram_login="limner_bot")) as served:
-        yield served
+    async with held(telegram()) as page:
+        settings = {"bot_token": TOKEN, "telegram_login": "limner_bot", "telegram_login_url": page}
+        async with held(serving(dsn, tmp_path, db, **settings)) as served:
+            yield served
 
 
 async def test_what_telegram_says_behind_the_number_sign_reaches_us_and_leaves_the_address(
@@ -26,17 +50,11 @@ async def test_what_telegram_says_behind_the_number_sign_reaches_us_and_leaves_t
 ):
     await links.link(db, cast.alice, "telegram", "7001", "Alicia", provider="Telegram", actor="test", ip="")
     async with Desk(site, chromium).sit() as screen:
-
-        async def agree(route):
-            back = parse_qs(urlsplit(route.request.url).query)["return_to"][0]
-            await route.fulfill(status=302, headers={"Location": f"{back}#tgAuthResult={packed(said())}"})
-
-        await screen.page.route("https://oauth.telegram.org/**", agree)
         await screen.open("/login")
         await screen.page.click("text=Log in with Telegram")
         await screen.page.wait_for_url("**/dashboard")
         await screen.open("/account")
-        await screen.says("alice@example.com")
+        await screen.says("alice@example.com, here since")
 
 
 async def test_who_declined_over_there_is_told(site: Site, chromium):
