@@ -8,7 +8,19 @@ from uuid import uuid4
 import pytest
 
 from limner.runtime.vault import Vault
-from limner.sql import accounts, factors, invoices, keys, plans, sandbox, sessions, tokens, uploads
+from limner.sql import (
+    accounts,
+    factors,
+    invoices,
+    keys,
+    notices,
+    plans,
+    sandbox,
+    sessions,
+    tickets,
+    tokens,
+    uploads,
+)
 from limner.sql.tokens import Caps
 from tests.browser.conftest import Desk, Screen
 from tests.conftest import Cast, held
@@ -29,7 +41,7 @@ MEMBERS = (
 STAFF = (
     "/admin", "/admin/users", "/admin/users/{alice}", "/admin/users/{bob}", "/admin/generations", "/admin/generations/{failed}",
     "/admin/keys", "/admin/audit", "/admin/keys/1", "/admin/proxies", "/admin/providers", "/admin/models", "/admin/models/demo",
-    "/admin/margins", "/admin/invoices", "/admin/invoices/{paid}", "/admin/invoices/{paid}/refunds",
+    "/admin/margins", "/admin/mails", "/admin/invoices", "/admin/invoices/{paid}", "/admin/invoices/{paid}/refunds",
 )  # fmt: skip
 
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -100,6 +112,9 @@ async def _administer(site: Site, cast: Cast) -> None:
     key = {"label": CANARY[:80], "secret": "canary-secret-1234", "actor": "test"}
     added = await keys.add(site.db, Vault.from_config(site.config), "simulator", **key)
     await keys.set_state(site.db, added, "disabled", CANARY, actor="test")
+    ticket = await tickets.issue(site.db, cast.alice.id, "reset", minutes=60)
+    await notices.mail(site.db, f"{CANARY}@example.com", "reset_password", details={"minutes": 60}, ticket_id=ticket)
+    await site.db.execute("update notice set error = $1, attempts = 1", CANARY)
     await site.db.execute("insert into alert (cause, words) values ('canary', $1)", CANARY)
     await site.db.execute("insert into worker (id, role, host, pid) values ($1, 'worker', $2, 7)", uuid4(), CANARY[:60])
 
