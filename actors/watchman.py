@@ -18,7 +18,16 @@ from limner.runtime.errors import as_raised
 from limner.runtime.log import logger, redact
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
-from limner.sql import alerts, backups, funds, mails, notices, telegram, worries
+from limner.sql import (
+    alerts,
+    backups,
+    funds,
+    mails,
+    notices,
+    payments,
+    telegram,
+    worries,
+)
 from limner.sql.alerts import Alert, LostKey
 from limner.sql.channels import KEY_CHANGED
 
@@ -103,8 +112,8 @@ async def look(db: Db, config: Config) -> None:
         begun = await alerts.take_untold(tx)
         ended = await alerts.end_others(tx, list(troubles))
         put_aside = {cause(key) for key in lost if key.by_hand}
-        await _tell(tx, config, [(f"alert {alert.id}", f"⚠️ {alert.words}") for alert in begun])
-        await _tell(tx, config, [(f"alert {alert.id} over", recovery(alert, put_aside)) for alert in ended])
+        await tell(tx, config, [(f"alert {alert.id}", f"⚠️ {alert.words}") for alert in begun])
+        await tell(tx, config, [(f"alert {alert.id} over", recovery(alert, put_aside)) for alert in ended])
 
 
 def cause(key: LostKey) -> str:
@@ -145,7 +154,15 @@ async def _troubles(db: Db, lease: float) -> dict[str, str]:
     begun = any(alert.cause == "queue_waits" for alert in await alerts.still_open(db))
     if waited > (CALM_WAIT if begun else LONG_WAIT):
         troubles["queue_waits"] = f"Pictures have been waiting for {duration(waited)}."
-    return troubles | await _overdue_copies(db) | await _pool(db)
+    return troubles | await _overdue_copies(db) | await _pool(db) | await _money(db)
+
+
+async def _money(db: Db) -> dict[str, str]:
+    """Payments about which somebody has to decide."""
+    return {
+        f"invoice {invoice.id}": f"Invoice {invoice.id}: {invoice.trouble_words}"
+        for invoice in await payments.troubled(db)
+    }
 
 
 async def _pool(db: Db) -> dict[str, str]:
@@ -191,7 +208,7 @@ async def _overdue_copies(db: Db) -> dict[str, str]:
     return troubles
 
 
-async def _tell(db: Db, config: Config, news: list[tuple[str, str]]) -> None:
+async def tell(db: Db, config: Config, news: list[tuple[str, str]]) -> None:
     """One notice for each admin and each of the (dedupe key, text): by Telegram, or by mail where nobody is paired."""
     paired = await telegram.admins(db) if news and config.bot_token is not None else []
     for key, text in news:

@@ -23,13 +23,14 @@ from limner.runtime.bus import Bus
 from limner.runtime.config import Config
 from limner.runtime.database import Database, open_for
 from limner.runtime.log import logger
+from limner.runtime.lull import Lull
 from limner.runtime.presence import Presence
-from limner.runtime.schedule import Every, Schedule
+from limner.runtime.schedule import Cron, Every, Schedule
 from limner.runtime.storage import Storage, open_storage
 from limner.runtime.supervisor import Child, CrashStorm, Supervisor, supervise
 from limner.runtime.vault import Vault
 from limner.sql import gauges, vaults
-from limner.sql.billing import CheckOpenInvoices
+from limner.sql.billing import CheckOpenInvoices, Reconcile
 from limner.sql.keys import LookAfterKeys
 
 log = logger(__name__)
@@ -43,6 +44,7 @@ SCHEDULE = (
     Every("look around", 60, LookAround()),  # the bot looks more often
     Every("deliver notices", 30, DeliverNotices()),
     Every("deliver mails", 30, DeliverMails()),  # and as soon as one is queued
+    Cron("reconcile payments", "41 2 * * *", Reconcile()),
 )
 
 
@@ -50,14 +52,15 @@ def occupations(
     db: Database, bus: Bus, presence: Presence, *, config: Config, storage: Storage, session: aiohttp.ClientSession
 ) -> Sequence[Actor]:
     """One of each; a new actor is a line here."""
+    lull = Lull()
     return (
-        Generator(db, bus, presence, config=config, storage=storage, vault=Vault.from_config(config)),
-        Framer(db, bus, presence, storage=storage),
+        Generator(db, bus, presence, config=config, storage=storage, vault=Vault.from_config(config), lull=lull),
+        Framer(db, bus, presence, storage=storage, lull=lull),
         Cashier(db, bus, presence, config=config, session=session),
         Courier(db, bus, presence, config=config, session=session),
         Postman(db, bus, presence, config=config),
         Watchman(db, bus, presence, config=config),
-        Steward(db, bus, presence),
+        Steward(db, bus, presence, config=config),
         Locksmith(db, bus, presence, config=config, vault=Vault.from_config(config)),
         Janitor(db, bus, presence, storage=storage),
     )

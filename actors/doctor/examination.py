@@ -18,6 +18,7 @@ from limner.actors.doctor import (
     host,
     mail,
     network,
+    payments,
     postgres,
     secrets,
     settings,
@@ -45,6 +46,7 @@ CHECKS: tuple[Check, ...] = (
     *work.CHECKS,
     *backups.CHECKS,
     *books.CHECKS,
+    *payments.CHECKS,
 )
 GROUPS = tuple(dict.fromkeys(check.group for check in CHECKS))
 

@@ -28,6 +28,10 @@ async def hosts(patient: Patient) -> list[str]:
         addresses += await painters(patient)
     if config.bot_token is not None:
         addresses.append(config.telegram_url)
+    if config.takes_btcpay_payments:
+        addresses.append(str(config.btcpay_url))
+    if config.takes_stripe_payments:
+        addresses.append(config.stripe_url)
     if config.storage == "s3" and config.s3_endpoint:
         addresses.append(config.s3_endpoint)
     parts = [urlsplit(address) for address in addresses]

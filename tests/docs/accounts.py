@@ -50,6 +50,10 @@ LOOKS = Run(ends=(0, 1, 2))
 """What ends as the studio is: this one has no engine, and stands on one machine."""
 ROTATED = Run(ends=(0, 1))
 """1: something has to be restarted now."""
+REFUND = By(
+    "tests/payments/test_pages.py::test_the_command_line_lists_shows_marks_and_gives_back",
+    ("refund", "--reason", "--yes"),
+)
 CI = By(".ci/run", ("make demo",))
 IMAGES = By("tests/containers/run", ("--target ops", "--target allinone"))
 RESTIC = By(
@@ -83,6 +87,16 @@ ACCOUNTS: dict[str, list[tuple[str, Account]]] = {
     "docs/how-to/paint-through-a-relay.md": [("insert into provider", Run()), ("insert into model", Run())],
     "docs/how-to/use-the-api.md": [
         (begins, API) for begins in ("limner token create", "curl", "import base64", "client", "client")
+    ],
+    "docs/how-to/take-payments-with-btcpay.md": [
+        ("printf", Run()),
+        ("limner invoice list", LOOKS),
+        ("limner invoice refund", REFUND),
+    ],
+    "docs/how-to/take-payments-with-stripe.md": [
+        ("printf", Run()),
+        ("limner invoice list", LOOKS),
+        ("limner invoice refund", REFUND),
     ],
     "docs/reference/faults.md": [("echo any-secret | limner key add", Run())],
     "docs/how-to/alerts/web-not-ready.md": [("docker ", Run(swaps={"8080": "THE PORT"}))],

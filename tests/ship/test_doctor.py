@@ -80,6 +80,7 @@ def test_there_are_more_than_forty_checks_with_codes_of_their_own() -> None:
         "work",
         "backups",
         "books",
+        "payments",
     } == set(GROUPS)
 
 
@@ -385,6 +386,13 @@ async def a_silent_painter(studio: Studio) -> None:
     studio.settings["openai_url"] = f"http://127.0.0.1:{closed_port()}/v1"
 
 
+def a_refused_key(where: str) -> Fault:
+    async def do(studio: Studio) -> None:
+        studio.world.refuses = where
+
+    return do
+
+
 async def a_revoked_token(studio: Studio) -> None:
     studio.world.telegram.refuse_always("getMe", 401)
 
@@ -416,6 +424,12 @@ select 'mail', n || '@example.com', 'news', 1, now() from generate_series(1, 5) 
 INVOICE = """
 insert into invoice (account_id, plan_id, processor, amount_cents, currency, credits, expires_at, idempotency_key)
 select a.id, p.id, 'sandbox', 1, 'USD', 1, now() - interval '1 day', 'late' from account as a, plan as p limit 1
+"""
+
+
+UNDECIDED = """
+insert into invoice (account_id, plan_id, processor, amount_cents, currency, credits, expires_at, state, trouble)
+select a.id, p.id, 'sandbox', 1, 'USD', 1, now(), 'canceled', 'over' from account as a, plan as p limit 1
 """
 
 
@@ -559,6 +573,11 @@ FAULTS: dict[str, Fault] = {
     "books.ledger": ran("update balance set available = available + 1", "update balance set available = available - 1"),
     "books.invoices": ran(INVOICE, "delete from invoice"),
     "books.plans": ran("update plan set active = false", "update plan set active = true"),
+    "payments.ways": chosen(btcpay_url="", stripe_api_key=""),
+    "payments.btcpay": a_refused_key("stores"),
+    "payments.stripe": a_refused_key("checkout"),
+    "payments.webhooks": chosen(stripe_webhook_secret=""),
+    "payments.decisions": ran(UNDECIDED, "delete from invoice"),
 }
 ELSEWHERE = {"database.durable", "database.checksums", "database.archiver"}
 """Faults of a whole server, which get servers of their own."""
