@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
 from limner.actors import workbench
 from limner.actors.pool import Pool
 from limner.actors.providers import base
+from limner.runtime import cli
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import catalogue, generations, keys, models, painters, providers, rests
 from limner.sql.models import Found, Size
@@ -217,3 +219,28 @@ def test_every_seed_can_be_a_row():
     names = [name for seed in catalogue.MODELS for name in (seed.id, *seed.aliases)]
     assert len(names) == len(set(names))
     assert {"openai", "demo", "simulator"} <= set(base.KINDS)
+
+
+def test_the_command_line_adds_a_provider_and_its_model_and_says_plainly_what_is_wrong(dsn, config, monkeypatch):
+    for name in ("vault_keys", "secret_key", "sandbox_secret"):
+        monkeypatch.setenv(f"LIMNER_{name.upper()}", getattr(config, name).get_secret_value())
+    monkeypatch.setenv("LIMNER_DATABASE_URL", dsn)
+    add = ["provider", "add", "my-relay", "--kind", "relay", "--base-url"]
+
+    def run(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(cli.main, list(words))
+        return done.exit_code, done.output
+
+    for words, why in (
+        ([*add, "http://10.0.0.5/v1"], "10.0.0.5 is a private address"), ([*add, "relay.example"], "begins with http://"),
+        ([*add, "https://relay.example/v1", "--settings", '{"path": "chatt"}'], "'chatt'"),
+        (["provider", "add", "openai", "--kind", "openai"], "already"), (["provider", "add", "x", "--kind", "canvas"], "canvas"),
+    ):  # fmt: skip
+        code, said = run(*words)
+        assert (code, why in said) == (1, True), said
+    assert run(*add, "http://10.0.0.5/v1", "--local")[0] == 0
+    asked = ("model", "add", "my-relay", "mine", "--upstream", "vendor/mine", "--credits", "2", "--cost", "0.03")
+    assert run(*asked, "--from", "image", "--size", "1024x1024", "--size", "512x512")[0] == 0
+    assert "already" in run(*asked)[1]
+    assert "my-relay" in run("provider", "list")[1]
+    assert any(line.startswith("mine ") and "0.03 USD" in line for line in run("model", "list")[1].splitlines())
