@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import aiohttp_jinja2
 from aiohttp import web
 
-from limner.http import pages, security
+from limner.http import forms, pages, security
 from limner.http.auth import _subnet
 from limner.http.entrance import admit, forget
 from limner.http.state import CONFIG, DB, about, address_of, viewer_of
@@ -17,7 +17,7 @@ from limner.runtime import passwords
 from limner.runtime.config import Config
 from limner.runtime.errors import Refused
 from limner.runtime.log import logger
-from limner.sql import accounts, links, throttles
+from limner.sql import accounts, admission, links, sign_ins, throttles
 from limner.sql.accounts import Account
 
 log = logger(__name__)
@@ -62,7 +62,12 @@ async def come_in(request: web.Request, trip: Trip, visitor: Visitor) -> web.Res
     if trip.account:
         response = await _link(request, trip, visitor)
     else:
-        response = await admit(request, await _account_of(request, visitor), trip.goal or "/dashboard", proved=False)
+        account = await _account_of(request, visitor)
+        agent = forms.clean(request.headers.get("User-Agent", ""))
+        await sign_ins.record(
+            request.app[DB], account.id, is_refused=False, ip=address_of(request), agent=agent, way=visitor.door.code
+        )
+        response = await admit(request, account, trip.goal or "/dashboard", proved=False)
     forget(request, response, cookie_name(request))
     return response
 
@@ -119,18 +124,18 @@ async def _found_by_mail(request: web.Request, visitor: Visitor) -> Account:
 
 async def _register(request: web.Request, visitor: Visitor, email: str) -> Account:
     """A new account, its address made sure of elsewhere. Nobody knows its password: the reset gives it one."""
+    admission.check_open(request.app[CONFIG], "")
+    admission.check_domain(request.app[CONFIG], email)
     place = f"register {_subnet(address_of(request))}"
     await throttles.take(request.app[DB], throttles.REGISTER_BY_ADDRESS, place)
     unknown = await passwords.hash_password(secrets.token_urlsafe(32))
     async with request.app[DB].transaction() as tx:
-        account = await accounts.create(tx, email, unknown)
-        await links.vouch(tx, account.id)
+        account = await admission.register(tx, request.app[CONFIG], email, unknown, is_verified=True)
         door = visitor.door
         await links.link(
             tx, account, door.issuer, visitor.subject, visitor.label, provider=door.name, actor=email,
             ip=address_of(request),
         )  # fmt: skip
-    log.info("registered", account=str(account.id), door=visitor.door.code)
     return account
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from multidict import MultiDict, MultiDictProxy
 
 from limner.http import forms, pages
-from limner.http.auth import _next, _secret
+from limner.http.auth import _next, _secret, prove_again
 from limner.http.middleware import SAFE, Handler
 from limner.http.state import (
     DB,
@@ -23,11 +23,10 @@ from limner.http.state import (
     session_of,
     signed_in,
 )
-from limner.runtime import passwords
 from limner.runtime.errors import Refused
 from limner.runtime.log import logger
 from limner.runtime.vault import VaultError
-from limner.sql import accounts, factors, sessions, throttles
+from limner.sql import factors, sessions
 
 log = logger(__name__)
 
@@ -95,15 +94,10 @@ async def _prove(request: web.Request, form: forms.Form) -> None:
 
 async def check(request: web.Request, password: str, code: str) -> None:
     """Whether these are the viewer's own: the code too, when there is a second factor. Raises Refused."""
-    db, viewer, session = request.app[DB], signed_in(request), session_of(request)
-    bucket = f"login {viewer.email.lower()}"
-    await throttles.take(db, throttles.LOGIN_BY_ACCOUNT, bucket)
-    found = await accounts.with_password(db, viewer.email)
-    if found is None or not await passwords.matches(password, found[1]):
-        raise Refused("That is not your password.", field="password")
+    viewer, session = signed_in(request), session_of(request)
+    await prove_again(request, viewer, password, "password")
     if session is not None and session.has_factor:
-        await factors.check(db, request.app[VAULT], viewer, code, ip=address_of(request))
-    await throttles.clear(db, bucket)
+        await factors.check(request.app[DB], request.app[VAULT], viewer, code, ip=address_of(request))
 
 
 def _sealed(request: web.Request, form: forms.Form) -> str:

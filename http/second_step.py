@@ -9,7 +9,7 @@ from limner.http.entrance import enter, forget, waiting_cookie_name
 from limner.http.state import DB, VAULT, address_of, viewer_of
 from limner.runtime.errors import Refused
 from limner.runtime.log import logger
-from limner.sql import factors, pending_sign_ins
+from limner.sql import factors, pending_sign_ins, sign_ins
 
 log = logger(__name__)
 
@@ -30,6 +30,8 @@ async def take(request: web.Request) -> web.Response:
         await factors.check(db, request.app[VAULT], account, code, ip=address_of(request))
     except Refused as why:
         log.info("code_refused", account=str(account.id), address=address_of(request))
+        agent = forms.clean(request.headers.get("User-Agent", ""))
+        await sign_ins.record(db, account.id, is_refused=True, ip=address_of(request), agent=agent, way="code")
         return pages.render(request, "code.html", why)
     await pending_sign_ins.finish(db, waiting)
     response = await enter(request, account, waiting.goal)

@@ -56,6 +56,9 @@ END_ACCESS = (
     "delete from sign_in where account_id = $1",
     "delete from notice where ticket_id in (select id from ticket where account_id = $1)",
     "delete from ticket where account_id = $1",
+    "delete from second_factor where account_id = $1",
+    "delete from pending_sign_in where account_id = $1",
+    "delete from linked_sign_in where account_id = $1",
     """
     update api_token set revoked_at = coalesce(revoked_at, now()), name = 'deleted', last_used_ip = '', networks = null
     where account_id = $1

@@ -100,14 +100,6 @@ async def _linked(db: Db, account: Account, issuer: str, subject: str, label: st
     return bool(is_new)
 
 
-VOUCH = "update account set verified_at = now() where id = $1 and verified_at is null"
-
-
-async def vouch(db: Db, account_id: UUID) -> None:
-    """Another place has made sure that the address is theirs."""
-    await db.execute(VOUCH, account_id)
-
-
 UNLINK = "delete from linked_sign_in where account_id = $1 and issuer = $2 returning label"
 
 

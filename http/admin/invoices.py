@@ -9,7 +9,7 @@ from aiohttp import web
 
 from limner.http import forms, pages
 from limner.http.gallery import as_keyset, keyset
-from limner.http.state import DB, about, admin, path_id, staff
+from limner.http.state import DB, about, admin, fresh, path_id, staff
 from limner.runtime.errors import Refused
 from limner.sql import accounts, billing, invoices, payments, refunds, till
 from limner.sql.invoices import Invoice
@@ -54,7 +54,7 @@ async def check(request: web.Request) -> web.StreamResponse:
 
 
 async def mark_paid(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     invoice_id, form = path_id(request), await forms.read(request)
     try:
         reason = forms.text(form, "reason", most=200, needed=True)
@@ -72,7 +72,7 @@ async def ask_refund(request: web.Request) -> web.Response:
 
 async def refund(request: web.Request) -> web.StreamResponse:
     """The second one."""
-    admin(request)
+    fresh(request)
     invoice_id, form = path_id(request), await forms.read(request)
     try:
         kind = forms.text(form, "kind", most=10)
@@ -87,7 +87,7 @@ async def refund(request: web.Request) -> web.StreamResponse:
 
 async def decide(request: web.Request) -> web.StreamResponse:
     """What was to be decided about it is decided."""
-    admin(request)
+    fresh(request)
     invoice_id, form = path_id(request), await forms.read(request)
     try:
         reason = forms.text(form, "reason", most=200, needed=True)

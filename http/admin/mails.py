@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.state import CONFIG, DB, about, admin, path_number
+from limner.http.state import CONFIG, DB, about, admin, fresh, path_number
 from limner.runtime.errors import Refused
 from limner.sql import outbox
 from limner.sql.outbox import STATES, Shown
@@ -23,7 +23,7 @@ async def show_list(request: web.Request) -> web.Response:
 
 async def show_link(request: web.Request) -> web.Response:
     """A form, since it is an act: that a link was shown is written down."""
-    admin(request)
+    fresh(request)
     await forms.read(request)
     config = request.app[CONFIG]
     try:

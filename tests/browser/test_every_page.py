@@ -34,7 +34,8 @@ LONG = "Supercalifragilisticexpialidocious" * 4
 
 OPEN = ("/", "/login", "/register", "/nothing/here", "/api")
 MEMBERS = (
-    "/dashboard", "/account", "/account/deletion", "/plans", "/invoices", "/invoices/{invoice}", "/invoices/{paid}", "/studio", "/studio/{thread}",
+    "/dashboard", "/account", "/account/deletion", "/plans", "/invoices", "/invoices/{invoice}", "/invoices/{paid}", "/studio",
+    "/studio/{thread}",
     "/studio/{failed}", "/studio/{running}", "/gallery", "/pictures/{picture}", "/sandbox/{payment}",
     "/account/tokens", "/account/security", "/account/security/totp", "/account/proof",
 )  # fmt: skip

@@ -14,6 +14,11 @@ UNGUARDED = {
     "POST /admin/keys/{id}/probe",  # looks at a key, as the locksmith does by itself
     "POST /admin/proxies/{id}/test",
     "POST /admin/providers/{code}/models",  # what comes in is switched off
+    "POST /admin/invoices/{id}/check",  # asks the processor again, as the cashier does by itself
+    "POST /admin/invitations",
+    "POST /admin/invitations/{id}/revocation",
+    "POST /admin/mails/{id}/retry",
+    "POST /admin/mails/{id}/withdrawal",
 }
 """Acts of an admin that touch neither keys nor money nor roles."""
 ASKS = "Is it still you?"
@@ -79,7 +84,7 @@ async def test_a_form_that_is_wrong_is_answered_as_ever_after_the_proof(carol, c
 
 
 @pytest.mark.parametrize(
-    "password, words", [("wrong-wrong-wrong", "not your password"), ("", "missing"), ("x" * 300, "most")]
+    "password, words", [("wrong-wrong-wrong", "not your current password"), ("", "missing"), ("x" * 300, "most")]
 )
 async def test_a_wrong_password_does_nothing_and_keeps_the_form(carol, cast, db, password, words):
     await grow_old(db)

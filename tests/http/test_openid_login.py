@@ -109,6 +109,25 @@ async def test_whoever_is_new_gets_an_account_whose_address_is_made_sure_of(stra
     assert await db.fetchval("select available from balance where account_id = $1", account.id) == 0
 
 
+@pytest.mark.parametrize(
+    "registration, words", [("closed", "Nobody can make an account here"), ("invite", "needs an invitation")]
+)
+async def test_a_house_that_takes_nobody_new_lets_in_whom_it_knows(dsn, tmp_path, db, provider, registration, words):
+    more = {"oidc_issuer": provider.issuer, "oidc_client_id": CLIENT, "oidc_client_secret": SECRET}
+    async with serving(dsn, tmp_path, db, registration=registration, **more) as site:
+        assert (await through(await site.browser())).location == "/dashboard"
+        provider.person = dict(EVE)
+        browser = await site.browser()
+        await nobody_is_in(browser, await through(browser), words)
+        assert await db.fetchval("select count(*) from account") == 3
+
+
+async def test_an_address_that_is_thrown_away_makes_no_account(stranger, provider, db):
+    provider.person = EVE | {"email": "eve@mailinator.com"}
+    await nobody_is_in(stranger, await through(stranger), "thrown away")
+    assert await db.fetchval("select count(*) from account") == 3
+
+
 @pytest.mark.parametrize("verified", [False, None, "true", 1])
 @pytest.mark.parametrize("person", [EVE, {"sub": "248289761001", "email": "alice@example.com"}])
 async def test_an_address_that_nobody_made_sure_of_opens_and_makes_nothing(stranger, provider, db, person, verified):

@@ -8,7 +8,7 @@ import pytest
 
 from limner.runtime.errors import NotFound
 from limner.runtime.vault import Vault
-from limner.sql import accounts, desk, factors, pending_sign_ins, sessions
+from limner.sql import accounts, desk, erasure, factors, links, pending_sign_ins, sessions, sign_ins
 from tests.http.conftest import Browser, serving
 from tests.http.factor import ALICE, code_of, let_pass, set_up
 
@@ -180,7 +180,7 @@ async def test_switching_it_off_takes_the_password_and_a_code(alice, site, db, c
     secret, _ = await set_up(alice, db, cast.alice)
     await let_pass(db)
     for form, words in (
-        ({"password": "alice-likes-madder", "code": await code_of(db, secret)}, "not your password"),
+        ({"password": "alice-likes-madder", "code": await code_of(db, secret)}, "not your current password"),
         ({"password": ALICE["password"], "code": "000000"}, "does not fit"),
         ({"password": ALICE["password"], "code": ""}, "is missing"),
         ({"code": await code_of(db, secret)}, "is missing"),
@@ -293,7 +293,23 @@ async def test_the_operator_takes_it_from_somebody_who_lost_it(alice, site, db, 
         await desk.reset_factor(site.config, "alicf@example.com")
 
 
-async def test_the_janitor_forgets_sign_ins_that_are_over(alice, site, db, cast):
+async def test_of_who_leaves_for_good_no_factor_and_no_link_stays(alice, site, db, cast):
+    await set_up(alice, db, cast.alice)
+    await half_in(site)
+    await links.link(db, cast.alice, "telegram", "7", "Alicia", provider="Telegram", actor="test", ip="")
+    await erasure.erase(db, cast.alice.id, actor="cli", why="asked for it")
+    for table in ("second_factor", "recovery_code", "pending_sign_in", "linked_sign_in"):
+        assert await db.fetchval(f"select count(*) from {table}") == 0, table
+
+
+async def test_wrong_codes_stand_among_the_sign_ins(alice, site, db, cast):
+    await set_up(alice, db, cast.alice)
+    await (await half_in(site)).post("/login/code", {"code": "000000"})
+    found = await sign_ins.of_account(db, cast.alice.id)
+    assert [(each.way, each.is_refused) for each in found] == [("code", True), ("password", False)]
+
+
+async def test_the_janitor_forgets_second_steps_that_are_over(alice, site, db, cast):
     await set_up(alice, db, cast.alice)
     await half_in(site)
     assert await pending_sign_ins.forget_ended(db) == 0
