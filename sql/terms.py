@@ -74,7 +74,7 @@ def kept(plan: Plan, pictures: int, credits: int) -> Iterator[None]:
         if error.constraint_name not in ("plan_day", "plan_month"):
             raise
         a_day = error.constraint_name == "plan_day"
-        before = int(error.detail) - pictures * credits
+        before = int(error.detail or 0) - pictures * credits
         most = plan.credits_per_day if a_day else plan.credits_per_month
         unit, allowed = "day" if a_day else "month", f"{most} credit{'' if most == 1 else 's'}"
         taken = f"{before} are spent or held, and this would take {pictures * credits}."
