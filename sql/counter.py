@@ -10,7 +10,17 @@ from typing import Any
 from limner.runtime.config import Config
 from limner.runtime.database import open_briefly
 from limner.runtime.vault import Vault
-from limner.sql import funds, keys, margins, models, plans, providers, proxies, vaults
+from limner.sql import (
+    funds,
+    keys,
+    margins,
+    models,
+    plans,
+    providers,
+    proxies,
+    vaults,
+)
+from limner.sql.models import Entry
 
 ME = "cli"
 
@@ -165,14 +175,56 @@ def _of_a_plan(terms: dict[str, Any]) -> dict[str, Any]:
     return named
 
 
+async def add_model(
+    config: Config,
+    provider: str,
+    model_id: str,
+    *,
+    name: str,
+    upstream: str,
+    cost: Decimal,
+    abilities: tuple[str, ...],
+    sizes: tuple[str, ...],
+    aliases: tuple[str, ...],
+    credits: int,
+    active: bool,
+) -> str:
+    entry = Entry(
+        name or model_id,
+        upstream,
+        credits,
+        micros(cost),
+        active,
+        list(sizes),
+        list(aliases),
+        retires_at=None,
+        replacement=None,
+    )
+    async with open_briefly(config) as db:
+        await models.add(db, provider, model_id, entry, abilities, actor=ME)
+        return f"{models.normal(model_id)} is in the catalogue" + (f", as {upstream} at {provider}" if upstream else "")
+
+
 async def list_providers(config: Config) -> list[str]:
     async with open_briefly(config) as db:
         return [
             f"{each['code']:<12} {each['kind']:<10} {'on ' if each['active'] else 'off'} "
             f"{each['active_keys']} of {each['keys']} keys, {each['models']} models  {each['base_url']}"
             + ("  local" if each["is_local"] else "")
+            + (f"  WRONG: {wrong}" if (wrong := providers.problem(each)) else "")
             for each in await providers.listing(db)
         ]
+
+
+async def add_provider(
+    config: Config, code: str, kind: str, base_url: str, settings: str | None, *, is_local: bool
+) -> str:
+    async with open_briefly(config) as db:
+        chosen = None if settings is None else providers.settings_in(settings)
+        await providers.add(db, code, kind, actor=ME, base_url=base_url, settings=chosen, is_local=is_local)
+        return (
+            f"{code} is there; `limner model add {code} …` gives it a model, `limner key add --provider {code}` a key"
+        )
 
 
 async def set_provider(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -15,7 +16,7 @@ from limner.runtime.errors import Refused, TooMany
 from limner.sql import models
 from limner.sql.models import Model
 from limner.sql.plans import Plan
-from limner.sql.subscriptions import ENDED, NoSubscription
+from limner.sql.subscriptions import ENDED, IS_OPEN, LIVES, PAUSED, PLAN, NoSubscription
 
 
 @dataclass(frozen=True)
@@ -33,23 +34,29 @@ class PlanCapReached(TooMany):
 
 
 AGREED = f"""
-select s.state = 'active' and s.period_end > now() as is_open, to_jsonb(p) as plan, (
-    select to_jsonb(m) from model as m join provider as p on p.id = m.provider_id where m.id = $2 and {models.IS_OFFERED}
-) as model
-from (select) as one
-left join subscription as s on s.account_id = $1 and s.state in ('pending_activation', 'active', 'past_due')
-left join plan as p on p.id = s.plan_id
+select asked.place, t.*
+from unnest($1::uuid[], $2::text[]) with ordinality as asked (account_id, model_id, place)
+cross join lateral (
+    select {IS_OPEN} as is_open, s.paused_at, to_jsonb(p) as plan, (
+        select to_jsonb(m) from model as m join provider as p on p.id = m.provider_id
+        where m.id = asked.model_id and {models.IS_OFFERED}
+    ) as model
+    from (select) as one
+    left join subscription as s on s.account_id = asked.account_id and {LIVES}
+    left join plan as p on p.id = {PLAN}
+    offset 0
+) as t
+order by asked.place
 """
 
 
 async def agreed(db: Db, account_id: UUID, name: str) -> Terms:
     """``name``: the model's id, at best. Raises NoSubscription, and Refused for a model not on offer or not in the plan."""
-    row = await db.fetchrow(AGREED, account_id, name)
-    assert row is not None
+    row = await db.together(_rows, (account_id, name))
     if row["plan"] is None:
         raise NoSubscription
     if not row["is_open"]:
-        raise NoSubscription(ENDED)
+        raise NoSubscription(PAUSED if row["paused_at"] else ENDED)
     plan = Plan(**{field.name: row["plan"][field.name] for field in fields(Plan)})
     if row["model"] is None:
         model = await models.offered(db, name)
@@ -58,6 +65,10 @@ async def agreed(db: Db, account_id: UUID, name: str) -> Terms:
     if not plan.allows(model.id):
         raise Refused(f"Your plan does not include {model.name}.", field="model")
     return Terms(plan, model)
+
+
+async def _rows(db: Db, asked: Sequence[tuple[UUID, str]]) -> Sequence[Any]:
+    return await db.fetch(AGREED, *zip(*asked, strict=True))
 
 
 @contextmanager

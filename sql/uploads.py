@@ -36,7 +36,25 @@ async def keep(
     await db.execute(KEEP, upload_id, account_id, storage_key, sha256, mime, width, height, size)
 
 
-GET = "select id, storage_key, mime from upload where id = $1 and account_id = $2"
+FORGET_ONE = """
+delete from upload where id = (
+    select u.id from upload as u
+    where u.created_at < now() - interval '2 days'
+        and not exists (select from generation_reference as r where r.upload_id = u.id)
+        and not exists (select from generation as g where g.mask_upload_id = u.id)
+    limit 1 for update skip locked
+)
+returning id, storage_key, mime
+"""
+
+
+async def forget_one(db: Db) -> Upload | None:
+    """One that no order has used in two days: it was refused, or never sent again. Its bytes are the caller's to remove."""
+    row = await db.fetchrow(FORGET_ONE)
+    return None if row is None else Upload(**row)
+
+
+GET = "select id, storage_key, mime from upload where id = $1 and account_id = $2 and deleted_at is null"
 
 
 async def get(db: Db, upload_id: UUID, account_id: UUID) -> Upload:
@@ -45,3 +63,17 @@ async def get(db: Db, upload_id: UUID, account_id: UUID) -> Upload:
     if row is None:
         raise NotFound
     return Upload(**row)
+
+
+TO_WIPE = """
+select id, storage_key from upload where deleted_at is not null and wiped_at is null order by deleted_at limit $1
+"""
+
+
+async def to_wipe(db: Db, count: int = 100) -> list[tuple[UUID, str]]:
+    """Deleted ones whose bytes are still there: id and storage key of each."""
+    return [(row["id"], row["storage_key"]) for row in await db.fetch(TO_WIPE, count)]
+
+
+async def wiped(db: Db, upload_id: UUID) -> None:
+    await db.execute("update upload set wiped_at = now() where id = $1", upload_id)

@@ -26,7 +26,7 @@ async def test_a_new_password_ends_the_other_sessions_and_keeps_this_one(alice, 
     "form, words",
     [
         ({"current": "wrong-wrong-wrong", "password": NEW}, "not your current password"),
-        ({"current": OLD, "password": "short"}, "at least 10 characters"),
+        ({"current": OLD, "password": "short"}, "has 10 to 256 characters"),
         ({"current": "", "password": NEW}, "is missing"),
         ({"password": NEW}, "is missing"),
     ],

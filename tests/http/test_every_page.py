@@ -13,7 +13,20 @@ async def test_a_stranger_finds_the_open_doors(stranger, path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/dashboard", "/account", "/account/statement", "/plans", "/invoices", "/studio", "/gallery"]
+    "path",
+    [
+        "/",
+        "/dashboard",
+        "/account",
+        "/account/statement",
+        "/account/subscription",
+        "/plans",
+        "/invoices",
+        "/studio",
+        "/gallery",
+        "/account/security",
+        "/account/proof",
+    ],
 )
 async def test_somebody_with_a_plan_sees_each_page(alice, bob, path):
     for browser in (alice, bob):
@@ -38,6 +51,8 @@ async def test_a_picture_its_thread_and_an_invoice_have_pages(alice, site, cast)
         "/generations?state=queued",
         "/keys",
         "/audit",
+        "/mails",
+        "/mails?state=waiting",
         "/proxies",
         "/providers",
         "/models",
