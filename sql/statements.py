@@ -161,7 +161,7 @@ async def sums(db: Db, account_id: UUID, month: Month | None = None) -> Sums:
     return Sums(**row)
 
 
-SPAN = "select min(created_at), now() from statement where account_id = $1"
+SPAN = "select min(created_at) as first, now() from statement where account_id = $1"
 MOST_MONTHS = 120
 
 
@@ -169,7 +169,8 @@ async def months(db: Db, account_id: UUID) -> list[Month]:
     """From now back to the first entry, newest first."""
     row = await db.fetchrow(SPAN, account_id)
     assert row is not None
-    first, now = row[0] and row[0].astimezone(UTC), row[1].astimezone(UTC)
+    first: datetime | None = row["first"]
+    now: datetime = row["now"].astimezone(UTC)
     found = [Month(now.year, now.month)]
     while first and found[-1].bounds[0] > first and len(found) < MOST_MONTHS:
         found.append(found[-1].before)

@@ -96,8 +96,8 @@ def as_api(request: web.BaseRequest, status: int, words: str, why: BaseException
         case CapReached() | QuotaExhausted() | NoSubscription():
             return ApiError(429, "insufficient_quota", str(why), kind="insufficient_quota", retry=False)
         case PlanCapReached():
-            kind = "insufficient_quota"
-            return ApiError(429, kind, str(why), kind=kind, after=why.after, retry=False)
+            quota = "insufficient_quota"
+            return ApiError(429, quota, str(why), kind=quota, after=why.after, retry=False)
         case TooMany():
             return ApiError(429, "rate_limit_exceeded", str(why), after=why.after)
         case KeyReused():
