@@ -20,16 +20,16 @@ CANARY = "\"'><img src=/canary onerror=alert(1)><script src=/canary.js></script>
 LONG = "Supercalifragilisticexpialidocious" * 4
 """A word that fits no phone."""
 
-OPEN = ("/", "/login", "/register", "/nothing/here", "/api")
+OPEN = ("/", "/login", "/register", "/reset", "/nothing/here", "/api")
 MEMBERS = (
-    "/dashboard", "/account", "/account/deletion", "/plans", "/invoices", "/invoices/{invoice}", "/invoices/{paid}", "/studio", "/studio/{thread}",
-    "/studio/{failed}", "/studio/{running}", "/gallery", "/pictures/{picture}", "/sandbox/{payment}",
+    "/dashboard", "/account", "/account/deletion", "/plans", "/invoices", "/invoices/{invoice}", "/invoices/{paid}", "/studio",
+    "/studio/{thread}", "/studio/{failed}", "/studio/{running}", "/gallery", "/pictures/{picture}", "/sandbox/{payment}",
     "/account/tokens",
 )  # fmt: skip
 STAFF = (
     "/admin", "/admin/users", "/admin/users/{alice}", "/admin/users/{bob}", "/admin/generations", "/admin/generations/{failed}",
     "/admin/keys", "/admin/audit", "/admin/keys/1", "/admin/proxies", "/admin/providers", "/admin/models", "/admin/models/demo",
-    "/admin/margins",
+    "/admin/margins", "/admin/invitations",
 )  # fmt: skip
 
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
