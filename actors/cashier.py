@@ -1,31 +1,44 @@
-"""The Cashier makes invoices payable, and watches them until they are final."""
+"""The Cashier makes invoices payable, watches them until they are final, and sends back what is to go back."""
 
 from __future__ import annotations
 
+from collections import Counter
 from uuid import UUID
 
 import aiohttp
+import anyio
 
-from limner.actors.processors.base import Payment, Unreachable, processor
+from limner.actors import reconciliation, settlement
+from limner.actors.processors.base import Opened, Processor, Unreachable, Unwilling, plain, processor
+from limner.runtime import faults
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
 from limner.runtime.database import Database
+from limner.runtime.errors import as_raised
 from limner.runtime.log import logger
 from limner.runtime.presence import Presence
-from limner.sql import audit, invoices
-from limner.sql.billing import CheckInvoice, CheckOpenInvoices, OpenInvoice
+from limner.sql import invoices, refunds
+from limner.sql.billing import CancelInvoice, CheckInvoice, CheckOpenInvoices, OpenInvoice, Reconcile
 from limner.sql.channels import INVOICE_CHANGED
-from limner.sql.invoices import Invoice
+from limner.sql.invoices import Invoice, WrongState
+from limner.sql.refunds import PayBack
 
 log = logger(__name__)
+
+AT_ONCE = 8
+"""Invoices that a round looks at side by side."""
+MOST_FAILURES = 3
+"""From then on a processor is left alone until the next round."""
+
+BillingMessage = OpenInvoice | CheckInvoice | CheckOpenInvoices | CancelInvoice | PayBack | Reconcile
 
 
 class Cashier(Actor):
     """Asks before it believes: a webhook only makes it look, and only the processor's own answer counts."""
 
     mailbox = "billing"
-    messages = (OpenInvoice, CheckInvoice, CheckOpenInvoices)
+    messages = (OpenInvoice, CheckInvoice, CheckOpenInvoices, CancelInvoice, PayBack, Reconcile)
     concurrency = 4
 
     def __init__(
@@ -35,47 +48,121 @@ class Cashier(Actor):
         self.config = config
         self.session = session
 
-    async def receive(self, message: OpenInvoice | CheckInvoice | CheckOpenInvoices) -> None:
+    async def receive(self, message: BillingMessage) -> None:
         match message:
             case OpenInvoice(invoice_id=invoice_id):
-                await self.open(invoice_id)
+                await self.open(await invoices.get(self.db, invoice_id))
             case CheckInvoice(invoice_id=invoice_id):
                 await self.check(await invoices.get(self.db, invoice_id))
             case CheckOpenInvoices():
-                for invoice in await invoices.to_check(self.db):
-                    await self._check_quietly(invoice)
+                await self.look_at_open()
+            case CancelInvoice(invoice_id=invoice_id):
+                await self.cancel(await invoices.get(self.db, invoice_id))
+            case PayBack(refund_id=refund_id):
+                await self.pay_back(refund_id)
+            case Reconcile():
+                await reconciliation.reconcile(self.db, self.config, self.session)
 
-    async def open(self, invoice_id: UUID) -> None:
-        invoice = await invoices.get(self.db, invoice_id)
-        opened = await processor(invoice.processor, self.config, self.session).open(invoice)
-        await invoices.attach(self.db, invoice.id, opened.ref, opened.checkout_url)
-        self.db.tell(INVOICE_CHANGED, str(invoice.id))
+    async def open(self, invoice: Invoice) -> None:
+        """Make it payable. Raises Unreachable, Unwilling."""
+        if invoice.processor_ref is None and invoice.is_open:
+            await self._attach(invoice, await self._with(invoice).open(invoice))
 
     async def check(self, invoice: Invoice) -> None:
-        """Ask the processor and apply its answer, once. Raises Unreachable."""
-        if invoice.processor_ref is None or not (invoice.is_open or invoice.state == "expired"):
+        """Ask the processor and apply its answer. Nothing runs out here before it was asked. Raises Unreachable, Unwilling."""
+        way = self._with(invoice)
+        if invoice.processor_ref is None and (invoice := await self._looked_for(invoice, way)).processor_ref is None:
             return
-        payment = await processor(invoice.processor, self.config, self.session).read(invoice.processor_ref)
-        if not _belongs(payment, invoice):
-            log.error("payment_mismatch", invoice=str(invoice.id), said=payment.amount_cents, currency=payment.currency)
-            said = {"amount_cents": payment.amount_cents, "currency": payment.currency, "order": payment.order_ref}
-            await audit.record(self.db, "cashier", "invoice.mismatch", str(invoice.id), None, said)
-        elif payment.state == "paid":
-            await invoices.settle(self.db, invoice.id, actor="cashier")
-        elif payment.state != invoice.state and payment.state != "pending" and invoice.is_open:
-            await invoices.move(self.db, invoice.id, payment.state)
+        payment = await way.read(str(invoice.processor_ref))
+        faults.point("after-read", invoice.id)
+        invoice = await invoices.get(self.db, invoice.id)
+        if payment is not None:
+            await settlement.apply(self.db, invoice, payment, way.store)
+        elif invoice.is_open and invoice.has_run_out:
+            log.warning("payment_unknown", invoice=str(invoice.id), processor=invoice.processor)
+            await self._expire(invoice)
+        faults.point("after-apply", invoice.id)
 
-    async def _check_quietly(self, invoice: Invoice) -> None:
+    async def cancel(self, invoice: Invoice) -> None:
+        """Unless it was paid meanwhile, which the processor knows. Raises Unreachable."""
+        if invoice.processor_ref is not None and invoice.is_open:
+            try:
+                await self._with(invoice).cancel(invoice.processor_ref)
+            except Unwilling as error:
+                log.warning("cannot_be_canceled", invoice=str(invoice.id), error=str(error))
+            await self.check(invoice)
+        invoice = await invoices.get(self.db, invoice.id)
+        if invoice.processor_ref is None and invoice.is_open:
+            await invoices.move(self.db, invoice.id, "canceled")
+
+    async def pay_back(self, refund_id: UUID) -> None:
+        """Send a refund, once. Raises Unreachable."""
+        refund = await refunds.take(self.db, refund_id)
+        if refund is None:
+            return
+        invoice = await invoices.get(self.db, refund.invoice_id)
+        try:
+            done = await self._with(invoice).refund(invoice, refund)
+        except Unwilling as error:
+            await refunds.failed(self.db, refund, str(error))
+        except Unreachable:
+            await refunds.let_go(self.db, refund.id)
+            raise
+        else:
+            faults.point("after-pay-back", refund.id)
+            await refunds.sent(self.db, refund, done.ref, done.claim_url)
+
+    async def look_at_open(self) -> None:
+        """Every invoice that nobody asked about lately, and every refund that got lost on the way."""
+        failures = Counter[str]()
+        while batch := await invoices.to_check(self.db, AT_ONCE, without=_given_up(failures)):
+            with as_raised():
+                async with anyio.create_task_group() as group:
+                    for invoice in batch:
+                        group.start_soon(self._check_quietly, invoice, failures)
+        for refund_id in await refunds.waiting(self.db):
+            try:
+                await self.pay_back(refund_id)
+            except Unreachable as error:
+                log.warning("refund_waits", refund=str(refund_id), error=str(error))
+
+    async def _check_quietly(self, invoice: Invoice, failures: Counter[str]) -> None:
         try:
             await self.check(invoice)
-        except Unreachable as error:
-            log.warning("processor_unreachable", invoice=str(invoice.id), error=str(error))  # the next round asks again
+        except (Unreachable, Unwilling) as error:  # the next round asks again
+            failures[invoice.processor] += 1
+            log.warning("processor_unreachable", invoice=str(invoice.id), error=str(error))
+
+    async def _looked_for(self, invoice: Invoice, way: Processor) -> Invoice:
+        """One that the processor may know although we do not know it does: its opening was lost half-way."""
+        if not invoice.is_open:
+            return invoice
+        opened = await way.find(invoice)
+        if opened is not None:
+            await self._attach(invoice, opened)
+        elif invoice.has_run_out:
+            await self._expire(invoice)
+        else:
+            await self.open(invoice)
+        return await invoices.get(self.db, invoice.id)
+
+    async def _attach(self, invoice: Invoice, opened: Opened) -> None:
+        faults.point("after-open", invoice.id)
+        ways = plain(opened.ways)
+        await invoices.attach(
+            self.db, invoice.id, opened.ref, opened.checkout_url, expires_at=opened.expires_at, ways=ways
+        )
+        self.db.tell(INVOICE_CHANGED, str(invoice.id))
+
+    async def _expire(self, invoice: Invoice) -> None:
+        try:
+            await invoices.move(self.db, invoice.id, "expired")
+        except WrongState as error:
+            log.info("not_expired", invoice=str(invoice.id), why=str(error))
+
+    def _with(self, invoice: Invoice) -> Processor:
+        return processor(invoice.processor, self.config, self.session)
 
 
-def _belongs(payment: Payment, invoice: Invoice) -> bool:
-    """The signed, settled payment must be for this order, over this amount, in this currency."""
-    return (payment.order_ref, payment.amount_cents, payment.currency) == (
-        str(invoice.id),
-        invoice.amount_cents,
-        invoice.currency,
-    )
+def _given_up(failures: Counter[str]) -> list[str]:
+    return [name for name, count in failures.items() if count >= MOST_FAILURES]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from limner.actors import resumption
+from limner.actors.pool import Pool
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.database import Database
@@ -11,9 +13,26 @@ from limner.runtime.log import logger
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
-from limner.sql import erasure, images, jobs, sessions, sign_ins, throttles, tokens, uploads
+from limner.sql import (
+    erasure,
+    errands,
+    images,
+    jobs,
+    links,
+    mails,
+    pending_sign_ins,
+    sessions,
+    sign_ins,
+    throttles,
+    tickets,
+    tokens,
+    uploads,
+)
 
 log = logger(__name__)
+
+PATIENCE = 10.0
+"""Seconds that a call over there may take."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +53,18 @@ class Janitor(Actor):
     mailbox = "tidying"
     messages = (EndLostJobs, Tidy)
 
-    def __init__(self, db: Database, bus: Bus, presence: Presence, *, storage: Storage) -> None:
+    def __init__(self, db: Database, bus: Bus, presence: Presence, *, storage: Storage, pool: Pool) -> None:
         super().__init__(db, bus, presence)
         self.storage = storage
+        self.pool = pool
 
     async def receive(self, message: EndLostJobs | Tidy) -> None:
         match message:
             case EndLostJobs():
                 if ended := await jobs.end_lost(self.db):
-                    log.warning("lost_jobs_ended", count=ended)
+                    log.warning("lost_jobs_ended", count=len(ended))
+                    for errand in await errands.ended(self.db, ended):
+                        await resumption.cancel(errand, lambda lease: self.pool.access(lease, PATIENCE), "lost")
             case Tidy():
                 await self.tidy()
 
@@ -56,12 +78,26 @@ class Janitor(Actor):
             await self.storage.delete(storage_key)
             await uploads.wiped(self.db, upload_id)
         await self.sweep()
+        await self.forget_uploads()
         await sessions.forget_ended(self.db)
         await sign_ins.forget_old(self.db)
         await erasure.forget_farewells(self.db)
+        await pending_sign_ins.forget_ended(self.db)
+        await links.forget_spent(self.db)
         await throttles.forget_old(self.db)
         await tokens.forget_rates(self.db)
         await jobs.forget_previews(self.db)
+        await mails.forget_old(self.db)
+        await tickets.forget_old(self.db)
+
+    async def forget_uploads(self) -> None:
+        """Remove the reference pictures of orders that came to nothing. First the bytes: without them the row is found again."""
+        while True:
+            async with self.db.transaction() as tx:
+                upload = await uploads.forget_one(tx)
+                if upload is None:
+                    return
+                await self.storage.delete(upload.storage_key)
 
     async def sweep(self) -> None:
         """Remove the bytes that a worker left when it died between storing and delivering."""

@@ -18,7 +18,7 @@ from limner.runtime.database import Database
 from limner.runtime.errors import Busy
 from limner.runtime.log import logger
 from limner.runtime.vault import KeyUnknown, Vault
-from limner.sql import attempts, keys, proxies, rests
+from limner.sql import attempts, keys, painters, proxies, rests
 from limner.sql.attempts import Lease, Wait, Way
 from limner.sql.jobs import Job
 
@@ -133,8 +133,9 @@ class Pool:
         proxy = None
         if way.proxy_id is not None:
             proxy = self._open(way.sealed_proxy or "", keys.proxy_bound_to(way.proxy_id))
-        base_url = way.base_url or (self.config.openai_url if way.kind == "openai" else "")
-        return Access(secret, base_url, proxy, way.switch, max(timeout, 1), way.settings, way.is_local)
+        base_url = painters.base_url(way.kind, way.base_url, self.config.openai_url)
+        is_local = way.is_local or (way.kind == "openai" and not way.base_url)  # the operator's own setting
+        return Access(secret, base_url, proxy, way.switch, max(timeout, 1), way.settings, is_local)
 
     def _open(self, sealed: str, bound_to: str) -> str:
         """Raises Busy while a rotation is ahead of this process: one that was started later can paint it."""

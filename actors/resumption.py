@@ -50,13 +50,17 @@ async def taken_over(db: Database, storage: Storage, job: Job) -> Errand | None:
 async def call_off(db: Database, job: Job, access: Callable[[Lease], Access]) -> None:
     """Tell the upstream that the job is not wanted any more, if there is one: best effort, and soon over."""
     errand = await errands.left(db, job.id)
-    if errand is None:
-        return
+    if errand is not None:
+        await cancel(errand, access, str(job.id))
+
+
+async def cancel(errand: Errand, access: Callable[[Lease], Access], job: str) -> None:
+    """The same of an errand that is at hand."""
     with anyio.move_on_after(PATIENCE, shield=True):
         try:
             painter = provider(errand.lease.kind)
             if isinstance(painter, Resumable):
                 await painter.cancel(errand.ref, access(errand.lease))
-                log.info("called_off", job=str(job.id), key=errand.lease.label)
+                log.info("called_off", job=job, key=errand.lease.label)
         except (UpstreamError, Busy) as error:
-            log.warning("not_called_off", job=str(job.id), key=errand.lease.label, why=str(error))
+            log.warning("not_called_off", job=job, key=errand.lease.label, why=str(error))

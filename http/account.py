@@ -20,6 +20,7 @@ from limner.sql import (
     plans,
     sessions,
     sign_ins,
+    statements,
     studio,
     subscriptions,
 )
@@ -124,7 +125,7 @@ async def _page(request: web.Request, why: Refused | None = None, typed: dict[st
         sign_ins=await sign_ins.of_account(db, viewer.id),
         sessions=await sessions.of_account(db, viewer.id, session.token_hash if session else b""),
         statement=[
-            {"created_at": entry.created_at, "line": entry.line, "credits": entry.change}
-            for entry in await ledger.entries(db, viewer.id)
+            {"created_at": line.created_at, "line": line.words, "credits": line.change}
+            for line in await statements.lines(db, viewer.id, count=10)
         ],
     )

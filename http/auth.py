@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from limner.http import forms, pages
+from limner.http import entrance, forms, pages
 from limner.http.middleware import cookie_name
 from limner.http.state import CONFIG, DB, address_of, session_of, viewer_of
 from limner.runtime import passwords
@@ -40,7 +40,7 @@ async def register(request: web.Request) -> web.StreamResponse:
     except Refused as why:
         return await _register_page(request, goal, forms.kept(form, "invite")["invite"][:100], form, why)
     await _ask_to_confirm(request, account)
-    return await _enter(request, account, goal or "/plans", "welcome")
+    return await entrance.enter(request, account, goal or "/plans", "welcome")
 
 
 async def _ask_to_confirm(request: web.Request, account: accounts.Account) -> None:
@@ -68,7 +68,7 @@ async def log_in(request: web.Request) -> web.StreamResponse:
         )
     except Refused as why:
         return _page(request, "login.html", goal, form, why)
-    return await _enter(request, account, goal or "/dashboard")
+    return await entrance.admit(request, account, goal or "/dashboard")
 
 
 async def log_out(request: web.Request) -> web.StreamResponse:
@@ -110,25 +110,6 @@ async def _prove(request: web.Request, email: str, password: str) -> accounts.Ac
         await accounts.set_password(db, account.id, await passwords.hash_password(password))
     await throttles.clear(db, by_account)
     return account
-
-
-async def _enter(request: web.Request, account: accounts.Account, goal: str, notice: str | None = None) -> web.Response:
-    """A fresh session, whatever cookie came before."""
-    if (old := session_of(request)) is not None:
-        await sessions.end(request.app[DB], old.token_hash)
-    agent = forms.clean(request.headers.get("User-Agent", ""))
-    token = await sessions.start(request.app[DB], account.id, ip=address_of(request), agent=agent)
-    response = pages.see_other(goal, notice)
-    response.set_cookie(
-        cookie_name(request),
-        token,
-        httponly=True,
-        samesite="Lax",
-        secure=request.app[CONFIG].is_https,
-        path="/",
-        max_age=30 * 86400,
-    )
-    return response
 
 
 def _page(

@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 from uuid import UUID
 
 import anyio
 from aiohttp import web
 
-from limner.http import forms, pages
+from limner.http import forms, pages, qr
 from limner.http.state import BUS, CONFIG, DB, path_id, signed_in
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import billing, invoices, plans, subscriptions
+from limner.sql import (
+    billing,
+    changes,
+    invoices,
+    plans,
+    refunds,
+    subscriptions,
+)
 from limner.sql.channels import INVOICE_CHANGED
+from limner.sql.invoices import Invoice
 
 PATIENCE = 2.0
 """Seconds to wait for the cashier, so that most people never see an invoice that cannot be paid yet."""
 
 
 async def show_plans(request: web.Request) -> web.Response:
-    viewer = signed_in(request)
-    subscription = await subscriptions.alive(request.app[DB], viewer.id)
-    return pages.render(request, "plans.html", plans=await plans.on_sale(request.app[DB]), subscription=subscription)
+    viewer, on_sale = signed_in(request), await plans.on_sale(request.app[DB])
+    held = await subscriptions.alive(request.app[DB], viewer.id)
+    offers = {plan.code: changes.offer(held, plan) for plan in on_sale} if held and held.runs else {}
+    ways = billing.processors(request.app[CONFIG])
+    return pages.render(request, "plans.html", plans=on_sale, subscription=held, offers=offers, processors=ways)
 
 
 async def buy(request: web.Request) -> web.StreamResponse:
     viewer, code = signed_in(request), request.match_info["code"]
     if code != forms.clean(code):
         raise NotFound
-    plan = await plans.by_code(request.app[DB], code)
-    invoice = await billing.buy(request.app[DB], viewer.id, plan, _processor(request))
+    plan, form = await plans.by_code(request.app[DB], code), await forms.read(request)
+    invoice = await billing.buy(request.app[DB], viewer.id, plan, _processor(request, form))
     await _until_payable(request, invoice.id)
     return pages.see_other(f"/invoices/{invoice.id}")
 
@@ -41,12 +52,12 @@ async def show_invoices(request: web.Request) -> web.Response:
 
 async def show_invoice(request: web.Request) -> web.Response:
     invoice = await invoices.get(request.app[DB], path_id(request), signed_in(request).id)
-    return pages.render(request, "invoice.html", invoice=invoice)
+    return pages.render(request, "invoice.html", **await _shown(request, invoice))
 
 
 async def show_status(request: web.Request) -> web.Response:
     invoice = await invoices.get(request.app[DB], path_id(request), signed_in(request).id)
-    return pages.render(request, "partials/invoice_status.html", invoice=invoice)
+    return pages.render(request, "partials/invoice_status.html", **await _shown(request, invoice))
 
 
 async def check_again(request: web.Request) -> web.StreamResponse:
@@ -56,10 +67,41 @@ async def check_again(request: web.Request) -> web.StreamResponse:
     return pages.see_other(f"/invoices/{invoice.id}")
 
 
-def _processor(request: web.Request) -> str:
-    if request.app[CONFIG].takes_sandbox_payments:
-        return "sandbox"
-    raise Refused("No way to pay is set up here yet. Please write to the people who run this place.")
+async def cancel(request: web.Request) -> web.StreamResponse:
+    """Its owner changed their mind; what was paid meanwhile stays paid."""
+    invoice = await invoices.get(request.app[DB], path_id(request), signed_in(request).id)
+    await billing.cancel(request.app[DB], invoice)
+    return pages.see_other(f"/invoices/{invoice.id}", "asked_processor")
+
+
+async def _shown(request: web.Request, invoice: Invoice) -> dict[str, Any]:
+    """The invoice, the way to pay that is drawn, and what went back."""
+    way = _drawn(invoice)
+    return {
+        "invoice": invoice,
+        "way": way,
+        "code": qr.drawn(way["link"] or way["address"]) if way else None,
+        "refunds": await refunds.of_invoice(request.app[DB], invoice.id),
+    }
+
+
+def _drawn(invoice: Invoice) -> dict[str, str] | None:
+    """The first way that can be drawn, else the checkout's address, for whoever pays with the phone in the other hand."""
+    if invoice.state != "pending" or invoice.checkout_url is None:
+        return None
+    checkout = {"method": "", "link": invoice.checkout_url, "address": "", "due": "", "currency": ""}
+    return next((way for way in invoice.ways if way["link"] or way["address"]), checkout)
+
+
+def _processor(request: web.Request, form: forms.Form) -> str:
+    """The one that was chosen, or the first. Raises Refused for one that is not set up here."""
+    offered = billing.processors(request.app[CONFIG])
+    if not offered:
+        raise Refused("No way to pay is set up here yet. Please write to the people who run this place.")
+    chosen = forms.text(form, "processor", most=20) or offered[0]
+    if chosen not in offered:
+        raise Refused(f"One can pay by {', '.join(offered)} here, not {chosen!r}.", field="processor")
+    return chosen
 
 
 async def _until_payable(request: web.Request, invoice_id: UUID) -> None:

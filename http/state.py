@@ -58,7 +58,14 @@ NOTICES = {
     "too_late": "There was nothing left to cancel.",
     "revoked": "The token is revoked. Nothing can use it any more.",
     "saved": "Done.",
+    "ends": "Your plan ends with the period that is paid. Until then everything works as before.",
+    "goes_on": "Your plan goes on. Its next invoice comes before the period ends.",
     "asked": "A worker does it: look again in a moment.",
+    "factor_first": "Who works in the admin needs a second factor. Set it up here, and you can go on.",
+    "factor_off": "The second factor is off. Your password alone lets you in.",
+    "linked": "It is linked: from now on you can log in with it.",
+    "unlinked": "It is taken away. Nobody can log in with it any more.",
+    "asked_processor": "The processor is being asked: this page shows what it says.",
 }
 
 
@@ -67,6 +74,14 @@ CODE = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 class SignInNeeded(Exception):
     """This page is for people who are signed in."""
+
+
+class FactorNeeded(Exception):
+    """Who works in the admin needs a second factor: set one up on the security page of your account."""
+
+
+class ProofNeeded(Exception):
+    """Who does this should have shown a moment ago that it is they."""
 
 
 def viewer_of(request: web.Request) -> Account | None:
@@ -100,9 +115,11 @@ class NotAllowed(Refused):
 
 def staff(request: web.Request) -> Account:
     """The admin or supporter who is looking. Raises NotFound for anybody else: the place does not exist for them."""
-    viewer = signed_in(request)
+    viewer, session = signed_in(request), session_of(request)
     if viewer.role not in ("support", "admin"):
         raise NotFound
+    if request.app[CONFIG].forces_totp and not (session and session.has_factor):
+        raise FactorNeeded(FactorNeeded.__doc__)
     return viewer
 
 
@@ -111,6 +128,23 @@ def admin(request: web.Request) -> Account:
     viewer = staff(request)
     if not viewer.is_admin:
         raise NotAllowed("This is for admins: you may look, and ask one of them.")
+    return viewer
+
+
+def fresh(request: web.Request) -> Account:
+    """The admin who touches keys, money or roles, and showed within ten minutes that it is they. The first line of a
+    handler: a form that comes without is kept, and sent on once the proof is there (http/proof.py).
+
+    Raises ProofNeeded, and what admin() raises.
+    """
+    return proved(request, admin(request))
+
+
+def proved(request: web.Request, viewer: Account) -> Account:
+    """The same for whoever changes the doors of their own account. Raises ProofNeeded."""
+    session = session_of(request)
+    if session is None or not session.is_fresh:
+        raise ProofNeeded
     return viewer
 
 

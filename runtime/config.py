@@ -112,6 +112,33 @@ class Config(BaseSettings):
     sandbox_secret: SecretStr = Field(SecretStr(""), description="signs the sandbox processor's webhooks")
     sandbox_url: str | None = Field(None, description="where the sandbox processor lives; empty: this very site")
 
+    btcpay_url: str | None = Field(
+        None, description="the address of your BTCPay Server; empty: it takes no payments here"
+    )
+    btcpay_store: str = Field("", description="the id of the store there, as in the address of its settings")
+    btcpay_api_key: SecretStr | None = Field(None, description="an API key for that store alone")
+    btcpay_webhook_secret: SecretStr | None = Field(
+        None, description="signs its webhooks; empty: they are refused, and payments are found by asking"
+    )
+    btcpay_methods: str = Field(
+        "", description="payment methods to offer, comma-separated, such as BTC-CHAIN,BTC-LN; empty: all of the store"
+    )
+    btcpay_speed: Literal["HighSpeed", "MediumSpeed", "LowMediumSpeed", "LowSpeed"] = Field(
+        "MediumSpeed", description="confirmations until a payment is final: 0, 1, 2 or 6"
+    )
+    btcpay_tolerance: float = Field(
+        0, ge=0, le=100, description="per cent of the amount that may be missing, for fees that wallets take off"
+    )
+    btcpay_minutes: int = Field(30, ge=5, le=1440, description="minutes until an unpaid invoice runs out there")
+
+    stripe_url: str = Field("https://api.stripe.com", description="the base of Stripe's API")
+    stripe_api_key: SecretStr | None = Field(
+        None, description="Stripe's secret or restricted key; empty: it takes no payments here"
+    )
+    stripe_webhook_secret: SecretStr | None = Field(
+        None, description="signs its webhooks; empty: they are refused, and payments are found by asking"
+    )
+
     demo_painter: bool | None = Field(
         None, description="seed the demo painter with a pool of demo keys; empty: only in development"
     )
@@ -166,6 +193,25 @@ class Config(BaseSettings):
     mail_from: str | None = Field(
         None, description="whom mails come from: studio@example.com, or Studio <studio@example.com>"
     )
+    admin_totp: bool | None = Field(
+        None, description="admins and supporters need a second factor to work here; empty: only in production"
+    )
+    oidc_issuer: str | None = Field(
+        None,
+        description="an OpenID provider's issuer address, exactly as it says it; empty: nobody signs in through one",
+    )
+    oidc_client_id: str = Field("", description="the client id that it knows this site by")
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="the client secret; empty: a public client, with PKCE alone"
+    )
+    oidc_scopes: str = Field("openid email", description="what it is asked for")
+    oidc_name: str = Field("single sign-on", description="what people call it, as on the button: Log in with …")
+    telegram_login: str | None = Field(
+        None, description="the bot's user name, so that people log in with Telegram; needs the bot's token; empty: off"
+    )
+    telegram_login_url: str = Field(
+        "https://oauth.telegram.org/auth", description="the page of Telegram's where people agree to it"
+    )
 
     drain: int = Field(
         8, ge=0, le=3600, description="seconds that running work may take to finish when a process is told to stop"
@@ -210,10 +256,19 @@ class Config(BaseSettings):
         "backup_after",
         "pitr_folder",
         "sandbox_url",
+        "btcpay_url",
+        "btcpay_api_key",
+        "btcpay_webhook_secret",
+        "stripe_api_key",
+        "stripe_webhook_secret",
         "exit_address_url",
         "otlp_url",
         "sandbox_payments",
         "demo_painter",
+        "admin_totp",
+        "oidc_issuer",
+        "oidc_client_secret",
+        "telegram_login",
         mode="before",
     )
     @classmethod
@@ -272,19 +327,29 @@ class Config(BaseSettings):
         "s3_endpoint",
         "backup_s3_endpoint",
         "sandbox_url",
+        "btcpay_url",
+        "stripe_url",
         "otlp_url",
         "exit_address_url",
+        "telegram_login_url",
     )
     @classmethod
     def _is_web_address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an address that begins with http:// or https://")
-        if parts.query or parts.fragment:
-            raise ValueError("must not have a query or a fragment")
-        return value.rstrip("/")
+        return None if value is None else _web_address(value).rstrip("/")
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_issuer(cls, value: str | None) -> str | None:
+        """Compared sign by sign with what tokens say: a slash at its end stays."""
+        return None if value is None else _web_address(value.strip())
+
+    @field_validator("telegram_login")
+    @classmethod
+    def _is_bot(cls, value: str | None) -> str | None:
+        name = None if value is None else value.strip().removeprefix("@")
+        if name is not None and not re.fullmatch(r"[A-Za-z0-9_]{3,32}", name):
+            raise ValueError("must be the user name of a bot, such as limner_bot")
+        return name
 
     @field_validator("smtp_host")
     @classmethod
@@ -315,9 +380,17 @@ class Config(BaseSettings):
             mistakes.append("LIMNER_MAIL_FROM is needed with LIMNER_SMTP_HOST")
         if self.smtp_host and (self.smtp_user is None) != (self.smtp_password is None):
             mistakes.append("LIMNER_SMTP_USER and LIMNER_SMTP_PASSWORD are needed both or neither")
+        if self.oidc_issuer and not self.oidc_client_id:
+            mistakes.append("LIMNER_OIDC_CLIENT_ID is needed with LIMNER_OIDC_ISSUER")
+        if self.oidc_issuer and "openid" not in self.oidc_scopes.split():
+            mistakes.append(f"LIMNER_OIDC_SCOPES must have openid among them, not {self.oidc_scopes!r}")
+        if self.telegram_login and not self.bot_token:
+            mistakes.append("LIMNER_BOT_TOKEN is needed with LIMNER_TELEGRAM_LOGIN: it proves what Telegram says")
         if self.env == "production":
             if self.smtp_host and self.smtp_user and self.smtp_tls == "none":
                 mistakes.append("LIMNER_SMTP_TLS must not be none in production: it would show the password")
+            if self.oidc_issuer and not self.oidc_issuer.startswith("https://"):
+                mistakes.append(f"LIMNER_OIDC_ISSUER must begin with https:// in production, not {self.oidc_issuer!r}")
             if self.database_url is None:
                 mistakes.append("LIMNER_DATABASE_URL is needed in production")
             if not self.public_url.startswith("https://"):
@@ -332,6 +405,12 @@ class Config(BaseSettings):
             and len(self.sandbox_secret.get_secret_value()) < 16
         ):
             mistakes.append("LIMNER_SANDBOX_SECRET needs at least 16 characters when LIMNER_SANDBOX_PAYMENTS is on")
+        if self.btcpay_url and not (self.btcpay_store and self.btcpay_api_key):
+            mistakes.append("LIMNER_BTCPAY_STORE and LIMNER_BTCPAY_API_KEY are needed with LIMNER_BTCPAY_URL")
+        for secret in ("btcpay_webhook_secret", "stripe_webhook_secret"):
+            value = getattr(self, secret)
+            if value and self.env == "production" and len(value.get_secret_value()) < 16:
+                mistakes.append(f"{setting_name(secret)} needs at least 16 characters in production")
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
@@ -341,8 +420,20 @@ class Config(BaseSettings):
         return self.sandbox_payments if self.sandbox_payments is not None else self.env == "development"
 
     @property
+    def takes_btcpay_payments(self) -> bool:
+        return bool(self.btcpay_url and self.btcpay_store and self.btcpay_api_key)
+
+    @property
+    def takes_stripe_payments(self) -> bool:
+        return self.stripe_api_key is not None
+
+    @property
     def has_demo_painter(self) -> bool:
         return self.demo_painter if self.demo_painter is not None else self.env == "development"
+
+    @property
+    def forces_totp(self) -> bool:
+        return self.admin_totp if self.admin_totp is not None else self.env == "production"
 
     @property
     def secret_keys(self) -> tuple[str, ...]:
@@ -464,6 +555,15 @@ class _SecretFiles(PydanticBaseSettingsSource):
         if mistakes:
             raise ConfigError(mistakes)
         return found
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an address that begins with http:// or https://")
+    if parts.query or parts.fragment:
+        raise ValueError("must not have a query or a fragment")
+    return value
 
 
 def setting_name(field: str) -> str:

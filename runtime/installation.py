@@ -84,6 +84,10 @@ def _secrets(folder: Path) -> dict[str, Callable[[], str]]:
         "sandbox_secret": lambda: _word(40),
         "s3_access_key": lambda: _word(20),
         "s3_secret_key": lambda: _word(40),
+        "btcpay_api_key": str,
+        "btcpay_webhook_secret": str,
+        "stripe_api_key": str,
+        "stripe_webhook_secret": str,
         "bot_token": str,
         "smtp_password": str,
     }

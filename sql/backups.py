@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from limner.runtime.database import Db
-from limner.sql import keys
+from limner.sql import factors, keys
 
 Kind = Literal["backup", "drill", "restore", "base"]
 
@@ -193,12 +193,14 @@ async def let_go(db: Db, gone: Sequence[str]) -> None:
 
 SEALED_KEYS = "select id, sealed_secret from provider_key where sealed_secret <> '' order by id"
 SEALED_PROXIES = "select id, sealed_url from proxy where sealed_url <> '' order by id"
+SEALED_FACTORS = "select account_id, sealed_secret from second_factor order by account_id"
 
 
 async def sealed(db: Db) -> dict[str, str]:
     """Every sealed secret, by the place that it is bound to."""
     found = {keys.bound_to(row["id"]): row["sealed_secret"] for row in await db.fetch(SEALED_KEYS)}
-    return found | {keys.proxy_bound_to(row["id"]): row["sealed_url"] for row in await db.fetch(SEALED_PROXIES)}
+    found |= {keys.proxy_bound_to(row["id"]): row["sealed_url"] for row in await db.fetch(SEALED_PROXIES)}
+    return found | {factors.bound_to(row["account_id"]): row["sealed_secret"] for row in await db.fetch(SEALED_FACTORS)}
 
 
 NAMED_NOW = """

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from limner.runtime import mailbox
+from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.mailbox import Message
 from limner.sql import invoices
-from limner.sql.invoices import Invoice
+from limner.sql.invoices import Invoice, WrongState
 from limner.sql.plans import Plan
 
 
@@ -36,22 +37,64 @@ class CheckOpenInvoices(Message):
     mailbox = "billing"
 
 
+@dataclass(frozen=True)
+class CancelInvoice(Message):
+    """Have the processor take no money for an invoice any more; what was paid meanwhile stays paid."""
+
+    mailbox = "billing"
+    invoice_id: UUID
+
+
+@dataclass(frozen=True)
+class Reconcile(Message):
+    """Compare our books with those of the processors, both ways."""
+
+    mailbox = "billing"
+
+
+def processors(config: Config) -> tuple[str, ...]:
+    """Through whom one can pay here; the first one is offered first."""
+    takes = {
+        "btcpay": config.takes_btcpay_payments,
+        "stripe": config.takes_stripe_payments,
+        "sandbox": config.takes_sandbox_payments,
+    }
+    return tuple(name for name, is_on in takes.items() if is_on)
+
+
 async def buy(db: Db, account_id: UUID, plan: Plan, processor: str) -> Invoice:
     """An invoice for one cycle of the plan, and the order to make it payable: in one transaction."""
     async with db.transaction() as tx:
         invoice = await invoices.create(tx, account_id, plan, processor)
-        if invoice.processor_ref is None:
-            await mailbox.send(tx, OpenInvoice(invoice.id), key=f"open {invoice.id}", max_attempts=20)
+        await make_payable(tx, invoice)
         return invoice
 
 
+async def make_payable(tx: Db, invoice: Invoice) -> None:
+    """Have the cashier make it known to its processor, unless it is."""
+    if invoice.processor_ref is None:
+        await mailbox.send(tx, OpenInvoice(invoice.id), key=f"open {invoice.id}", max_attempts=20)
+
+
 async def hint(db: Db, invoice: Invoice, event_ref: str, kind: str) -> None:
-    """A believed webhook: recorded, and the cashier goes to see. Its word alone grants nothing."""
+    """A believed webhook: recorded, and the cashier goes to see. Its word alone grants nothing.
+
+    A redelivery is recorded already, and so is the order to go and see: both were written together.
+    """
     async with db.transaction() as tx:
-        await invoices.note_event(tx, invoice.processor, event_ref, invoice.id, kind)
-        await ask(tx, invoice.id)
+        if await invoices.note_event(tx, invoice.processor, event_ref, invoice.id, kind):
+            await ask(tx, invoice.id)
 
 
 async def ask(db: Db, invoice_id: UUID) -> None:
     """Have the processor asked at once: after a webhook, or when the payer says "I have paid"."""
     await mailbox.send(db, CheckInvoice(invoice_id), max_attempts=20)
+
+
+async def cancel(db: Db, invoice: Invoice) -> None:
+    """Its owner does not want it any more. Raises WrongState when that cannot be."""
+    if not invoice.is_open:
+        raise WrongState(f"The invoice is {invoice.state}; it cannot become canceled.", field="state")
+    if invoice.received_cents or invoice.state == "processing":
+        raise WrongState("Money is on its way: this invoice cannot be canceled any more.", field="state")
+    await mailbox.send(db, CancelInvoice(invoice.id), key=f"cancel {invoice.id}", max_attempts=20)

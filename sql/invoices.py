@@ -10,7 +10,7 @@ from uuid import UUID
 
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import audit, ledger, plans, subscriptions
+from limner.sql import audit, plans, subscriptions
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.plans import Plan
 
@@ -19,6 +19,10 @@ class WrongState(Refused):
     """The invoice cannot go there from where it is."""
 
     status = 409
+
+
+DUST_CENTS = 50
+"""Less than that is not worth what it costs to send it back."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +43,34 @@ class Invoice:
     purpose: str
     discount_cents: int
     details: dict[str, Any]
+    received_cents: int
+    is_late: bool
+    ways: list[dict[str, str]]
+    trouble: str
+    trouble_words: str
+    frozen_credits: int
+    paid_by: str
+    has_run_out: bool
 
     @property
     def is_open(self) -> bool:
         return self.state in ("pending", "processing")
 
+    @property
+    def missing_cents(self) -> int:
+        return max(0, self.amount_cents - self.received_cents)
+
+    @property
+    def surplus_cents(self) -> int:
+        """What was paid too much, unless giving it back costs more than it is."""
+        more = self.received_cents - self.amount_cents
+        return more if self.state == "paid" and more >= DUST_CENTS else 0
+
 
 COLUMNS = (
     "id, account_id, plan_id, processor, processor_ref, checkout_url, amount_cents, currency, credits, state, "
-    "created_at, expires_at, paid_at, purpose, discount_cents, details"
+    "created_at, expires_at, paid_at, purpose, discount_cents, details, received_cents, is_late, ways, trouble, "
+    "trouble_words, frozen_credits, paid_by, expires_at < now() as has_run_out"
 )
 
 # An open invoice for the same plan and processor is used again: nobody collects five of them by clicking.
@@ -55,13 +78,15 @@ REUSE = f"""
 select {COLUMNS} from invoice
 where account_id = $1 and plan_id = $2 and processor = $3 and state in ('pending', 'processing')
     and expires_at > now() + interval '2 minutes' and amount_cents = $4 and currency = $5
-    and purpose = 'plan' and discount_cents = 0
+    and purpose in ('plan', 'renewal') and discount_cents = 0
 order by created_at desc limit 1
 """
 
 CREATE = f"""
-insert into invoice (account_id, plan_id, processor, amount_cents, currency, credits, expires_at)
-values ($1, $2, $3, $4, $5, $6, now() + make_interval(mins => 30))
+insert into invoice (
+    account_id, plan_id, processor, amount_cents, currency, credits, purpose, details, idempotency_key, expires_at
+)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10, now() + make_interval(mins => 30)))
 returning {COLUMNS}
 """
 
@@ -70,22 +95,51 @@ async def create(db: Db, account_id: UUID, plan: Plan, processor: str) -> Invoic
     """An invoice for one cycle of the plan at today's terms; an open one with the same terms is found again."""
     async with db.transaction() as tx:
         await tx.execute("select 1 from account where id = $1 for update", account_id)
-        terms = (account_id, plan.id, processor, plan.price_cents, plan.price_currency)
-        row = await tx.fetchrow(REUSE, *terms)
-        if row is None:
-            await subscriptions.prepare(tx, account_id, plan.id)
-            row = await tx.fetchrow(CREATE, *terms, plan.credits_per_cycle)
-        return await _invoice(tx, row)
+        row = await tx.fetchrow(REUSE, account_id, plan.id, processor, plan.price_cents, plan.price_currency)
+        if row is not None:
+            return await _invoice(tx, row)
+        await subscriptions.prepare(tx, account_id, plan.id)
+        return await make(tx, account_id, plan, processor)
+
+
+async def make(
+    db: Db,
+    account_id: UUID,
+    plan: Plan,
+    processor: str,
+    *,
+    purpose: str = "plan",
+    price: tuple[int, int] | None = None,
+    details: dict[str, Any] | None = None,
+    key: str | None = None,
+    until: datetime | None = None,
+) -> Invoice:
+    """A new invoice for that purpose. ``price``: cents and credits, unless those of a whole cycle.
+
+    ``key``: no second one is ever made under it. ``until``: unless it is to be paid within half an hour.
+    """
+    cents, credits = price or (plan.price_cents, plan.credits_per_cycle)
+    terms = (account_id, plan.id, processor, cents, plan.price_currency, credits)
+    return await _invoice(db, await db.fetchrow(CREATE, *terms, purpose, details or {}, key, until))
 
 
 ATTACH = """
-update invoice set processor_ref = $2, checkout_url = $3 where id = $1 and processor_ref is null returning id
+update invoice set processor_ref = $2, checkout_url = $3, expires_at = coalesce($4, expires_at), ways = $5
+where id = $1 and processor_ref is null returning id
 """
 
 
-async def attach(db: Db, invoice_id: UUID, processor_ref: str, checkout_url: str) -> None:
-    """Remember under which name the processor knows it, and where it is paid."""
-    await db.fetchval(ATTACH, invoice_id, processor_ref, checkout_url)
+async def attach(
+    db: Db,
+    invoice_id: UUID,
+    processor_ref: str,
+    checkout_url: str,
+    *,
+    expires_at: datetime | None = None,
+    ways: Sequence[dict[str, str]] = (),
+) -> None:
+    """Remember under which name the processor knows it, where and how it is paid, and until when."""
+    await db.fetchval(ATTACH, invoice_id, processor_ref, checkout_url, expires_at, list(ways))
 
 
 GET = f"select {COLUMNS} from invoice where id = $1"
@@ -97,6 +151,12 @@ async def get(db: Db, invoice_id: UUID, account_id: UUID | None = None) -> Invoi
     if row is None or (account_id is not None and row["account_id"] != account_id):
         raise NotFound("There is no such invoice, or it is not yours.")
     return await _invoice(db, row)
+
+
+async def find(db: Db, invoice_id: UUID, processor: str) -> Invoice | None:
+    """The invoice of this id, when it is one of this processor's."""
+    row = await db.fetchrow(GET, invoice_id)
+    return None if row is None or row["processor"] != processor else await _invoice(db, row)
 
 
 BY_REF = f"select {COLUMNS} from invoice where processor = $1 and processor_ref = $2"
@@ -125,30 +185,48 @@ async def pending(db: Db, account_id: UUID) -> Invoice | None:
     return None if row is None else await _invoice(db, row)
 
 
+PAID_SINCE = f"""
+select {COLUMNS} from invoice
+where processor = $1 and state = 'paid' and paid_at >= $2 and processor_ref is not null and paid_by = '' order by paid_at
+"""
+
+
+async def paid_since(db: Db, processor: str, moment: datetime) -> list[Invoice]:
+    """Those that this processor said were paid."""
+    return await read(db, await db.fetch(PAID_SINCE, processor, moment))
+
+
+# Young ones every half minute, old ones every hour; what ran out may still be paid for a day. What the processor does not know
+# yet is looked for, too: its opening may have been lost.
 TO_CHECK = f"""
 update invoice set checked_at = now() where id in (
     select id from invoice
-    where state in ('pending', 'processing') and processor_ref is not null
-        and coalesce(checked_at, created_at) < now() - interval '30 seconds'
+    where (state in ('pending', 'processing') or state = 'expired' and expires_at > now() - interval '25 hours')
+        and not (processor = any($2::text[]))
+        and coalesce(checked_at, created_at) < now() - case
+            when state = 'expired' and expires_at > now() - interval '2 hours' then interval '5 minutes'
+            when state = 'expired' or expires_at < now() - interval '2 hours' then interval '1 hour'
+            when processor_ref is null then interval '1 minute'
+            else interval '25 seconds' end
     order by checked_at nulls first limit $1 for update skip locked
 ) returning {COLUMNS}
 """
 
 
-async def to_check(db: Db, count: int = 20) -> Sequence[Invoice]:
-    """Open invoices whose processor was not asked lately: the net under every lost webhook."""
-    return [await _invoice(db, row) for row in await db.fetch(TO_CHECK, count)]
+async def to_check(db: Db, count: int = 20, *, without: Sequence[str] = ()) -> Sequence[Invoice]:
+    """Those whose processor was not asked lately, except of some processors: the net under every lost webhook."""
+    return [await _invoice(db, row) for row in await db.fetch(TO_CHECK, count, list(without))]
 
 
 EVENT = """
 insert into payment_event (processor, event_ref, invoice_id, kind) values ($1, $2, $3, $4)
-on conflict (processor, event_ref) do nothing
+on conflict (processor, event_ref) do nothing returning id
 """
 
 
-async def note_event(db: Db, processor: str, event_ref: str, invoice_id: UUID, kind: str) -> None:
-    """Record a webhook that was believed; a redelivery of it changes nothing."""
-    await db.execute(EVENT, processor, event_ref, invoice_id, kind)
+async def note_event(db: Db, processor: str, event_ref: str, invoice_id: UUID, kind: str) -> bool:
+    """Record a webhook that was believed. False for a redelivery of it, which changes nothing."""
+    return await db.fetchval(EVENT, processor, event_ref, invoice_id, kind) is not None
 
 
 SETTLE = "update invoice set state = 'paid', paid_at = now() where id = $1 and state <> 'paid' returning account_id"
@@ -160,21 +238,20 @@ async def settle(db: Db, invoice_id: UUID, *, actor: str) -> bool:
         if await tx.fetchval(SETTLE, invoice_id) is None:
             return False
         invoice = await get(tx, invoice_id)
-        subscription_id = await subscriptions.prepare(tx, invoice.account_id, invoice.plan.id)
-        was_open, until = await subscriptions.renew(tx, subscription_id, invoice.plan.id, invoice.credits)
-        if not was_open:
-            await ledger.reset(tx, invoice.account_id, "what was left of the last period")
-        await ledger.grant(tx, invoice.account_id, invoice.credits, f"Plan {invoice.plan.name}", invoice_id=invoice_id)
-        await tx.execute("update invoice set subscription_id = $2 where id = $1", invoice_id, subscription_id)
-        after = {"state": "paid", "credits": invoice.credits, "until": until.isoformat()}
+        effect = await subscriptions.paid(tx, invoice)
+        after = {"state": "paid", "credits": invoice.credits} | effect
         await audit.record(tx, actor, "invoice.paid", str(invoice_id), None, after)
         tx.tell(INVOICE_CHANGED, str(invoice_id))
         return True
 
 
+# What ran out may still be paid late. A paid one goes nowhere: money goes back by a refund.
 MOVE = """
 update invoice set state = $2
-where id = $1 and state <> $2 and (state = 'pending' or state = 'processing' and $2 in ('invalid', 'expired'))
+where id = $1 and state <> $2 and (
+    state = 'pending' or state = 'processing' and $2 in ('invalid', 'expired')
+    or state = 'expired' and $2 in ('processing', 'invalid')
+)
 returning id
 """
 
@@ -189,6 +266,11 @@ async def move(db: Db, invoice_id: UUID, state: str) -> bool:
         if now != state:
             raise WrongState(f"The invoice is {now}; it cannot become {state}.", field="state")
         return False
+
+
+async def read(db: Db, rows: Sequence[object]) -> list[Invoice]:
+    """Invoices from rows of COLUMNS."""
+    return [await _invoice(db, row) for row in rows]
 
 
 async def _invoice(db: Db, row: object) -> Invoice:

@@ -225,6 +225,47 @@ async def entry(db: Db, model_id: str) -> Entry:
     return Entry(**row)
 
 
+ABILITIES = ("text", "image", "mask")
+"""What a model paints from: words, reference pictures, a reference with a mask."""
+ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+
+NEW = """
+insert into model (id, provider_id, name, upstream_id, credits, cost_micros, active, sizes, aliases, retires_at, replacement,
+    abilities, sort)
+select $1, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 80 from provider where code = $2
+on conflict (id) do nothing
+returning id
+"""
+
+
+async def add(
+    db: Db, provider: str, model_id: str, entry: Entry, abilities: Sequence[str], *, actor: str, ip: str = ""
+) -> None:
+    """A model that a provider paints with. Raises NotFound for no such provider, and Refused."""
+    model_id = normal(model_id)
+    if not ID.fullmatch(model_id):
+        raise Refused(
+            f"An id has up to 80 of a-z, 0-9, dot, dash and underscore, unlike {model_id[:90]!r}.", field="id"
+        )
+    if wrong := sorted(set(abilities) - set(ABILITIES)):
+        raise Refused(f"A model paints from {', '.join(ABILITIES)}, not from {wrong[0][:40]!r}.", field="abilities")
+    entry = checked(model_id, entry)
+    chosen = [
+        each for each in ABILITIES if each == "text" or each in abilities or (each == "image" and "mask" in abilities)
+    ]
+    async with db.transaction() as tx:
+        if not await tx.fetchval("select exists (select from provider where code = $1)", provider):
+            raise Refused(f"There is no provider {provider[:40]!r}.", field="provider")
+        try:
+            made = await tx.fetchval(NEW, model_id, provider, *vars(entry).values(), chosen)
+        except asyncpg.ForeignKeyViolationError as error:
+            raise Refused(f"There is no model {entry.replacement!r}.", field="replacement") from error
+        if made is None:
+            raise Refused(f"There is a model {model_id!r} already.", field="id")
+        after = {**_shown(entry), "provider": provider, "abilities": chosen}
+        await audit.record(tx, actor, "model.add", model_id, None, after, ip=ip)
+
+
 CHANGE = """
 update model set name = $2, upstream_id = $3, credits = $4, cost_micros = $5, active = $6, sizes = $7, aliases = $8,
     retires_at = $9, replacement = $10
@@ -234,6 +275,18 @@ where id = $1
 
 async def change(db: Db, model_id: str, to: Entry, *, actor: str, ip: str = "") -> None:
     """Raises NotFound, and Refused for a size, a price or a replacement that cannot be."""
+    to = checked(model_id, to)
+    async with db.transaction() as tx:
+        before = await entry(tx, model_id)
+        try:
+            await tx.execute(CHANGE, model_id, *vars(to).values())
+        except asyncpg.ForeignKeyViolationError as error:
+            raise Refused(f"There is no model {to.replacement!r}.", field="replacement") from error
+        await audit.record(tx, actor, "model.change", model_id, _shown(before), _shown(to), ip=ip)
+
+
+def checked(model_id: str, to: Entry) -> Entry:
+    """The entry as it is kept. Raises Refused that names the field."""
     for size in to.sizes:
         shape = Size.parse(size)
         if not all(64 <= side <= 4096 for side in (shape.width, shape.height)):
@@ -244,15 +297,11 @@ async def change(db: Db, model_id: str, to: Entry, *, actor: str, ip: str = "") 
         raise Refused("A picture costs at least one credit, and us nothing or more.", field="credits")
     if to.replacement == model_id:
         raise Refused("A model cannot replace itself.", field="replacement")
-    to = replace(to, aliases=[normal(alias) for alias in to.aliases if alias.strip()])
-    async with db.transaction() as tx:
-        before = await entry(tx, model_id)
-        try:
-            await tx.execute(CHANGE, model_id, *vars(to).values())
-        except asyncpg.ForeignKeyViolationError as error:
-            raise Refused(f"There is no model {to.replacement!r}.", field="replacement") from error
-        shown = [{**vars(each), "retires_at": str(each.retires_at or "")} for each in (before, to)]
-        await audit.record(tx, actor, "model.change", model_id, *shown, ip=ip)
+    return replace(to, aliases=[normal(alias) for alias in to.aliases if alias.strip()])
+
+
+def _shown(each: Entry) -> dict[str, Any]:
+    return {**vars(each), "retires_at": str(each.retires_at or "")}
 
 
 LIST = """

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
 from limner.runtime.vault import Vault
-from limner.sql import audit, catalogue, keys, models
+from limner.sql import audit, catalogue, keys, models, painters
 from limner.sql.catalogue import Seed
+from limner.sql.switches import Settings
 
 SEED = """
 insert into provider (code, kind, base_url, settings, is_local) values ($1, $2, $3, $4, $5) on conflict (code) do nothing
 """
 
+CODE = re.compile(r"[a-z0-9-]{1,40}")
 DEMO_SIZES = (*catalogue.SIZES, "1344x768", "768x1344", "512x512")
 
 
@@ -36,13 +40,42 @@ async def listing(db: Db) -> list[dict[str, Any]]:
     return [dict(row) for row in await db.fetch(LIST)]
 
 
-CHANGE = """
-with before as (select base_url, active, settings, is_local from provider where code = $1 for update)
-update provider as p set base_url = coalesce($2, p.base_url), active = coalesce($3, p.active),
-    settings = coalesce($4, p.settings), is_local = coalesce($5, p.is_local)
-from before where p.code = $1
-returning before.base_url, before.active, before.settings, before.is_local
+NEW = """
+insert into provider (code, kind, base_url, settings, is_local) values ($1, $2, $3, $4, $5) on conflict (code) do nothing
+returning id
 """
+HIDDEN = "…"
+"""Instead of settings in the audit: they may carry headers."""
+
+
+async def add(
+    db: Db,
+    code: str,
+    kind: str,
+    *,
+    actor: str,
+    base_url: str = "",
+    settings: Settings | None = None,
+    is_local: bool = False,
+    ip: str = "",
+) -> None:
+    """Raises Refused for a code that is taken or cannot be, a kind that nobody is, an address or a setting that is wrong."""
+    if not CODE.fullmatch(code):
+        raise Refused(f"A code has up to 40 of a-z, 0-9 and -, unlike {code[:50]!r}.", field="code")
+    painters.check_kind(kind)
+    painters.check_settings(kind, settings or {})
+    base_url = painters.check_address(kind, base_url, is_local=is_local)
+    async with db.transaction() as tx:
+        if await tx.fetchval(NEW, code, kind, base_url, dict(settings or {}), is_local) is None:
+            raise Refused(f"There is a provider {code!r} already.", field="code")
+        after: dict[str, object] = {"kind": kind, "base_url": base_url, "is_local": is_local}
+        await audit.record(
+            tx, actor, "provider.add", code, None, after | ({"settings": HIDDEN} if settings else {}), ip=ip
+        )
+
+
+KNOWN = "select kind, base_url, active, settings, is_local from provider where code = $1 for update"
+CHANGE = "update provider set base_url = $2, active = $3, settings = $4, is_local = $5 where code = $1"
 
 
 async def change(
@@ -52,23 +85,37 @@ async def change(
     actor: str,
     base_url: str | None = None,
     active: bool | None = None,
-    settings: dict[str, object] | None = None,
+    settings: Settings | None = None,
     is_local: bool | None = None,
     ip: str = "",
 ) -> None:
-    """What is None stays. Raises NotFound."""
+    """What is None stays. Raises NotFound, and Refused for an address or a setting that is wrong."""
+    asked = {"base_url": base_url, "active": active, "settings": settings, "is_local": is_local}
+    given = {name: value for name, value in asked.items() if value is not None}
     async with db.transaction() as tx:
-        row = await tx.fetchrow(CHANGE, code, base_url, active, settings, is_local)
+        row = await tx.fetchrow(KNOWN, code)
         if row is None:
             raise NotFound(f"There is no provider {code[:40]!r}.")
-        asked = {"base_url": base_url, "active": active, "settings": settings, "is_local": is_local}
-        after = {name: value for name, value in asked.items() if value is not None}
-        before = {name: row[name] for name in after}
-        hidden = {"settings": "…"}  # they may carry headers
-        await audit.record(
-            tx, actor, "provider.change", code, before | (hidden if "settings" in after else {}),
-            after | (hidden if "settings" in after else {}), ip=ip,
-        )  # fmt: skip
+        after = dict(row) | given
+        if settings is not None:
+            painters.check_settings(row["kind"], settings)
+        if (after["base_url"], after["is_local"]) != (row["base_url"], row["is_local"]):
+            after["base_url"] = painters.check_address(row["kind"], after["base_url"], is_local=after["is_local"])
+        await tx.execute(CHANGE, code, after["base_url"], after["active"], dict(after["settings"]), after["is_local"])
+        hidden = {"settings": HIDDEN} if settings is not None else {}
+        shown = [{name: each[name] for name in given} | hidden for each in (dict(row), after)]
+        await audit.record(tx, actor, "provider.change", code, *shown, ip=ip)
+
+
+def problem(provider: Mapping[str, Any]) -> str:
+    """What is wrong with a row of the listing, however it came there; empty: nothing."""
+    try:
+        painters.check_kind(provider["kind"])
+        painters.check_settings(provider["kind"], provider["settings"])
+        painters.check_address(provider["kind"], provider["base_url"], is_local=provider["is_local"])
+    except Refused as why:
+        return str(why)
+    return ""
 
 
 async def ensure_catalogue(db: Db, config: Config, vault: Vault) -> None:

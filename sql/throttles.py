@@ -24,6 +24,8 @@ MAIL_BY_ACCOUNT = Rate(3, 60 * 60)
 MAIL_BY_ADDRESS = Rate(20, 60 * 60)
 EXPORT_BY_ACCOUNT = Rate(3, 60 * 60)
 ORDER_BY_ACCOUNT = Rate(60, 60)
+CODE_BY_ACCOUNT = Rate(5, 15 * 60)
+"""Of a second factor: five of a million guesses, and who may guess knows the password."""
 
 # Refill by the time that passed, then take one. No row is returned when less than one token is there.
 TAKE = """

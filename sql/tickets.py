@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from limner.runtime.database import Db
+from limner.runtime.database import Db, affected
 from limner.runtime.errors import Refused
 
 PATHS = {"verify": "/verify/", "reset": "/reset/", "change_email": "/email/"}
@@ -82,6 +82,14 @@ async def look(db: Db, given: str, purpose: str, secret_keys: Sequence[str]) -> 
 async def use(db: Db, given: str, purpose: str, secret_keys: Sequence[str]) -> Ticket:
     """The same, and it ends, in the transaction of what it allows. Raises LinkSpent."""
     return _ticket(await db.fetchrow(USE, _ticket_id(given, secret_keys), purpose))
+
+
+FORGET = "delete from ticket where expires_at < now() - interval '30 days'"
+
+
+async def forget_old(db: Db) -> int:
+    """Delete those that expired long ago; returns how many."""
+    return affected(await db.execute(FORGET))
 
 
 def _ticket(row: Any) -> Ticket:

@@ -36,6 +36,24 @@ async def keep(
     await db.execute(KEEP, upload_id, account_id, storage_key, sha256, mime, width, height, size)
 
 
+FORGET_ONE = """
+delete from upload where id = (
+    select u.id from upload as u
+    where u.created_at < now() - interval '2 days'
+        and not exists (select from generation_reference as r where r.upload_id = u.id)
+        and not exists (select from generation as g where g.mask_upload_id = u.id)
+    limit 1 for update skip locked
+)
+returning id, storage_key, mime
+"""
+
+
+async def forget_one(db: Db) -> Upload | None:
+    """One that no order has used in two days: it was refused, or never sent again. Its bytes are the caller's to remove."""
+    row = await db.fetchrow(FORGET_ONE)
+    return None if row is None else Upload(**row)
+
+
 GET = "select id, storage_key, mime from upload where id = $1 and account_id = $2 and deleted_at is null"
 
 

@@ -16,7 +16,9 @@ from limner.actors.doctor import (
     database,
     engine,
     host,
+    mail,
     network,
+    payments,
     postgres,
     secrets,
     settings,
@@ -40,9 +42,11 @@ CHECKS: tuple[Check, ...] = (
     *storage.CHECKS,
     *network.CHECKS,
     *bot.CHECKS,
+    *mail.CHECKS,
     *work.CHECKS,
     *backups.CHECKS,
     *books.CHECKS,
+    *payments.CHECKS,
 )
 GROUPS = tuple(dict.fromkeys(check.group for check in CHECKS))
 

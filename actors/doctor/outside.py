@@ -7,6 +7,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from limner.actors.doctor.patient import Patient, Skip
+from limner.sql import painters as known
 
 # Painters with a key that is not given up; an empty base is the one of the settings.
 PAINTERS = """
@@ -18,7 +19,8 @@ where p.active and k.state in ('active', 'cooldown') and p.kind not in ('demo', 
 async def painters(patient: Patient) -> list[str]:
     """The addresses of the painters in use. Raises Skip when the database does not answer."""
     config, db = patient.config, await patient.db()
-    return sorted({row["base_url"] or config.openai_url for row in await db.fetch(PAINTERS)})
+    found = await db.fetch(PAINTERS)
+    return sorted({known.base_url(row["kind"], row["base_url"], config.openai_url) for row in found})
 
 
 async def hosts(patient: Patient) -> list[str]:
@@ -28,6 +30,10 @@ async def hosts(patient: Patient) -> list[str]:
         addresses += await painters(patient)
     if config.bot_token is not None:
         addresses.append(config.telegram_url)
+    if config.takes_btcpay_payments:
+        addresses.append(str(config.btcpay_url))
+    if config.takes_stripe_payments:
+        addresses.append(config.stripe_url)
     if config.storage == "s3" and config.s3_endpoint:
         addresses.append(config.s3_endpoint)
     parts = [urlsplit(address) for address in addresses]

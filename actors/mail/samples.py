@@ -36,4 +36,5 @@ SAMPLES: Mapping[str, Mapping[str, object]] = {
     # Lead nowhere:
     "email_changed": {"new_email": "alice@new.example", "at": AT},
     "account_deleted": {"at": AT},
+    "test": {},
 }  # fmt: skip

@@ -29,9 +29,6 @@ PARAMETERS: dict[str, Kind] = {
     "denoising_strength": {"min": 0, "max": 1},
     "mask_blur": {"min": 0, "max": 64},
 }
-SETTINGS: dict[str, Kind] = PARAMETERS | {"previews": [True, False], "poll": {"min": 0.2, "max": 60}}
-"""Of the provider: what orders that say nothing get, whether previews are shown, and seconds between two looks at it."""
-
 ANY_MODEL = ("", "default", "a1111")
 """Ids of a model that is whatever the node has loaded, unless the settings name a checkpoint."""
 GRID, SMALLEST = 8, 64
@@ -49,7 +46,7 @@ RULES = (
     *BY_STATUS,
 )
 
-__all__ = ["A1111", "DEFAULT_URL", "PARAMETERS", "SETTINGS"]
+__all__ = ["A1111", "DEFAULT_URL", "PARAMETERS"]
 
 
 class A1111:

@@ -6,10 +6,12 @@ import importlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol, cast, runtime_checkable
+from typing import Literal, Protocol, TypeVar, cast, runtime_checkable
 
-from limner.runtime.errors import LimnerError, NotFound
+from limner.runtime.errors import LimnerError, NotFound, Refused
 from limner.runtime.log import redact
+
+T = TypeVar("T")
 
 DETAIL_LIMIT = 500
 PREVIEW_LIMIT = 24_000
@@ -241,6 +243,14 @@ def quota_scope(kind: str) -> QuotaScope:
     A painter says so by a class attribute ``quota_scope``; who says nothing counts by key.
     """
     return cast(QuotaScope, getattr(provider(kind), "quota_scope", "key"))
+
+
+def checked(check: Callable[[Mapping[str, object]], T], access: Access) -> T:
+    """Raises UpstreamError(INVALID_REQUEST) for settings that make no sense: the operator's mistake, not the order's."""
+    try:
+        return check(access.settings)
+    except Refused as error:
+        raise UpstreamError(Fault.INVALID_REQUEST, str(error)) from error
 
 
 def clean(text: str, *secrets: str) -> str:

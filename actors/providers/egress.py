@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from errno import EACCES
 from ssl import create_default_context
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from python_socks import ProxyError as SocksError
 from python_socks.async_.asyncio.v2 import Proxy
 
 from limner.actors.providers.base import Access, Fault, OnStep, Step, UpstreamError
+from limner.runtime.addresses import is_public, may_be_public
 
 KEPT = 4.0
 """Seconds that a connection stays open for the next call: less than any server is known to wait, so that none is closed over
@@ -35,8 +36,6 @@ SOCKS = ("socks5", "socks5h", "socks4")
 NO_TUNNEL = (400, 403, 404, 405, 501)
 """How a proxy says that it knows no CONNECT, or not to this port."""
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
 
 @dataclass
 class Wire:
@@ -50,12 +49,13 @@ class Wire:
 async def session(
     access: Access, wire: Wire, *, guarded: bool = False, anew: bool = False
 ) -> AsyncIterator[aiohttp.ClientSession]:
-    """A session for one call. ``guarded``: connect to public addresses alone (a proxy resolves names by itself).
+    """A session for one call. Private addresses are connected to only where the access is local; ``guarded``: not even
+    then. A proxy resolves names by itself.
 
     ``anew``: no connection of a call before it will do, since it is the connecting that is tried out.
     """
     connect = PROXY_CONNECT if access.proxy else CONNECT
-    way = await _way(access, guarded=guarded)
+    way = await _way(access, guarded=guarded or not access.is_local)
     ways = None if anew else WAYS.get()
     async with aiohttp.ClientSession(
         connector=ways.by(way) if ways else _connector(way),
@@ -63,7 +63,7 @@ async def session(
         timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect),
         proxy=way.proxy if way.kind == "forwarded" else None,
         cookie_jar=aiohttp.DummyCookieJar(),
-        trace_configs=[_tracing(wire)],
+        trace_configs=[_tracing(wire, is_guarded=way.kind == "guarded")],
         headers={"User-Agent": AGENT},
     ) as opened:
         yield opened
@@ -198,23 +198,12 @@ def may_fetch(url: str, base_url: str) -> bool:
         return False
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
         return False
-    return own or (port in (80, 443) and parts.hostname != "localhost" and _public_host(parts.hostname))
+    return own or (port in (80, 443) and may_be_public(parts.hostname))
 
 
 def is_own(url: str, base_url: str) -> bool:
     """Whether a URL lies on the upstream's own host."""
     return urlsplit(url).hostname == urlsplit(base_url).hostname
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is reachable for everybody, seen through IPv4-in-IPv6 disguises."""
-    ip: Address = ipaddress.ip_address(address.split("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is None and ip in ipaddress.ip_network("64:ff9b::/96"):
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        ip = inner or ip
-    return ip.is_global and not ip.is_multicast
 
 
 class PublicResolver(AbstractResolver):
@@ -229,7 +218,7 @@ class PublicResolver(AbstractResolver):
         """Raises OSError when the name has no address or any that is not public."""
         found = await self._inner.resolve(host, port, family)
         if not all(is_public(entry["host"]) for entry in found):
-            raise OSError(f"{host} is not a public host")
+            raise OSError(EACCES, f"{host} is not a public host")
         return found
 
     async def close(self) -> None:
@@ -259,22 +248,24 @@ def _dialer(proxy: str) -> Proxy:
     return Proxy.from_url(proxy.replace("https:", "http:", 1), proxy_ssl=secure)
 
 
-def _public_host(host: str) -> bool:
-    """False for numbers that are not public; names pass, to be judged when resolved."""
-    try:
-        return is_public(host)
-    except ValueError:
-        return not host.replace(".", "").replace("x", "").isdigit()  # 2130706433, 0x7f.1: numbers in disguise
-
-
 def _transport(fault: Fault, access: Access, error: Exception) -> UpstreamError:
     return UpstreamError(fault, f"{type(error).__name__}: {error}", secrets=secrets(access))
 
 
-def _tracing(wire: Wire) -> aiohttp.TraceConfig:
+def _tracing(wire: Wire, *, is_guarded: bool) -> aiohttp.TraceConfig:
     async def note(*_: Any) -> None:
         wire.sent = True
 
+    async def judge(_: aiohttp.ClientSession, __: Any, about: aiohttp.TraceRequestStartParams) -> None:
+        """Names are judged when they are resolved; a number goes past every resolver."""
+        host = about.url.host or ""
+        if not may_be_public(host):
+            raise UpstreamError(
+                Fault.UPSTREAM_5XX, f"{host} is a private address, and the provider is not marked as local"
+            )
+
     trace = aiohttp.TraceConfig()
+    if is_guarded:
+        trace.on_request_start.append(judge)
     trace.on_request_headers_sent.append(note)
     return trace

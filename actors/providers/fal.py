@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -10,12 +9,24 @@ import aiohttp
 import anyio
 import orjson
 
-from limner.actors.providers import egress, fal_answers, parcels, shapes, switches, waiting
-from limner.actors.providers.base import Access, Fault, JobGone, Listed, OnStep, Order, Picture, Step, UpstreamError
+from limner.actors.providers import egress, fal_answers, parcels, shapes, waiting
+from limner.actors.providers.base import (
+    Access,
+    Fault,
+    JobGone,
+    Listed,
+    OnStep,
+    Order,
+    Picture,
+    Step,
+    UpstreamError,
+    checked,
+)
 from limner.actors.providers.egress import Wire, telling, translated
 from limner.actors.providers.parameters import Kind
-from limner.actors.providers.shapes import Shape
 from limner.actors.providers.verdicts import Answer
+from limner.sql import painters
+from limner.sql.painters import Shape
 
 PARAMETERS: dict[str, Kind] = {
     "guidance_scale": {"min": 0, "max": 20},
@@ -45,24 +56,9 @@ SHAPES: dict[str, Shape] = {
 }
 """Families that are known well enough; the setting ``models`` adds and replaces."""
 
-PLATFORM = "https://api.fal.ai/v1"
 PRICED = "fal-ai/flux/schnell"
 """Any model: its price costs nothing to read, and only a key that works may read it."""
 PAGES = 10
-
-
-@dataclass(frozen=True)
-class Settings:
-    """``models``: shapes by the beginnings of model names. ``platform_url``: where prices, models and credits are told."""
-
-    models: Mapping[str, Shape]
-    platform_url: str = PLATFORM
-
-
-def check_settings(settings: Mapping[str, object]) -> Settings:
-    """The settings with their types. Raises Refused that names the one at fault."""
-    switches.only(settings, Settings.__dataclass_fields__)
-    return Settings(shapes.read(settings, "models"), switches.address(settings, "platform_url", PLATFORM))
 
 
 class Fal:
@@ -73,7 +69,7 @@ class Fal:
     async def paint(self, order: Order, access: Access, on_step: OnStep) -> Picture:
         """One picture; the job's name is told before it is waited for. Raises UpstreamError."""
         model, asked = shapes.fill(
-            order, shapes.of(order.model, SHAPES | dict(switches.checked(check_settings, access).models)), PARAMETERS
+            order, shapes.of(order.model, SHAPES | dict(checked(painters.fal, access).models)), PARAMETERS
         )
         wire = Wire()
         with translated(access, wire), anyio.fail_after(access.timeout):
@@ -106,7 +102,7 @@ class Fal:
     async def models(self, access: Access) -> list[Listed]:
         """Those that paint from words. Raises UpstreamError."""
         listed, cursor = list[Listed](), ""
-        known = SHAPES | dict(switches.checked(check_settings, access).models)
+        known = SHAPES | dict(checked(painters.fal, access).models)
         for _ in range(PAGES):
             page = await _platform(access, f"models?category=text-to-image&status=active&limit=100{cursor}")
             entries = page.get("models")
@@ -264,7 +260,7 @@ async def _platform(access: Access, path: str) -> dict[str, object]:
         async with (
             egress.session(access, wire) as session,
             session.get(
-                f"{switches.checked(check_settings, access).platform_url}/{path}",
+                f"{checked(painters.fal, access).platform_url}/{path}",
                 headers=headers,
                 allow_redirects=False,
             ) as response,

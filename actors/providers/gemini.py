@@ -15,14 +15,13 @@ from limner.actors.providers.gemini_answers import Facts, parts
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
 from limner.actors.providers.verdicts import Answer
 from limner.runtime import raster
+from limner.sql.painters import PIXELS
 
 DEFAULT_URL = "https://generativelanguage.googleapis.com/v1beta"
 """Where a provider without a base URL is reached; a base that does not end in a version is taken to mean v1beta."""
 
 RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 STEEP = ("1:4", "4:1", "1:8", "8:1")
-PIXELS = {"512": 512, "1K": 1024, "2K": 2048, "4K": 4096}
-"""Values of ``imageSize`` and the side of a square of that size."""
 
 FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gemini-nano-banana-2.1": (("1K", "2K", "4K"), RATIOS + STEEP),
@@ -41,13 +40,6 @@ PARAMETERS: dict[str, Kind] = {
     "top_p": {"min": 0, "max": 1},
     "thinking_level": ["minimal", "low", "medium", "high"],
 }
-SETTINGS: dict[str, Kind] = {
-    "safety": ["BLOCK_LOW_AND_ABOVE", "BLOCK_MEDIUM_AND_ABOVE", "BLOCK_ONLY_HIGH", "BLOCK_NONE", "OFF"],
-    "instruction": "text",
-    "image_sizes": "by model",
-}
-"""Of the provider: the threshold of all categories, a system instruction, and ``{"model": ["1K", "2K"]}`` for models
-that FAMILIES does not know yet."""
 
 CATEGORIES = ("HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT")
 MOST_REFERENCES = 14

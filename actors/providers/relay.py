@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 import aiohttp
 import anyio
 import orjson
 
-from limner.actors.providers import chat, egress, images, openai, parcels, switches
-from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, Step, UpstreamError
+from limner.actors.providers import chat, egress, images, openai, parcels
+from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, Step, UpstreamError, checked
 from limner.actors.providers.egress import Wire, translated
 from limner.actors.providers.images import bearer, url
 from limner.actors.providers.openai import entries, free, nearest
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
 from limner.actors.providers.verdicts import ANY, RULES, Answer, Rule, verdict
+from limner.sql import painters
+from limner.sql.painters import RelaySettings as Settings
 
 PARAMETERS: dict[str, Kind] = openai.PARAMETERS | chat.PARAMETERS
 """By the path style: OpenAI's on ``images``, the chat's on ``chat``; the setting ``parameters`` adds names."""
-
-OWN_HEADERS = frozenset(
-    [
-        "authorization",
-        "connection",
-        "content-length",
-        "content-type",
-        "host",
-        "proxy-authorization",
-        "transfer-encoding",
-    ]
-)
-OWN_FIELDS = frozenset(["model", "prompt", "messages", "n", "stream", "partial_images"])
-HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,80}")
 
 RELAYED = (
     Rule(
@@ -54,46 +38,6 @@ RELAYED = (
 """What relays say in other words than OpenAI's, and then OpenAI's own table."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The switches of one relay, as they stand in ``provider.settings``.
-
-    ``path``: "images" or "chat". ``sizes``: what is accepted, the nearest is asked for; empty: any. ``honours_n``: n may
-    be sent. ``response_format``: "b64_json" or "url" where it may be sent. ``parameters``: further names that pass.
-    ``balance``: "openrouter" where the key can read what is left.
-    """
-
-    path: str = "images"
-    has_edits: bool = True
-    has_streaming: bool = False
-    sizes: tuple[tuple[int, int], ...] = ()
-    honours_n: bool = True
-    response_format: str = ""
-    modalities: tuple[str, ...] = ("image", "text")
-    parameters: tuple[str, ...] = ()
-    balance: str = ""
-    extra_headers: Mapping[str, str] = field(default_factory=dict)
-    extra_json: Mapping[str, object] = field(default_factory=dict)
-
-
-def check_settings(settings: Mapping[str, object]) -> Settings:
-    """The switches with their types. Raises Refused that names the one at fault."""
-    switches.only(settings, Settings.__dataclass_fields__)
-    return Settings(
-        path=switches.choice(settings, "path", ("images", "chat")),
-        has_edits=switches.flag(settings, "has_edits", True),
-        has_streaming=switches.flag(settings, "has_streaming", False),
-        sizes=switches.sizes(settings, "sizes"),
-        honours_n=switches.flag(settings, "honours_n", True),
-        response_format=switches.choice(settings, "response_format", ("", "b64_json", "url")),
-        modalities=switches.texts(settings, "modalities", ("image", "text")),
-        parameters=switches.texts(settings, "parameters"),
-        balance=switches.choice(settings, "balance", ("", "openrouter")),
-        extra_headers=_extra_headers(settings),
-        extra_json=_extra_json(settings),
-    )
-
-
 class Relay:
     """Paints at ``access.base_url`` with ``access.secret`` as bearer token, the way ``access.settings`` say."""
 
@@ -101,7 +45,7 @@ class Relay:
 
     async def paint(self, order: Order, access: Access, on_step: OnStep) -> Picture:
         """One picture. Raises UpstreamError."""
-        settings = switches.checked(check_settings, access)
+        settings = checked(painters.relay, access)
         asked = _question(order, settings) if settings.path == "chat" else _fields(order, settings)
         wire = Wire()
         await on_step(Step(0.05))
@@ -117,19 +61,19 @@ class Relay:
 
     async def check(self, access: Access) -> None:
         """Ask for something that costs nothing. Raises UpstreamError when the key is not accepted."""
-        settings = switches.checked(check_settings, access)
+        settings = checked(painters.relay, access)
         await free(access, "key" if settings.balance else "models", headers=_headers(access, settings))
 
     async def models(self, access: Access) -> list[Listed]:
         """Those that paint, where the relay tells; else all that it lists. Raises UpstreamError."""
-        settings = switches.checked(check_settings, access)
+        settings = checked(painters.relay, access)
         path = "models?output_modalities=image" if settings.path == "chat" else "models"
         found = entries(await free(access, path, headers=_headers(access, settings)), access)
         return sorted(filter(None, (_listed(entry, settings) for entry in found)), key=lambda each: each.id)
 
     async def balance(self, access: Access) -> int:
         """What is left under the key's own limit, else on the account. Raises UpstreamError."""
-        settings = switches.checked(check_settings, access)
+        settings = checked(painters.relay, access)
         if not settings.balance:
             raise UpstreamError(Fault.INVALID_REQUEST, "this relay tells no balance")
         headers = _headers(access, settings)
@@ -216,23 +160,6 @@ def _question(order: Order, settings: Settings) -> images.Fields:
 
 def _headers(access: Access, settings: Settings) -> dict[str, str]:
     return {**settings.extra_headers, **bearer(access)}
-
-
-def _extra_headers(settings: Mapping[str, object]) -> dict[str, str]:
-    found = switches.mapping(settings, "extra_headers")
-    for name, value in found.items():
-        if not HEADER.fullmatch(name) or name.lower() in OWN_HEADERS:
-            switches.refuse("extra_headers", f"must not hold {name[:80]!r}")
-        if not isinstance(value, str) or not value.isprintable():
-            switches.refuse("extra_headers", f"must hold printable text under {name[:80]!r}")
-    return {name: str(value) for name, value in found.items()}
-
-
-def _extra_json(settings: Mapping[str, object]) -> dict[str, object]:
-    found = switches.mapping(settings, "extra_json")
-    if own := sorted(OWN_FIELDS & set(found)):
-        switches.refuse("extra_json", f"must not hold {own[0]!r}")
-    return found
 
 
 def _listed(entry: dict[str, object], settings: Settings) -> Listed | None:

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import aiohttp
 import anyio
 import orjson
 
-from limner.actors.providers import egress, parcels, shapes, switches, waiting
-from limner.actors.providers.base import Access, Fault, JobGone, Listed, OnStep, Order, Picture, Step, UpstreamError
+from limner.actors.providers import egress, parcels, shapes, waiting
+from limner.actors.providers.base import (
+    Access,
+    Fault,
+    JobGone,
+    Listed,
+    OnStep,
+    Order,
+    Picture,
+    Step,
+    UpstreamError,
+    checked,
+)
 from limner.actors.providers.egress import Wire, telling, translated
 from limner.actors.providers.images import bearer, url
 from limner.actors.providers.parameters import Kind
-from limner.actors.providers.shapes import Shape
 from limner.actors.providers.verdicts import ANY, BY_STATUS, Answer, Rule, verdict
+from limner.sql import painters
+from limner.sql.painters import ReplicateSettings as Settings
+from limner.sql.painters import Shape
 
 PARAMETERS: dict[str, Kind] = {
     "guidance": {"min": 0, "max": 20},
@@ -46,7 +58,6 @@ SHAPES: dict[str, Shape] = {
 
 SMALL = 256 * 1024
 """Bytes: larger pictures are uploaded, not put into the input itself."""
-MOST_WAIT = 60
 LEAST_TIME = 5
 """Seconds: the shortest life that Replicate gives a prediction (Cancel-After)."""
 OVER = ("succeeded", "failed", "canceled", "aborted")
@@ -76,23 +87,6 @@ FAILURES = (
 """What the error of a prediction means that began and failed."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """``models``: shapes by the beginnings of model names. ``wait``: seconds for which the first answer is held back.
-
-    A worker that is killed within ``wait`` does not know the prediction's name yet, and orders anew: so 0 by default.
-    """
-
-    models: Mapping[str, Shape]
-    wait: int = 0
-
-
-def check_settings(settings: Mapping[str, object]) -> Settings:
-    """The settings with their types. Raises Refused that names the one at fault."""
-    switches.only(settings, Settings.__dataclass_fields__)
-    return Settings(shapes.read(settings, "models"), switches.number(settings, "wait", 0, 0, MOST_WAIT))
-
-
 class Replicate:
     """Paints at ``access.base_url`` (https://api.replicate.com/v1) with ``access.secret`` as bearer token."""
 
@@ -100,7 +94,7 @@ class Replicate:
 
     async def paint(self, order: Order, access: Access, on_step: OnStep) -> Picture:
         """One picture; the prediction's name is told before it is waited for. Raises UpstreamError."""
-        settings = switches.checked(check_settings, access)
+        settings = checked(painters.replicate, access)
         model, asked = shapes.fill(order, shapes.of(order.model, SHAPES | dict(settings.models)), PARAMETERS)
         wire = Wire()
         with translated(access, wire), anyio.fail_after(access.timeout):
@@ -132,7 +126,7 @@ class Replicate:
 
     async def models(self, access: Access) -> list[Listed]:
         """Those of Replicate's own collection of painters. Raises UpstreamError."""
-        known = SHAPES | dict(switches.checked(check_settings, access).models)
+        known = SHAPES | dict(checked(painters.replicate, access).models)
         entries = (await _free(access, PICTURES)).get("models")
         found = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
         return sorted((_listed(entry, known) for entry in found), key=lambda each: each.id)

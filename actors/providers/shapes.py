@@ -3,33 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from limner.actors.providers import chat, parcels, switches
+from limner.actors.providers import chat, parcels
 from limner.actors.providers.base import Listed, Order
 from limner.actors.providers.parameters import refuse, refuse_unknown
-
-SIZES = ("aspect_ratio", "image_size", "pixels", "size", "none")
-""""aspect_ratio": "3:2"; "image_size": {"width", "height"}; "width" and "height"; "size": "1536x1024"; not at all."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """One family of models. ``size``: one of SIZES. ``references``, ``mask``: names of fields, empty: takes none.
-
-    ``many``: the references are a list. ``edit``: the model that takes references, or what is put behind the other's
-    name. ``fixed``: sent with each order. ``parameters``: names that this family knows beyond its painter's.
-    """
-
-    size: str = "aspect_ratio"
-    references: str = ""
-    many: bool = False
-    mask: str = ""
-    seed: bool = True
-    edit: str = ""
-    fixed: Mapping[str, object] = field(default_factory=dict)
-    parameters: tuple[str, ...] = ()
-
+from limner.sql.painters import Shape
 
 Shapes = Mapping[str, Shape]
 
@@ -45,25 +23,6 @@ def listed(model: str, name: str, shapes: Shapes) -> Listed:
     shape = of(model, shapes)
     abilities = ("text", *(("image",) if shape.references else ()), *(("mask",) if shape.mask else ()))
     return Listed(model, name, abilities)
-
-
-def read(settings: switches.Settings, name: str) -> dict[str, Shape]:
-    """Shapes as an operator writes them: {"owner/model": {"size": "pixels", …}}. Raises Refused."""
-    found = {}
-    for model, given in switches.mapping(settings, name).items():
-        inside = switches.mapping({model: given}, model)
-        switches.only(inside, Shape.__dataclass_fields__)
-        found[model] = Shape(
-            size=switches.choice(inside, "size", SIZES),
-            references=switches.text(inside, "references"),
-            many=switches.flag(inside, "many", False),
-            mask=switches.text(inside, "mask"),
-            seed=switches.flag(inside, "seed", True),
-            edit=switches.text(inside, "edit"),
-            fixed=switches.mapping(inside, "fixed"),
-            parameters=switches.texts(inside, "parameters"),
-        )
-    return found
 
 
 def fill(order: Order, shape: Shape, known: Mapping[str, object]) -> tuple[str, dict[str, object]]:

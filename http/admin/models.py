@@ -9,7 +9,7 @@ from aiohttp import web
 
 from limner.http import forms, pages
 from limner.http.admin.providers import micros
-from limner.http.state import DB, about, admin, path_code, staff
+from limner.http.state import DB, about, fresh, path_code, staff
 from limner.runtime.errors import Refused
 from limner.sql import models, providers
 from limner.sql.models import Entry
@@ -19,12 +19,44 @@ FIELDS = ("name", "upstream_id", "credits", "cost", "active", "sizes", "aliases"
 
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
+    return await _list_page(request)
+
+
+async def _list_page(
+    request: web.Request, why: Refused | None = None, form: dict[str, Any] | None = None
+) -> web.Response:
     db = request.app[DB]
     only = request.query.get("provider", "")
     codes = await providers.codes(db)
     only = only if only in codes else ""
     found = [each for each in await models.listing(db) if only in ("", each["provider"])]
-    return pages.render(request, "admin/models.html", models=found, providers=codes, only=only)
+    return pages.render(
+        request, "admin/models.html", why, models=found, providers=codes, only=only, form=form or {"provider": only}
+    )
+
+
+async def add(request: web.Request) -> web.StreamResponse:
+    fresh(request)
+    form = await forms.read(request)
+    try:
+        model_id = forms.text(form, "id", most=80, needed=True)
+        entry = Entry(
+            name=forms.text(form, "name", most=120) or model_id,
+            upstream_id=forms.text(form, "upstream_id", most=200, needed=True, label="Id over there"),
+            credits=forms.whole(form, "credits", least=1, most=100_000),
+            cost_micros=micros(form, "cost") or 0,
+            active=bool(forms.whole(form, "active", least=0, most=1, default=0)),
+            sizes=_words(form, "sizes"),
+            aliases=_words(form, "aliases"),
+            retires_at=None,
+            replacement=None,
+        )
+        able = models.ABILITIES[: 1 + forms.whole(form, "abilities", least=0, most=2, default=0)]
+        provider = forms.text(form, "provider", most=40, needed=True)
+        await models.add(request.app[DB], provider, model_id, entry, able, **about(request))
+    except Refused as why:
+        return await _list_page(request, why, forms.kept(form, "id", "provider", "abilities", *FIELDS))
+    return pages.see_other(f"/admin/models/{models.normal(model_id)}", "saved")
 
 
 async def show(request: web.Request) -> web.Response:
@@ -33,7 +65,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     model_id, form = path_code(request), await forms.read(request)
     try:
         await models.change(request.app[DB], model_id, _entry(form), **about(request))

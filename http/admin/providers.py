@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.state import DB, about, admin, path_code, staff
+from limner.http.state import DB, about, admin, fresh, path_code, staff
 from limner.runtime import mailbox
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import funds, providers
+from limner.sql import funds, painters, providers
 from limner.sql.models import ImportModels
 
 
@@ -21,14 +20,14 @@ async def show_list(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     form = await forms.read(request)
     try:
         typed = forms.text(form, "settings", most=4000)
         await providers.change(
             request.app[DB],
             path_code(request),
-            base_url=_address(forms.text(form, "base_url", most=300)),
+            base_url=forms.text(form, "base_url", most=300),
             active=bool(forms.whole(form, "active", least=0, most=1, default=1)),
             settings=providers.settings_in(typed) if typed else None,
             is_local=bool(forms.whole(form, "is_local", least=0, most=1, default=0)),
@@ -39,14 +38,24 @@ async def change(request: web.Request) -> web.StreamResponse:
     return pages.see_other("/admin/providers", "saved")
 
 
-def _address(text: str) -> str:
+async def add(request: web.Request) -> web.StreamResponse:
+    fresh(request)
+    form = await forms.read(request)
     try:
-        parts = urlsplit(text)
-    except ValueError:
-        parts = urlsplit("")
-    if text and (parts.scheme not in ("http", "https") or not parts.hostname):
-        raise Refused("A base is empty, or an address that begins with http:// or https://.", field="base_url")
-    return text.rstrip("/")
+        typed = forms.text(form, "settings", most=4000)
+        await providers.add(
+            request.app[DB],
+            forms.text(form, "code", most=40, needed=True),
+            forms.text(form, "kind", most=40, needed=True),
+            base_url=forms.text(form, "base_url", most=300),
+            settings=providers.settings_in(typed) if typed else None,
+            is_local=bool(forms.whole(form, "is_local", least=0, most=1, default=0)),
+            **about(request),
+        )
+    except Refused as why:
+        # Settings may carry headers with secrets: they are typed again.
+        return await _page(request, why, {**forms.kept(form, "code", "kind", "base_url", "is_local"), "for": "new"})
+    return pages.see_other("/admin/providers", "saved")
 
 
 async def import_models(request: web.Request) -> web.StreamResponse:
@@ -63,7 +72,7 @@ async def import_models(request: web.Request) -> web.StreamResponse:
 
 
 async def top_up(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     code, form = path_code(request), await forms.read(request)
     try:
         account = forms.text(form, "account", most=80, needed=True)
@@ -76,7 +85,7 @@ async def top_up(request: web.Request) -> web.StreamResponse:
         if below is not None:
             await funds.alert_below(request.app[DB], code, account, below, **about(request))
     except Refused as why:
-        return await _page(request, why, {**forms.kept(form, "account", "amount", "alert_below", "note"), "code": code})
+        return await _page(request, why, {**forms.kept(form, "account", "amount", "alert_below", "note"), "for": code})
     return pages.see_other("/admin/providers", "saved")
 
 
@@ -95,6 +104,7 @@ def micros(form: forms.Form, name: str) -> int | None:
 async def _page(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:
     found = await providers.listing(request.app[DB])
     for each in found:
+        each["problem"] = providers.problem(each)
         # Settings may carry headers with secrets: their names alone are shown.
         each["setting_names"] = sorted(each.pop("settings"))
     return pages.render(
@@ -103,5 +113,6 @@ async def _page(request: web.Request, why: Refused | None = None, form: dict[str
         why,
         providers=found,
         funds=await funds.listing(request.app[DB]),
+        kinds=sorted(painters.KINDS),
         form=form or {},
     )

@@ -84,7 +84,7 @@ def key() -> None:
 
 
 @key.command("add")
-@click.option("--provider", required=True, help="openai, demo or simulator.")
+@click.option("--provider", required=True, help="The code of a provider: openai, gemini, demo …")
 @click.option("--label", required=True, help="How people call it.")
 @click.option(
     "--secret-file", type=click.File("r"), default="-", help="Where the key stands.  [default: standard input]"
@@ -104,6 +104,46 @@ def key_list() -> None:
     """Every key with its state; never a secret."""
     for line in run(call("limner.sql.desk", "list_keys", settings())):
         click.echo(line)
+
+
+reason_option = click.option("--reason", required=True, help="Why; it stands in the audit.")
+
+
+@click.group()
+def subscription() -> None:
+    """Who has which plan, and until when."""
+
+
+@subscription.command("show")
+@click.argument("email")
+def subscription_show(email: str) -> None:
+    """What runs until when, what comes next, and what was paid and done."""
+    for line in run(call("limner.sql.subscribers", "show", settings(), email)):
+        click.echo(line)
+
+
+@subscription.command("pause")
+@click.argument("email")
+@reason_option
+def subscription_pause(email: str, reason: str) -> None:
+    """Stop the clock: nobody orders, and the rest of the period is kept."""
+    click.echo(run(call("limner.sql.subscribers", "pause", settings(), email, reason)))
+
+
+@subscription.command("resume")
+@click.argument("email")
+@reason_option
+def subscription_resume(email: str, reason: str) -> None:
+    """Let a paused one go on: its end is as much later as the pause was long."""
+    click.echo(run(call("limner.sql.subscribers", "resume", settings(), email, reason)))
+
+
+@subscription.command("cancel")
+@click.argument("email")
+@reason_option
+def subscription_cancel(email: str, reason: str) -> None:
+    """End it with the period that is paid; no further invoice is made."""
+    click.echo(run(call("limner.sql.subscribers", "cancel", settings(), email, reason)))
 
 
 @click.group()
@@ -190,4 +230,4 @@ def pair_cleanup() -> None:
     click.echo(run(call("limner.sql.desk", "forget_codes", settings())))
 
 
-COMMANDS = (config, health, actors, drain, resume, ledger, key, token, pair)
+COMMANDS = (config, health, actors, drain, resume, ledger, key, subscription, token, pair)

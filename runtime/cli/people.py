@@ -43,6 +43,13 @@ def user_promote(email: str, role: str) -> None:
     click.echo(run(call(DESK, "promote", settings(), email, role)))
 
 
+@user.command("totp-reset")
+@click.argument("email")
+def user_totp_reset(email: str) -> None:
+    """Take the second factor from somebody who lost it, and end their sessions. Be sure who is asking."""
+    click.echo(run(call("limner.sql.desk", "reset_factor", settings(), email)))
+
+
 @user.command("ban")
 @click.argument("email")
 @click.option("--reason", required=True, help="The audit keeps it.")

@@ -148,6 +148,17 @@ def provider_list() -> None:
     _say(COUNTER, "list_providers")
 
 
+@provider.command("add")
+@click.argument("code")
+@click.option("--kind", required=True, help="Its painter: openai, gemini, relay, fal, replicate, stability or a1111.")
+@click.option("--base-url", default="", help="Where it is reached.  [default: where its kind is by itself]")
+@click.option("--settings", "given", default=None, help="What its painter wants to know, as a JSON object.")
+@click.option("--local", "is_local", is_flag=True, help="A machine of your own, at a private address.")
+def provider_add(code: str, kind: str, base_url: str, given: str | None, is_local: bool) -> None:
+    """Add somebody who paints, under a CODE of your own."""
+    _say(COUNTER, "add_provider", code, kind, base_url, given, is_local=is_local)
+
+
 @provider.command("set")
 @click.argument("code")
 @click.option("--base-url", default=None, help="Where it is reached; empty: its own.")
@@ -177,6 +188,36 @@ def model_list() -> None:
 def model_import(provider_code: str) -> None:
     """Take in what a provider lists and the catalogue lacks: switched off, at one credit."""
     _say(BENCH, "models_import", provider_code)
+
+
+@model.command("add")
+@click.argument("provider_code", metavar="PROVIDER")
+@click.argument("model_id", metavar="ID")
+@click.option("--upstream", required=True, help="Its id over there.")
+@click.option("--credits", type=click.IntRange(1, 100000), required=True, help="What a picture costs the user.")
+@click.option("--cost", callback=_amount, required=True, help="What a picture costs you, in US dollars.")
+@click.option("--name", default="", help="How people call it.  [default: its id]")
+@click.option(
+    "--size",
+    "sizes",
+    multiple=True,
+    default=["1024x1024"],
+    show_default=True,
+    help="Such as 1536x1024; again for more.",
+)
+@click.option(
+    "--from",
+    "abilities",
+    type=click.Choice(["text", "image", "mask"]),
+    multiple=True,
+    default=["text"],
+    help="What it paints from: words, reference pictures, a mask; again for more.  [default: text]",
+)
+@click.option("--alias", "aliases", multiple=True, help="Another name; again for more.")
+@click.option("--on/--off", "active", default=True, help="Offered?  [default: on]")
+def model_add(provider_code: str, model_id: str, **about: Any) -> None:
+    """Put a model of a PROVIDER into the catalogue, under an ID of your own."""
+    _say(COUNTER, "add_model", provider_code, model_id, **about)
 
 
 @model.command("set")

@@ -8,7 +8,19 @@ from uuid import uuid4
 import pytest
 
 from limner.runtime.vault import Vault
-from limner.sql import accounts, invoices, keys, plans, sandbox, sessions, tokens, uploads
+from limner.sql import (
+    accounts,
+    factors,
+    invoices,
+    keys,
+    notices,
+    plans,
+    sandbox,
+    sessions,
+    tickets,
+    tokens,
+    uploads,
+)
 from limner.sql.tokens import Caps
 from tests.browser.conftest import Desk, Screen
 from tests.conftest import Cast, held
@@ -24,12 +36,13 @@ OPEN = ("/", "/login", "/register", "/reset", "/nothing/here", "/api")
 MEMBERS = (
     "/dashboard", "/account", "/account/deletion", "/plans", "/invoices", "/invoices/{invoice}", "/invoices/{paid}", "/studio",
     "/studio/{thread}", "/studio/{failed}", "/studio/{running}", "/gallery", "/pictures/{picture}", "/sandbox/{payment}",
-    "/account/tokens",
+    "/account/tokens", "/account/security", "/account/security/totp", "/account/proof",
 )  # fmt: skip
 STAFF = (
     "/admin", "/admin/users", "/admin/users/{alice}", "/admin/users/{bob}", "/admin/generations", "/admin/generations/{failed}",
     "/admin/keys", "/admin/audit", "/admin/keys/1", "/admin/proxies", "/admin/providers", "/admin/models", "/admin/models/demo",
-    "/admin/margins", "/admin/invitations",
+    "/admin/margins", "/admin/mails", "/admin/invoices", "/admin/invoices/{paid}", "/admin/invoices/{paid}/refunds",
+    "/admin/invitations",
 )  # fmt: skip
 
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -68,6 +81,7 @@ async def furnish(site: Site, cast: Cast) -> dict[str, str]:
     caps = Caps(credits_per_day=5, networks=tokens.networks("192.0.2.0/24"))
     await tokens.create(db, cast.alice, CANARY[:80], caps, actor="test")
     await sessions.start(db, cast.alice.id, ip="192.0.2.7", agent=CANARY)
+    await factors.begin(db, Vault.from_config(site.config), cast.alice.id)
     return ids
 
 
@@ -99,6 +113,9 @@ async def _administer(site: Site, cast: Cast) -> None:
     key = {"label": CANARY[:80], "secret": "canary-secret-1234", "actor": "test"}
     added = await keys.add(site.db, Vault.from_config(site.config), "simulator", **key)
     await keys.set_state(site.db, added, "disabled", CANARY, actor="test")
+    ticket = await tickets.issue(site.db, cast.alice.id, "reset", minutes=60)
+    await notices.mail(site.db, f"{CANARY}@example.com", "reset_password", details={"minutes": 60}, ticket_id=ticket)
+    await site.db.execute("update notice set error = $1, attempts = 1", CANARY)
     await site.db.execute("insert into alert (cause, words) values ('canary', $1)", CANARY)
     await site.db.execute("insert into worker (id, role, host, pid) values ($1, 'worker', $2, 7)", uuid4(), CANARY[:60])
 

@@ -50,12 +50,17 @@ LOOKS = Run(ends=(0, 1, 2))
 """What ends as the studio is: this one has no engine, and stands on one machine."""
 ROTATED = Run(ends=(0, 1))
 """1: something has to be restarted now."""
+REFUND = By(
+    "tests/payments/test_pages.py::test_the_command_line_lists_shows_marks_and_gives_back",
+    ("refund", "--reason", "--yes"),
+)
 CI = By(".ci/run", ("make demo",))
 IMAGES = By("tests/containers/run", ("--target ops", "--target allinone"))
 RESTIC = By(
     "tests/ship/test_restic.py::test_all_of_it_comes_back_from_afar", ("back-up-and-restore.md", "RESTIC_REPOSITORY")
 )
 API = By("tests/api/test_the_page.py::test_it_works_as_printed", ("use-the-api.md",))
+MAIL = By("tests/mail/test_desk.py", ("--template", "--state", '"link"'))
 TRANSCRIPT = "docs/explanation/containers-seen.md"
 """What `make containers` printed: nobody is to run it again from there."""
 
@@ -77,11 +82,21 @@ ACCOUNTS: dict[str, list[tuple[str, Account]]] = {
     "docs/how-to/paint-with-gemini.md": [("limner key add", Run(swaps={"key.txt": "second-key.txt"}))],
     "docs/how-to/paint-with-stability.md": [("limner key add", Run(swaps={"key.txt": "second-key.txt"}))],
     "docs/how-to/paint-with-a1111.md": [("echo none | limner key add", Run())],
-    "docs/how-to/paint-with-fal.md": [("insert into model", Run())],
-    "docs/how-to/paint-with-replicate.md": [("insert into model", Run())],
-    "docs/how-to/paint-through-a-relay.md": [("insert into provider", Run()), ("insert into model", Run())],
+    "docs/how-to/paint-with-fal.md": [("limner model add", Run())],
+    "docs/how-to/paint-with-replicate.md": [("limner model add", Run())],
+    "docs/how-to/paint-through-a-relay.md": [("limner provider add", Run()), ("limner model add", Run())],
     "docs/how-to/use-the-api.md": [
         (begins, API) for begins in ("limner token create", "curl", "import base64", "client", "client")
+    ],
+    "docs/how-to/take-payments-with-btcpay.md": [
+        ("printf", Run()),
+        ("limner invoice list", LOOKS),
+        ("limner invoice refund", REFUND),
+    ],
+    "docs/how-to/take-payments-with-stripe.md": [
+        ("printf", Run()),
+        ("limner invoice list", LOOKS),
+        ("limner invoice refund", REFUND),
     ],
     "docs/reference/faults.md": [("echo any-secret | limner key add", Run())],
     "docs/how-to/alerts/web-not-ready.md": [("docker ", Run(swaps={"8080": "THE PORT"}))],
@@ -97,6 +112,11 @@ ACCOUNTS: dict[str, list[tuple[str, Account]]] = {
         ("select request_id", Run(swaps={"5b3e…": "THE GENERATION"})),
     ],
     "docs/how-to/pair-the-bot.md": [("limner pair", Run(swaps={"K7WQ2MRT": "THE CODE"}, fed="y\n"))],
+    "docs/how-to/send-mail.md": [
+        ("printf", ENGINE),
+        ("docker compose exec worker limner mail test", MAIL),
+        ("docker compose exec worker limner mail list", MAIL),
+    ],
     "docs/how-to/rotate-secrets.md": [
         ("rotate() {", Run()),
         ("rotate vault", Run(ends=ROTATED.ends, swaps={"worker bot ": "worker bot archivist "})),

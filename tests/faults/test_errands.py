@@ -11,6 +11,11 @@ from uuid import UUID
 
 import pytest
 
+from limner.actors.janitor import EndLostJobs, Janitor
+from limner.actors.pool import Pool
+from limner.runtime.bus import Bus
+from limner.runtime.presence import Presence
+from limner.runtime.storage import open_storage
 from limner.sql import generations, keys
 from limner.sql.generations import Order
 from limner.sql.models import Size
@@ -58,7 +63,9 @@ async def market(request: pytest.FixtureRequest, db: Any, vault: Any, cast: Any)
     async with contextlib.AsyncExitStack() as stack:
         fake = await stack.enter_async_context((FakeFal() if kind == "fal" else FakeReplicate()).serve())
         fake.holds = True
-        await db.execute("insert into provider (code, kind, base_url) values ('market', $1, $2)", kind, fake.base_url)
+        await db.execute(
+            "insert into provider (code, kind, base_url, is_local) values ('market', $1, $2, true)", kind, fake.base_url
+        )
         await db.execute(
             "insert into model (id, provider_id, upstream_id, name) select 'market', id, $1, 'Market' from provider"
             " where code = 'market'",
@@ -175,3 +182,21 @@ async def test_a_picture_that_is_cut_short_over_there_is_neither_delivered_nor_c
     await until(crew.dsn or "", SETTLED, within=40)
     await audit(db, pictures)
     assert (len(market.jobs), await market.charged(), await market.attempts()) == (2, 1, ["no_image", None])
+
+
+@BOTH
+async def test_a_job_that_is_ended_without_its_worker_is_called_off_over_there(
+    crew: Crew, db: Any, config: Any, vault: Any, pictures: Any, market: Market
+) -> None:
+    await market.order()
+    worker = await at_work(crew, market)
+    worker.kill()
+    await death_of(worker)
+    await db.execute("update job set deadline = now() - interval '1 s'")
+    async with open_storage(config) as storage:
+        pool = Pool(db, config, vault)
+        janitor = Janitor(db, Bus(db), Presence(db, "test", lease=3), storage=storage, pool=pool)
+        await janitor.receive(EndLostJobs())
+    assert [job.canceled for job in market.jobs.values()] == [True]
+    assert (await market.charged(), await market.attempts()) == (0, ["timeout_unknown"])
+    await audit(db, pictures)

@@ -11,9 +11,11 @@ import pytest
 
 from limner.actors.generator import Generator
 from limner.actors.janitor import EndLostJobs, Janitor
+from limner.actors.pool import Pool
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
 from limner.runtime.database import Database
+from limner.runtime.lull import Lull
 from limner.runtime.presence import Presence
 from limner.runtime.storage import open_storage
 from limner.runtime.vault import Vault
@@ -59,7 +61,9 @@ class Stage:
             for _ in range(count):
                 presence, bus = Presence(self.db, "worker", lease=config.lease), Bus(self.db)
                 await presence.beat()
-                generator = Generator(self.db, bus, presence, config=config, storage=storage, vault=self.vault)
+                generator = Generator(
+                    self.db, bus, presence, config=config, storage=storage, vault=self.vault, lull=Lull()
+                )
                 for work in (presence.run, bus.run, generator.run):
                     group.start_soon(work)
             yield
@@ -195,7 +199,9 @@ async def test_a_job_that_nobody_takes_up_fails_uncharged_at_its_deadline(stage,
     generation = await stage.order()
     await db.execute(OVERDUE, generation)
     async with open_storage(config) as storage:
-        await Janitor(db, Bus(db), Presence(db, "worker", lease=3), storage=storage).receive(EndLostJobs())
+        await Janitor(
+            db, Bus(db), Presence(db, "worker", lease=3), storage=storage, pool=Pool(db, config, stage.vault)
+        ).receive(EndLostJobs())
     assert await stage.ends(generation) == ["failed"]
     assert await db.fetchval("select reason from generation where id = $1", generation) == "it took too long"
     assert await stage.balance() == Balance(available=100, held=0, spent=0)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 
 from limner.actors.janitor import Janitor
+from limner.actors.pool import Pool
 from limner.runtime.bus import Bus
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Missing, open_storage
-from limner.sql import images, studio
+from limner.sql import images, studio, uploads
 from tests.flows.test_painting import stage  # noqa: F401 - a fixture
 
 
@@ -20,7 +23,9 @@ async def test_a_deleted_picture_is_wiped_and_the_others_stay(stage, db, config,
     before = {each.id: await studio.picture(db, each.id, cast.alice.id) for each in (gone, kept)}
     await studio.delete_picture(db, gone.id, cast.alice.id)
     async with open_storage(config) as storage:
-        await Janitor(db, Bus(db), Presence(db, "test", lease=3), storage=storage).tidy()
+        await Janitor(
+            db, Bus(db), Presence(db, "test", lease=3), storage=storage, pool=Pool(db, config, stage.vault)
+        ).tidy()
         for key in (before[gone.id].storage_key, before[gone.id].thumb_key):
             with pytest.raises(Missing):
                 await storage.get(key)
@@ -41,8 +46,34 @@ async def test_bytes_that_a_dying_worker_left_are_swept_and_the_picture_stays(st
     await db.execute("update job set finished_at = now() - interval '1 hour'")
     async with open_storage(config) as storage:
         await storage.put(f"pictures/{job}/99.png", b"left behind", "image/png")
-        await Janitor(db, Bus(db), Presence(db, "test", lease=3), storage=storage).tidy()
+        await Janitor(
+            db, Bus(db), Presence(db, "test", lease=3), storage=storage, pool=Pool(db, config, stage.vault)
+        ).tidy()
         with pytest.raises(Missing):
             await storage.get(f"pictures/{job}/99.png")
         assert await storage.get(await db.fetchval("select storage_key from image"))
     assert await images.to_sweep(db) == []
+
+
+async def test_what_was_sent_for_an_order_that_came_to_nothing_is_forgotten_after_two_days(stage, db, config, cast):  # noqa: F811
+    used, mask, left, fresh = ids = [uuid4() for _ in range(4)]
+    async with open_storage(config) as storage:
+        for each in ids:
+            await storage.put(f"uploads/{each}.png", b"a picture", "image/png")
+            await uploads.keep(db, each, cast.alice.id, f"uploads/{each}.png", "", "image/png", 64, 64, 9)
+        await db.execute("update upload set created_at = now() - interval '49 hours' where id <> $1", fresh)
+        await stage.key()
+        order = await stage.order()
+        await stage.painted()
+        await db.execute(
+            "insert into generation_reference (generation_id, position, upload_id) values ($1, 1, $2)", order, used
+        )
+        await db.execute("update generation set mask_upload_id = $2 where id = $1", order, mask)
+        await Janitor(
+            db, Bus(db), Presence(db, "test", lease=3), storage=storage, pool=Pool(db, config, stage.vault)
+        ).tidy()
+        with pytest.raises(Missing):
+            await storage.get(f"uploads/{left}.png")
+        for each in (used, mask, fresh):
+            assert await storage.get(f"uploads/{each}.png") == b"a picture"
+    assert {row["id"] for row in await db.fetch("select id from upload")} == {used, mask, fresh}

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from limner.runtime.vault import Vault
-from limner.sql import invitations, invoices, plans, proxies, sandbox, sessions, tickets, tokens, uploads
+from limner.sql import (
+    invitations,
+    invoices,
+    notices,
+    plans,
+    proxies,
+    sandbox,
+    sessions,
+    tickets,
+    tokens,
+    uploads,
+)
 from tests.conftest import Cast
 from tests.http.conftest import Browser, Site, drawn, hang
 
@@ -83,6 +94,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
     proxy = await proxies.add(
         db, Vault.from_config(site.config), "way out", "socks5://me:pw@192.0.2.1:1080", actor="test"
     )
+    ticket = await tickets.issue(db, cast.bob.id, "verify", minutes=60)
+    await notices.mail(db, cast.bob.email, "verify_email", details={"hours": 1}, ticket_id=ticket)
     return {
         **{f"/{path}/": await _link(site, cast, path, purpose) for path, purpose in LINKS.items()},
         "/admin/invitations/": str(await db.fetchval("select id from invitation")),
@@ -95,13 +108,17 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/uploads/": str(upload),
         "/invoices/": str(invoice.id),
         "/plans/": "monthly",
+        "/admin/invoices/": str(invoice.id),
         "/sandbox/": str(payment.id),
+        "/sandbox/api/payments/": str(payment.id),
         "/admin/users/": str(cast.bob.id),
         "/admin/generations/": generation,
         "/admin/proxies/": str(proxy),
         "/admin/providers/": "demo",
         "/admin/models/": "demo",
         "/admin/keys/": str(await db.fetchval("select min(id) from provider_key")),
+        "/admin/mails/": str(await db.fetchval("select max(id) from notice")),
+        "/account/security/links/": "telegram",
         "/account/tokens/": str(await db.fetchval("select id from api_token")),
         "/v1/models/": "demo",
         "/v1/images/tasks/": generation,

@@ -69,7 +69,11 @@ async def test_the_statement_says_what_each_picture_cost(alice, site):
     await ordered(alice, prompt="the pier at dawn")
     await (await take_up(site)).fail("no luck")
     text = (await alice.get("/account")).text
-    for line in ("the pier at dusk – reserved", "picture delivered – charged", "no luck – released, nothing charged"):
+    for line in (
+        "“the pier at dusk” ordered: 1 credit reserved",
+        "“the pier at dusk” delivered: the reserved 1 credit charged",
+        "“the pier at dawn” not delivered, nothing charged: no luck",
+    ):
         assert line in text
 
 

@@ -87,14 +87,14 @@ async def test_a_proxy_that_cannot_be_is_refused_and_its_address_not_repeated(ca
 async def test_a_provider_is_changed_and_its_settings_are_not_shown(carol, db):
     form = {"base_url": "https://relay.example/v1/", "active": "1", "is_local": "0",
             "settings": '{"extra_headers": {"X-Token": "canary-77"}}'}  # fmt: skip
-    assert (await carol.post("/admin/providers/openai/terms", form)).location == "/admin/providers"
-    row = await db.fetchrow("select base_url, settings from provider where code = 'openai'")
+    assert (await carol.post("/admin/providers/openrouter/terms", form)).location == "/admin/providers"
+    row = await db.fetchrow("select base_url, settings from provider where code = 'openrouter'")
     assert row["base_url"] == "https://relay.example/v1"
     page = await carol.get("/admin/providers")
     assert "extra_headers" in page.text
     assert "canary-77" not in page.text + (await carol.get("/admin/audit")).text
     for wrong in ({"settings": "[]"}, {"settings": "{"}, {"base_url": "ftp://x"}, {"base_url": "http://["}):
-        assert (await carol.post("/admin/providers/openai/terms", form | wrong)).status == 400
+        assert (await carol.post("/admin/providers/openrouter/terms", form | wrong)).status == 400
     assert (await carol.post("/admin/providers/nobody/terms", form)).status == 404
 
 
@@ -123,6 +123,44 @@ async def test_a_model_is_priced_and_renamed(carol, db):
         page = await carol.post("/admin/models/gpt-image-2/terms", form | wrong)
         assert page.status == 400, wrong
     assert await models.entry(db, "gpt-image-2") == entry
+
+
+PROVIDER = {"code": "my-relay", "kind": "relay", "base_url": "https://relay.example/v1/", "is_local": "0",
+            "settings": '{"path": "chat", "extra_headers": {"X-Token": "canary-77"}}'}  # fmt: skip
+
+
+async def test_a_provider_is_added_with_its_form(carol, db):
+    for wrong, words in (({"code": "openai"}, "already"), ({"kind": "canvas"}, "canvas"), ({"code": ""}, "missing"),
+                         ({"base_url": "http://10.0.0.5/v1"}, "private address"), ({"settings": "[]"}, "JSON object"),
+                         ({"settings": '{"path": "chatt"}'}, "chatt")):  # fmt: skip
+        page = await carol.post("/admin/providers", PROVIDER | wrong)
+        assert (page.status, words in page.text, "field-error" in page.text) == (400, True, True), wrong
+        assert "canary-77" not in page.text
+    assert (await carol.post("/admin/providers", PROVIDER)).location == "/admin/providers"
+    row = await db.fetchrow("select kind, base_url, settings from provider where code = 'my-relay'")
+    assert (row["kind"], row["base_url"], row["settings"]["path"]) == ("relay", "https://relay.example/v1", "chat")
+    assert "canary-77" not in (await carol.get("/admin/audit")).text
+
+
+async def test_a_row_that_cannot_paint_says_so(carol, db):
+    assert "cannot paint so" not in (await carol.get("/admin/providers")).text
+    await db.execute("update provider set base_url = 'http://10.0.0.5:3000/v1' where code = 'openrouter'")
+    assert "10.0.0.5 is a private address" in (await carol.get("/admin/providers")).text
+
+
+async def test_a_model_is_added_with_its_form(carol, db):
+    form = {"provider": "openrouter", "id": "banana", "upstream_id": "google/nano", "name": "", "credits": "2", "cost": "0.04",
+            "sizes": "1024x1024 768x1344", "abilities": "1", "aliases": "nano", "active": "1"}  # fmt: skip
+    for wrong, words in (({"id": "demo"}, "already"), ({"provider": "nobody"}, "nobody"), ({"id": "a b"}, "a b"),
+                         ({"upstream_id": ""}, "missing"), ({"sizes": "big"}, "big"), ({"credits": "0"}, "Credits"),
+                         ({"cost": "much"}, "much")):  # fmt: skip
+        page = await carol.post("/admin/models", form | wrong)
+        assert (page.status, words in page.text, "field-error" in page.text) == (400, True, True), wrong
+    assert (await carol.post("/admin/models", form)).location == "/admin/models/banana"
+    row = await db.fetchrow(
+        "select name, upstream_id, credits, cost_micros, abilities, sizes from model where id = 'banana'"
+    )
+    assert tuple(row.values()) == ("banana", "google/nano", 2, 40_000, ["text", "image"], ["1024x1024", "768x1344"])
 
 
 async def test_the_decisions_about_a_picture_are_told_as_json(carol, alice, db):

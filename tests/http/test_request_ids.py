@@ -159,7 +159,7 @@ async def test_a_job_that_ends_by_itself_is_found_by_its_order(alice, db, capsys
     page = await alice.order()
     await db.execute("update job set deadline = now()")
     capsys.readouterr()
-    assert await jobs.end_lost(db) == 1
+    assert len(await jobs.end_lost(db)) == 1
     (line,) = [line for line in plain(capsys.readouterr().out) if "not_delivered" in line]
     assert f"request={page.headers['X-Request-Id']}" in line
     assert "it took too long" in line

@@ -15,12 +15,16 @@ OPEN = {
     "GET /verify/{secret}", "POST /verify/{secret}", "GET /reset", "POST /reset", "GET /reset/{secret}",
     "POST /reset/{secret}", "GET /email/{secret}", "POST /email/{secret}",
     "GET /", "GET /register", "POST /register", "GET /login", "POST /login", "POST /logout",
+    "GET /login/code", "POST /login/code",
     "GET /sandbox/{id}", "POST /sandbox/{id}",
     "GET /status", "GET /status.json", "GET /health/live", "GET /health/ready", "GET /static/{hash}/{path}",
     "GET /v1/openapi.json", "GET /api",
 }  # fmt: skip
 """For everybody. The sandbox plays an outsider: whoever knows a payment's id may pay it."""
-MACHINES = {"POST /hooks/sandbox", "POST /sandbox/api/payments", "GET /sandbox/api/payments/{id}"}
+MACHINES = {
+    "POST /hooks/sandbox", "POST /hooks/btcpay", "POST /hooks/stripe", "POST /sandbox/api/payments", "GET /sandbox/api/payments",
+    "GET /sandbox/api/payments/{id}", "POST /sandbox/api/payments/{id}/cancellation", "POST /sandbox/api/payments/{id}/refunds",
+}  # fmt: skip
 """Proved by a signature or a key, never by a session."""
 PROGRAMS = {
     "GET /v1/models", "GET /v1/models/{id}", "POST /v1/images/generations", "POST /v1/images/generations/async",
@@ -30,15 +34,27 @@ PROGRAMS = {
 """Let in by an API token alone: a session means nothing to them."""
 HOLDERS = {"GET /v1/files/{id}"}
 """For whoever has a signed link; without the signature it leads to nothing."""
+SHUT = {
+    "GET /login/oidc", "GET /login/oidc/return", "GET /login/telegram", "GET /login/telegram/return",
+    "POST /login/telegram/return", "GET /account/security/oidc", "GET /account/security/telegram",
+}  # fmt: skip
+"""Doors that no setting opens here: not there for anybody."""
 MEMBERS = {
     "GET /dashboard", "GET /account", "POST /account/password", "POST /account/sessions/deletion",
     "POST /account/email", "POST /account/verification", "POST /account/locale",
     "GET /account/export", "GET /account/deletion", "POST /account/deletion",
     "GET /plans", "POST /plans/{code}/invoices", "GET /invoices", "GET /studio", "POST /generations", "GET /gallery",
     "GET /account/tokens", "POST /account/tokens",
+    "GET /account/security", "POST /account/security/totp", "GET /account/security/totp",
+    "POST /account/security/totp/confirmation", "POST /account/security/totp/removal", "POST /account/security/codes",
+    "POST /account/security/links/{code}/removal",
+    "GET /account/proof", "POST /account/proof",
+    "GET /account/statement", "GET /account/statement.csv",
+    "GET /account/subscription", "POST /account/subscription/plan", "POST /account/subscription/cancellation",
+    "POST /account/subscription/continuation",
 }  # fmt: skip
 OWNERS = {
-    "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check",
+    "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check", "POST /invoices/{id}/cancellation",
     "GET /studio/{id}", "POST /generations/{id}/cancellation", "GET /threads/{id}/live",
     "GET /jobs/{id}/preview", "GET /uploads/{id}",
     "GET /pictures/{id}", "GET /pictures/{id}/file", "GET /pictures/{id}/thumbnail", "POST /pictures/{id}/deletion",
@@ -49,14 +65,25 @@ STAFF = {
     "GET /admin/keys", "GET /admin/audit", "GET /admin/generations/{id}/explain", "GET /admin/keys/{id}",
     "GET /admin/proxies", "GET /admin/providers", "GET /admin/models", "GET /admin/models/{code}", "GET /admin/margins",
     "GET /admin/invitations",
+    "GET /admin/invoices", "GET /admin/invoices/{id}",
 }  # fmt: skip
 ADMINS = {
+    "GET /admin/mails",
+    "POST /admin/mails/{id}/link",
+    "POST /admin/mails/{id}/retry",
+    "POST /admin/mails/{id}/withdrawal",
     "POST /admin/users/{id}/grants",
     "POST /admin/users/{id}/ban",
     "POST /admin/users/{id}/verification",
     "POST /admin/users/{id}/deletion",
     "POST /admin/invitations",
     "POST /admin/invitations/{id}/revocation",
+    "POST /admin/users/{id}/subscription",
+    "GET /admin/invoices/{id}/refunds",
+    "POST /admin/invoices/{id}/refunds",
+    "POST /admin/invoices/{id}/payment",
+    "POST /admin/invoices/{id}/check",
+    "POST /admin/invoices/{id}/decision",
     "POST /admin/keys",
     "POST /admin/keys/{id}/state",
     "POST /admin/keys/{id}/terms",
@@ -66,12 +93,14 @@ ADMINS = {
     "POST /admin/proxies/{id}/state",
     "POST /admin/proxies/{id}/test",
     "POST /admin/proxies/{id}/removal",
+    "POST /admin/providers",
     "POST /admin/providers/{code}/terms",
     "POST /admin/providers/{code}/models",
     "POST /admin/providers/{code}/funds",
+    "POST /admin/models",
     "POST /admin/models/{code}/terms",
 }
-LISTED = (OPEN, MACHINES, PROGRAMS, HOLDERS, MEMBERS, OWNERS, STAFF, ADMINS)
+LISTED = (OPEN, MACHINES, PROGRAMS, HOLDERS, SHUT, MEMBERS, OWNERS, STAFF, ADMINS)
 
 NOBODY, MEMBER, OWNER, SUPPORTER, ADMIN = "nobody", "member", "owner", "supporter", "admin"
 PASSES = {
@@ -83,11 +112,12 @@ PASSES = {
     "machines": (),
     "programs": (),
     "holders": (),
+    "shut": (),
 }
 
 
 def kind(place: Place) -> str:
-    names = ("open", "machines", "programs", "holders", "members", "owners", "staff", "admins")
+    names = ("open", "machines", "programs", "holders", "shut", "members", "owners", "staff", "admins")
     return next(name for name, listed in zip(names, LISTED, strict=True) if place.name in listed)
 
 
@@ -98,6 +128,8 @@ def may(place: Place, who: str) -> set[int] | str:
         return "through"
     if group in ("machines", "programs"):
         return {401}
+    if group in ("holders", "shut"):
+        return {401, 503} if place.pattern in ("/hooks/btcpay", "/hooks/stripe") else {401}  # they are not set up here
     if group == "holders":
         return {404}
     if who == NOBODY:

@@ -8,7 +8,7 @@ from limner.actors import workbench
 from limner.actors.pool import Pool
 from limner.actors.providers import base
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import catalogue, generations, keys, models, providers, rests
+from limner.sql import catalogue, generations, keys, models, painters, providers, rests
 from limner.sql.models import Found, Size
 
 GONE = "update model set retires_at = now() - interval '1 day', replacement = $2 where id = $1"
@@ -117,6 +117,94 @@ async def test_a_change_that_cannot_be_is_refused(db, change, field):
         await models.change(db, "gpt-image-2", models.replace(entry, **change), actor="test")
     assert caught.value.field == field
     assert await models.entry(db, "gpt-image-2") == entry
+
+
+RELAY = {"kind": "relay", "base_url": "https://relay.example/v1", "settings": {"path": "chat"}}
+
+
+async def test_a_provider_of_ones_own_is_added_once_and_written_down(db):
+    await providers.add(db, "my-relay", actor="test", **RELAY)
+    row = await db.fetchrow("select kind, base_url, settings, is_local from provider where code = 'my-relay'")
+    assert dict(row) == RELAY | {"is_local": False}
+    entry = await db.fetchrow("select actor, after from audit where action = 'provider.add'")
+    assert (entry["actor"], entry["after"]["settings"]) == ("test", "…")
+    with pytest.raises(Refused, match="already") as caught:
+        await providers.add(db, "my-relay", actor="test", **RELAY)
+    assert caught.value.field == "code"
+
+
+@pytest.mark.parametrize(
+    "change, field, words",
+    [({"code": "My Relay"}, "code", "unlike 'My Relay'"), ({"code": ""}, "code", ""), ({"kind": "canvas"}, "kind", "relay"),
+     ({"base_url": ""}, "base_url", "needs a base"), ({"base_url": "ftp://x"}, "base_url", "ftp://x"),
+     ({"base_url": "https://me:pw@relay.example"}, "base_url", "no user"),
+     ({"base_url": "https://r.example:99999"}, "base_url", ""),
+     ({"base_url": "http://10.0.0.5:3000/v1"}, "base_url", "10.0.0.5 is a private address"),
+     ({"settings": {"path": "chatt"}}, "settings", "'path'"), ({"settings": {"pat": "chat"}}, "settings", "'pat'"),
+     ({"kind": "openai", "settings": {"path": "chat"}}, "settings", "'path'")],
+)  # fmt: skip
+async def test_a_provider_that_cannot_be_is_refused_in_plain_words(db, change, field, words):
+    before = await db.fetchval("select count(*) from provider")
+    asked = {"code": "my-relay", **RELAY} | change
+    with pytest.raises(Refused, match=words) as caught:
+        await providers.add(db, asked.pop("code"), asked.pop("kind"), actor="test", **asked)
+    assert caught.value.field == field
+    assert await db.fetchval("select count(*) from provider") == before
+
+
+async def test_a_wrong_switch_is_refused_when_it_is_typed_and_the_row_stays(db):
+    with pytest.raises(Refused, match="honours_n"):
+        await providers.change(db, "openrouter", actor="test", settings={"honours_n": "no"})
+    with pytest.raises(Refused, match="private"):
+        await providers.change(db, "openrouter", actor="test", base_url="http://192.168.1.5/v1")
+    await providers.change(db, "openrouter", actor="test", base_url="http://192.168.1.5/v1", is_local=True)
+    with pytest.raises(Refused, match="private"):
+        await providers.change(db, "openrouter", actor="test", is_local=False)
+    assert await db.fetchval("select settings ->> 'path' from provider where code = 'openrouter'") == "chat"
+
+
+async def test_what_is_wrong_in_a_row_already_is_said_and_can_be_switched_off(db):
+    await db.execute("update provider set settings = '{\"wait\": 99}' where code = 'replicate'")
+    wrong = {each["code"]: providers.problem(each) for each in await providers.listing(db)}
+    assert "'wait'" in wrong.pop("replicate")
+    assert set(wrong.values()) == {""}, "the seeds are right"
+    await providers.change(db, "replicate", actor="test", active=False)
+
+
+async def test_the_seeds_are_reached_where_their_painters_are(db):
+    for each in await providers.listing(db):
+        here = each["kind"] in painters.PAINT_HERE
+        assert here or painters.base_url(each["kind"], each["base_url"], "https://api.openai.com/v1").startswith("http")
+
+
+def test_every_painter_has_its_rules():
+    assert set(painters.KINDS) == set(base.KINDS)
+
+
+async def test_a_model_of_ones_own_is_added_once_and_on_offer(db, vault):
+    await providers.add(db, "my-relay", actor="test", **RELAY)
+    entry = models.Entry("Mine", "Vendor/Mine:v2", 3, 20_000, True, ["1024x1024"], [" Other "], None, None)
+    await models.add(db, "my-relay", " Mine ", entry, ["mask"], actor="test")
+    await a_key(db, vault, "my-relay")
+    found = await models.offered(db, "vendor/mine:v2")
+    assert (found.id, found.credits, found.abilities, found.aliases) == (
+        "mine",
+        3,
+        ["text", "image", "mask"],
+        ["other"],
+    )
+    after = await db.fetchval("select after from audit where action = 'model.add' and subject = 'mine'")
+    assert (after["provider"], after["cost_micros"]) == ("my-relay", 20_000)
+    with pytest.raises(Refused, match="already") as caught:
+        await models.add(db, "my-relay", "mine", entry, ["text"], actor="test")
+    assert caught.value.field == "id"
+    for provider, model_id, able, field in (
+        ("nobody", "new", ["text"], "provider"), ("my-relay", "no spaces", ["text"], "id"),
+        ("my-relay", "new", ["smell"], "abilities"),
+    ):  # fmt: skip
+        with pytest.raises(Refused) as caught:
+            await models.add(db, provider, model_id, entry, able, actor="test")
+        assert caught.value.field == field
 
 
 def test_every_seed_can_be_a_row():

@@ -67,7 +67,7 @@ async def crews(dsn, folder):
 async def _furnish(site, cast, upstream, way) -> None:
     """Ten keys, each by a proxy of its own with a password; each upstream answer says both."""
     db, vault = site.db, Vault.from_config(site.config)
-    await providers.change(db, "openai", actor="test", base_url=upstream.base_url)
+    await providers.change(db, "openai", actor="test", base_url=upstream.base_url, is_local=True)
     for n, (secret, password) in enumerate(zip(KEYS, PASSWORDS, strict=True)):
         proxy = await proxies.add(db, vault, f"way {n}", way.url(f"me:{password}"), actor="test")
         await keys.add(db, vault, "openai", f"key {n}", secret, actor="test", proxy_id=proxy)

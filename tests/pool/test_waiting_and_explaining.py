@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from limner.actors.janitor import EndLostJobs, Janitor
+from limner.actors.pool import Pool
 from limner.runtime.bus import Bus
 from limner.runtime.presence import Presence
 from limner.runtime.storage import open_storage
@@ -30,7 +31,9 @@ async def test_a_job_that_waits_says_until_when_and_fails_uncharged_after_its_pl
     assert await db.fetchval(later), "it looks again sooner: somebody may have added a key"
     await db.execute("update job set deadline = now() - interval '1 s'")
     async with open_storage(config) as storage:
-        await Janitor(db, Bus(db), Presence(db, "worker", lease=3), storage=storage).receive(EndLostJobs())
+        await Janitor(
+            db, Bus(db), Presence(db, "worker", lease=3), storage=storage, pool=Pool(db, config, stage.vault)
+        ).receive(EndLostJobs())
     shown = await studio.generation(db, generation)
     assert (shown.state, shown.reason) == ("failed", "no painter was free in time")
     assert (await stage.balance()).spent == 0

@@ -8,7 +8,7 @@ import pytest
 from limner.actors import watchman
 from limner.runtime.bus import Bus
 from limner.runtime.presence import Presence
-from limner.sql import alerts, funds, proxies, rests
+from limner.sql import alerts, funds, gauges, proxies, rests
 
 
 @pytest.fixture
@@ -87,3 +87,18 @@ async def test_a_key_that_changes_is_looked_at_soon(watched, db, config):
         await rests.run_dry(db, key, "insufficient_quota")
         await watched.until("select count(*) = 1 from alert where cause = $1", f"key {key}")
         group.cancel_scope.cancel()
+
+
+async def test_what_prometheus_asks_of_the_pool_is_what_an_admin_would_see(watched, db):
+    key = await watched.key()
+    await rests.rest(db, key, "simulator", 600, "rate_limited")
+    await db.execute("update provider_key set account_group = 'main' where id = $1", key)
+    await funds.top_up(db, "simulator", "main", 2_500_000, "", actor="test")
+    await funds.alert_below(db, "simulator", "main", 5_000_000, actor="test")
+    await proxies.add(db, watched.vault, "Lisbon", "socks5://198.51.100.7:1080", actor="test")
+    await db.execute("update proxy set state = 'cooldown', failures = 3, rests_until = now() + interval '1 hour'")
+    found = {gauge.name: gauge.values for gauge in await gauges.read(db, 15)}
+    assert found["model_resting"] == {("simulator",): 1}
+    assert found["fund_left_dollars"] == {("simulator", "main"): 2.5}
+    assert found["fund_low"] == {("simulator", "main"): 1}
+    assert found["proxies"] == {("active",): 0, ("cooldown",): 0, ("dead",): 1, ("disabled",): 0}

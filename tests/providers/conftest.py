@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
@@ -32,6 +33,24 @@ def steps() -> Steps:
 async def upstream() -> AsyncIterator[FakeOpenAI]:
     async with FakeOpenAI().serve() as running:
         yield running
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The world's names, which are outside: what is put in here leads to that address."""
+    known: dict[str, str] = {}
+    real = socket.getaddrinfo
+
+    def look_up(host: Any, port: Any, *about: Any, **more: Any) -> Any:
+        if host not in known:
+            return real(host, port, *about, **more)
+        kind, where = socket.AF_INET, (known[host], port)
+        if ":" in known[host]:
+            kind, where = socket.AF_INET6, (*where, 0, 0)
+        return [(kind, socket.SOCK_STREAM, 6, "", where)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return known
 
 
 def an_order(

@@ -13,9 +13,10 @@ import anyio
 import pytest
 from PIL import Image
 
-from limner.actors.providers.a1111 import A1111, PARAMETERS, SETTINGS
+from limner.actors.providers.a1111 import A1111, PARAMETERS
 from limner.actors.providers.base import PREVIEW_LIMIT, Access, Fault, Order, Picture, Step, UpstreamError
 from limner.runtime import raster
+from limner.sql import painters
 from tests.providers.conftest import Steps
 from tests.upstreams.a1111 import FakeA1111
 from tests.upstreams.base import Script, painted
@@ -118,7 +119,8 @@ async def test_what_a_node_does_not_know_is_refused_by_name(
 
 
 def test_every_parameter_may_be_a_setting() -> None:
-    assert set(PARAMETERS) < set(SETTINGS)
+    chosen = {name: kind["min"] if isinstance(kind, dict) else "Euler a" for name, kind in PARAMETERS.items()}
+    painters.check_settings("a1111", chosen | {"previews": False, "poll": 0.5})
 
 
 async def test_progress_and_previews_are_told_while_it_paints(node: FakeA1111) -> None:

@@ -142,20 +142,6 @@ async def test_a_dead_proxy_is_a_proxy_fault_and_nothing_goes_past_it(
     assert upstream.asked == []
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0"]
-)
-async def test_private_addresses_are_for_local_providers_alone(
-    painter: Provider, cast: Cast, upstream: Upstream, host: str
-) -> None:
-    access = Access(cast.key, upstream.base_url.replace("127.0.0.1", host), timeout=20)
-    for attempt in (painter.paint(order(cast), access, Steps()), painter.check(access)):
-        with pytest.raises(UpstreamError) as caught:
-            await attempt
-        assert caught.value.fault is Fault.UPSTREAM_5XX
-    assert upstream.asked == []
-
-
 async def test_cancellation_is_not_turned_into_a_fault(painter: Provider, cast: Cast, upstream: Upstream) -> None:
     upstream.script(cast.key, Script(act="hang"))
     access = Access(cast.key, upstream.base_url, is_local=True)

@@ -11,8 +11,9 @@ import anyio
 import pytest
 
 from limner.actors.providers.base import Access, Fault, Order, UpstreamError
-from limner.actors.providers.egress import PublicResolver, is_public, may_fetch
+from limner.actors.providers.egress import PublicResolver, may_fetch
 from limner.actors.providers.openai import OpenAI
+from limner.runtime.addresses import is_public
 from tests.providers.conftest import Steps
 from tests.upstreams.openai import FakeOpenAI, Script, painted
 
@@ -28,7 +29,7 @@ def closed_port() -> int:
 
 async def fault_of(base_url: str, proxy: str | None = None, timeout: float = 20) -> UpstreamError:
     with pytest.raises(UpstreamError) as caught:
-        await OpenAI().paint(ORDER, Access(KEY, base_url, proxy=proxy, timeout=timeout), Steps())
+        await OpenAI().paint(ORDER, Access(KEY, base_url, proxy=proxy, timeout=timeout, is_local=True), Steps())
     return caught.value
 
 
@@ -71,7 +72,7 @@ async def test_an_upstream_that_never_answers_ends_with_the_time_out(upstream: F
 async def test_cancellation_is_not_turned_into_a_fault(upstream: FakeOpenAI) -> None:
     upstream.script(KEY, Script(act="hang"))
     async with anyio.create_task_group() as group:
-        group.start_soon(OpenAI().paint, ORDER, Access(KEY, upstream.base_url), Steps())
+        group.start_soon(OpenAI().paint, ORDER, Access(KEY, upstream.base_url, is_local=True), Steps())
         await upstream.arrived.wait()
         group.cancel_scope.cancel()
     assert group.cancel_scope.cancelled_caught
@@ -79,7 +80,7 @@ async def test_cancellation_is_not_turned_into_a_fault(upstream: FakeOpenAI) -> 
 
 async def test_an_http_proxy_carries_the_request(upstream: FakeOpenAI) -> None:
     proxy = upstream.base_url.removesuffix("/v1")  # the fake answers absolute addresses too
-    done = await OpenAI().paint(ORDER, Access(KEY, "http://upstream.invalid/v1", proxy=proxy), Steps())
+    done = await OpenAI().paint(ORDER, Access(KEY, "http://upstream.invalid/v1", proxy=proxy, is_local=True), Steps())
     assert done.data == painted(512, 512)
     assert upstream.asked[0].headers["host"] == "upstream.invalid"
 
@@ -87,7 +88,7 @@ async def test_an_http_proxy_carries_the_request(upstream: FakeOpenAI) -> None:
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
 async def test_a_socks_proxy_carries_the_request_and_resolves_the_name(scheme: str, upstream: FakeOpenAI) -> None:
     async with socks(upstream) as (port, wanted):
-        access = Access(KEY, "http://upstream.invalid:81/v1", proxy=f"{scheme}://127.0.0.1:{port}")
+        access = Access(KEY, "http://upstream.invalid:81/v1", proxy=f"{scheme}://127.0.0.1:{port}", is_local=True)
         assert (await OpenAI().paint(ORDER, access, Steps())).data == painted(512, 512)
     assert wanted == ["upstream.invalid:81"]
 
@@ -103,7 +104,7 @@ async def test_a_picture_at_the_upstreams_own_address_is_fetched_without_the_key
     upstream.pictures["fox.png"] = painted(30, 20)
     url = upstream.base_url.replace("/v1", "/files/fox.png")
     upstream.script(KEY, Script(body={"created": 1, "data": [{"url": url}]}))
-    done = await OpenAI().paint(ORDER, Access(KEY, upstream.base_url), Steps())
+    done = await OpenAI().paint(ORDER, Access(KEY, upstream.base_url, is_local=True), Steps())
     assert done.data == painted(30, 20)
     assert [(asked.path, asked.key) for asked in upstream.asked] == [
         ("/v1/images/generations", KEY),

@@ -8,8 +8,9 @@ import pytest
 
 from limner.actors.providers import waiting
 from limner.actors.providers.base import Access, Fault, Order, UpstreamError
-from limner.actors.providers.fal import Fal, check_settings
+from limner.actors.providers.fal import Fal
 from limner.runtime.errors import Refused
+from limner.sql import painters
 from tests.providers.conftest import Steps, served
 from tests.upstreams.fal import FakeFal, Script, painted
 
@@ -29,7 +30,9 @@ async def paint(
     fal: FakeFal, model: str = "fal-ai/flux/schnell", settings: dict[str, Any] | None = None, **more: Any
 ) -> Any:
     order = Order("a fox", model, 1344, 768, **({"seed": 7} | more))
-    return await Fal().paint(order, Access(KEY, fal.base_url, timeout=5, settings=settings or {}), Steps())
+    return await Fal().paint(
+        order, Access(KEY, fal.base_url, timeout=5, settings=settings or {}, is_local=True), Steps()
+    )
 
 
 async def test_a_job_is_created_under_the_whole_name_and_without_retries_of_theirs(fal: FakeFal) -> None:
@@ -93,7 +96,7 @@ async def test_the_key_goes_to_no_foreign_address_that_an_answer_names(fal: Fake
 
 
 async def test_prices_models_and_credits_are_read_from_the_platform(fal: FakeFal) -> None:
-    access = Access(KEY, "http://127.0.0.1:1", settings={"platform_url": f"{fal.base_url}/v1"})
+    access = Access(KEY, "http://127.0.0.1:1", settings={"platform_url": f"{fal.base_url}/v1"}, is_local=True)
     await Fal().check(access)
     found = await Fal().models(access)
     assert [(each.id, each.name, each.abilities) for each in found] == [
@@ -106,7 +109,7 @@ async def test_prices_models_and_credits_are_read_from_the_platform(fal: FakeFal
 async def test_a_key_that_is_no_admins_tells_no_balance_and_is_not_dead(fal: FakeFal) -> None:
     fal.script(KEY, Script(403, {"error": {"type": "authorization_error", "message": "Admin API key required"}}))
     with pytest.raises(UpstreamError) as caught:
-        await Fal().balance(Access(KEY, "", settings={"platform_url": f"{fal.base_url}/v1"}))
+        await Fal().balance(Access(KEY, "", settings={"platform_url": f"{fal.base_url}/v1"}, is_local=True))
     assert caught.value.fault is Fault.INVALID_REQUEST
 
 
@@ -116,5 +119,5 @@ async def test_a_key_that_is_no_admins_tells_no_balance_and_is_not_dead(fal: Fak
 ])  # fmt: skip
 def test_a_wrong_setting_is_refused_by_its_name(settings: dict[str, Any], name: str) -> None:
     with pytest.raises(Refused) as refused:
-        check_settings(settings)
+        painters.fal(settings)
     assert refused.value.field == name

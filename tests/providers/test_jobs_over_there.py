@@ -48,7 +48,7 @@ class Market:
         return provider(self.kind)
 
     def access(self, **more: Any) -> Access:
-        return Access(**{"secret": KEY, "base_url": self.fake.base_url, "timeout": 20} | more)
+        return Access(**{"secret": KEY, "base_url": self.fake.base_url, "timeout": 20, "is_local": True} | more)
 
     def order(self, **more: Any) -> Order:
         return Order(**{"prompt": "a fox", "model": self.model, "width": 1024, "height": 1024, "seed": 7} | more)

@@ -21,7 +21,9 @@ ORDER = Order("a fox", "gpt-image-2", 1024, 768, seed=1, user="hash-of-alice")
 
 
 async def paint(upstream: FakeOpenAI, order: Order = ORDER, **access: Any) -> Picture:
-    return await OpenAI().paint(order, Access(KEY, upstream.base_url, **({"timeout": 20} | access)), Steps())
+    return await OpenAI().paint(
+        order, Access(KEY, upstream.base_url, **({"timeout": 20, "is_local": True} | access)), Steps()
+    )
 
 
 async def fault_of(upstream: FakeOpenAI, *scripts: Script, **access: Any) -> UpstreamError:
@@ -68,19 +70,19 @@ async def test_the_real_type_is_sniffed_from_the_bytes(upstream: FakeOpenAI) -> 
 
 async def test_steps_frame_the_call(upstream: FakeOpenAI) -> None:
     steps = Steps()
-    await OpenAI().paint(ORDER, Access(KEY, upstream.base_url), steps)
+    await OpenAI().paint(ORDER, Access(KEY, upstream.base_url, is_local=True), steps)
     assert [step.done for step in steps] == [0.05, 0.95]
 
 
 async def test_a_check_lists_the_models_and_paints_nothing(upstream: FakeOpenAI) -> None:
-    await OpenAI().check(Access(KEY, upstream.base_url + "/"))
+    await OpenAI().check(Access(KEY, upstream.base_url + "/", is_local=True))
     assert [asked.path for asked in upstream.asked] == ["/v1/models"]
 
 
 async def test_a_check_tells_why_a_key_is_not_accepted(upstream: FakeOpenAI) -> None:
     upstream.script(KEY, Script(401, error("invalid_api_key", f"Incorrect API key provided: {KEY}.")))
     with pytest.raises(UpstreamError) as caught:
-        await OpenAI().check(Access(KEY, upstream.base_url))
+        await OpenAI().check(Access(KEY, upstream.base_url, is_local=True))
     assert caught.value.fault is Fault.AUTH_DEAD
     assert KEY not in repr(vars(caught.value))
 

@@ -22,7 +22,7 @@ SSE = {"Content-Type": "text/event-stream"}
 
 
 async def paint(upstream: FakeOpenAI, steps: Steps, order: Order = ORDER, timeout: float = 20) -> Picture:
-    return await OpenAI().paint(order, Access(KEY, upstream.base_url, timeout=timeout), steps)
+    return await OpenAI().paint(order, Access(KEY, upstream.base_url, timeout=timeout, is_local=True), steps)
 
 
 async def fault_of(upstream: FakeOpenAI, order: Order = ORDER, **access: Any) -> UpstreamError:
@@ -169,7 +169,7 @@ async def test_what_cannot_be_sent_is_refused_by_name_before_anything_is(
 async def test_the_models_are_those_that_paint(upstream: FakeOpenAI) -> None:
     listed = {"data": [{"id": "gpt-5"}, {"id": "gpt-image-2"}, {"id": "chatgpt-image-latest"}, {"id": "whisper-1"}]}
     upstream.script(KEY, Script(body=listed))
-    found = await OpenAI().models(Access(KEY, upstream.base_url))
+    found = await OpenAI().models(Access(KEY, upstream.base_url, is_local=True))
     assert [each.id for each in found] == ["chatgpt-image-latest", "gpt-image-2"]
     assert found[1].abilities == ("text", "image", "mask")
 

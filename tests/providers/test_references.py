@@ -11,7 +11,7 @@ from limner.actors.providers.base import Access, Fault, UpstreamError
 from limner.actors.providers.demo import Demo
 from tests.providers.conftest import Steps, an_order, seen
 
-ACCESS = Access("demo-key", "")
+ACCESS = Access("demo-key", "", is_local=True)
 
 
 def png(image: Image.Image) -> bytes:

@@ -11,8 +11,9 @@ import pytest
 from limner.actors.providers import egress, parcels
 from limner.actors.providers.base import Access, Fault, ListsModels, Order, Picture, TellsBalance, UpstreamError
 from limner.actors.providers.chat import ratio
-from limner.actors.providers.relay import Relay, check_settings
+from limner.actors.providers.relay import Relay
 from limner.runtime.errors import Refused
+from limner.sql import painters
 from tests.providers.captured import Captured, captured
 from tests.providers.conftest import Steps, served
 from tests.upstreams.openai import stream
@@ -27,7 +28,7 @@ relay = served(FakeRelay)
 
 
 async def paint(relay: FakeRelay, settings: dict[str, Any] | None = None, order: Order = ORDER, **more: Any) -> Picture:
-    access = Access(KEY, relay.base_url, settings=settings or {}, **({"timeout": 20} | more))
+    access = Access(KEY, relay.base_url, settings=settings or {}, **({"timeout": 20, "is_local": True} | more))
     return await Relay().paint(order, access, Steps())
 
 
@@ -82,7 +83,7 @@ async def test_a_relay_streams_only_where_its_row_says_so(relay: FakeRelay) -> N
     assert "stream" not in relay.asked[0].fields
     relay.script(KEY, stream(FOX, final=FOX))
     steps = Steps()
-    await Relay().paint(order, Access(KEY, relay.base_url, settings={"has_streaming": True}), steps)
+    await Relay().paint(order, Access(KEY, relay.base_url, settings={"has_streaming": True}, is_local=True), steps)
     assert [step.partial for step in steps if step.partial] == [FOX]
 
 
@@ -245,7 +246,7 @@ async def test_what_never_ends_is_unknown_within_the_deadline(
 ])  # fmt: skip
 async def test_a_wrong_switch_is_refused_by_its_name(relay: FakeRelay, settings: dict[str, Any], name: str) -> None:
     with pytest.raises(Refused) as refused:
-        check_settings(settings)
+        painters.relay(settings)
     assert refused.value.field == name
     assert name in str(refused.value)
     assert (await fault_of(relay, settings=settings)).fault is Fault.INVALID_REQUEST
@@ -254,7 +255,7 @@ async def test_a_wrong_switch_is_refused_by_its_name(relay: FakeRelay, settings:
 
 async def test_models_are_those_that_paint(relay: FakeRelay) -> None:
     assert isinstance(Relay(), ListsModels)
-    found = await Relay().models(Access(KEY, relay.base_url, settings=CHAT))
+    found = await Relay().models(Access(KEY, relay.base_url, settings=CHAT, is_local=True))
     assert [(each.id, each.abilities) for each in found] == [
         ("black-forest-labs/flux.2-pro", ("text",)), ("google/gemini-nano-banana-2.1", ("text", "image")),
     ]  # fmt: skip
@@ -263,26 +264,26 @@ async def test_models_are_those_that_paint(relay: FakeRelay) -> None:
 
 async def test_the_balance_is_the_keys_own_limit_or_the_accounts(relay: FakeRelay) -> None:
     assert isinstance(Relay(), TellsBalance)
-    access = Access(KEY, relay.base_url, settings={"balance": "openrouter"})
+    access = Access(KEY, relay.base_url, settings={"balance": "openrouter"}, is_local=True)
     assert await Relay().balance(access) == 74_500_000
     relay.script(KEY, Script(body={"data": {"limit": None, "limit_remaining": None}}))
     assert await Relay().balance(access) == 6_250_000
 
 
 async def test_a_key_that_may_not_see_the_account_is_not_dead(relay: FakeRelay) -> None:
-    access = Access(KEY, relay.base_url, settings={"balance": "openrouter"})
+    access = Access(KEY, relay.base_url, settings={"balance": "openrouter"}, is_local=True)
     relay.script(KEY, Script(body={"data": {"limit_remaining": None}}), Script(403, error(403, "Only management keys")))
     with pytest.raises(UpstreamError) as caught:
         await Relay().balance(access)
     assert caught.value.fault is Fault.INVALID_REQUEST
     with pytest.raises(UpstreamError) as caught:
-        await Relay().balance(Access(KEY, relay.base_url))
+        await Relay().balance(Access(KEY, relay.base_url, is_local=True))
     assert caught.value.fault is Fault.INVALID_REQUEST
 
 
 async def test_a_check_asks_for_the_key_where_the_list_of_models_is_public(relay: FakeRelay) -> None:
-    await Relay().check(Access(KEY, relay.base_url))
-    await Relay().check(Access(KEY, relay.base_url, settings={"balance": "openrouter"}))
+    await Relay().check(Access(KEY, relay.base_url, is_local=True))
+    await Relay().check(Access(KEY, relay.base_url, settings={"balance": "openrouter"}, is_local=True))
     assert [asked.path for asked in relay.asked] == ["/api/v1/models", "/api/v1/key"]
 
 
@@ -290,7 +291,9 @@ async def test_a_check_asks_for_the_key_where_the_list_of_models_is_public(relay
 @pytest.mark.parametrize("number", range(5))
 async def test_an_echoed_secret_is_found_nowhere(relay: FakeRelay, number: int, settings: dict[str, Any]) -> None:
     secret, header = f"canary{number}Zk9Qw7Xv3Lm5", f"header{number}Pq8Rt6Yn2"
-    proxyless = Access(secret, relay.base_url, settings=settings | {"extra_headers": {"X-Account": header}})
+    proxyless = Access(
+        secret, relay.base_url, settings=settings | {"extra_headers": {"X-Account": header}}, is_local=True
+    )
     said = f"bad key {secret} of {header}; Authorization: Bearer {secret}"
     body = (error(401, said), {"error": said}, said.encode(), {"detail": said}, error(400, "x", raw=said))[number]
     relay.script(secret, Script((401, 500, 502, 422, 400)[number], body))

@@ -9,8 +9,9 @@ import pytest
 
 from limner.actors.providers import waiting
 from limner.actors.providers.base import Access, Fault, JobGone, Order, UpstreamError
-from limner.actors.providers.replicate import SMALL, Replicate, check_settings
+from limner.actors.providers.replicate import SMALL, Replicate
 from limner.runtime.errors import Refused
+from limner.sql import painters
 from tests.providers.conftest import Steps, served
 from tests.upstreams.replicate import FakeReplicate, Script, painted
 
@@ -30,7 +31,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def paint(fake: FakeReplicate, model: str = DEV, settings: dict[str, Any] | None = None, **more: Any) -> Any:
     order = Order("a fox", model, 1344, 768, **({"seed": 7} | more))
-    return await Replicate().paint(order, Access(KEY, fake.base_url, timeout=90, settings=settings or {}), Steps())
+    return await Replicate().paint(
+        order, Access(KEY, fake.base_url, timeout=90, settings=settings or {}, is_local=True), Steps()
+    )
 
 
 async def test_an_official_model_is_asked_under_its_name(replicate: FakeReplicate) -> None:
@@ -85,11 +88,13 @@ async def test_an_output_that_is_deleted_by_now_is_gone(replicate: FakeReplicate
     removed = {"id": "gm3q0001", "status": "succeeded", "output": None, "data_removed": True}
     replicate.script(KEY, Script(body=removed, path="/predictions/gm3q0001"))
     with pytest.raises(JobGone):
-        await Replicate().resume("gm3q0001", Order("a fox", DEV, 64, 64, 1), Access(KEY, replicate.base_url), Steps())
+        await Replicate().resume(
+            "gm3q0001", Order("a fox", DEV, 64, 64, 1), Access(KEY, replicate.base_url, is_local=True), Steps()
+        )
 
 
 async def test_account_and_models_are_read_for_free(replicate: FakeReplicate) -> None:
-    access = Access(KEY, replicate.base_url)
+    access = Access(KEY, replicate.base_url, is_local=True)
     await Replicate().check(access)
     found = await Replicate().models(access)
     assert [(each.id, each.abilities) for each in found] == [
@@ -108,5 +113,5 @@ async def test_account_and_models_are_read_for_free(replicate: FakeReplicate) ->
 ])  # fmt: skip
 def test_a_wrong_setting_is_refused_by_its_name(settings: dict[str, Any], name: str) -> None:
     with pytest.raises(Refused) as refused:
-        check_settings(settings)
+        painters.replicate(settings)
     assert refused.value.field == name

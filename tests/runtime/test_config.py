@@ -156,3 +156,46 @@ def test_the_command_line_says_every_mistake_in_a_line_and_exits_78():
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 78
     assert [line.split(":")[1].strip() for line in done.stderr.splitlines()] == ["LIMNER_HTTP_PORT", "LIMNER_LEASE"]
+
+
+@pytest.mark.parametrize(
+    "given, setting",
+    [
+        ({"OIDC_ISSUER": "https://id.example"}, "LIMNER_OIDC_CLIENT_ID"),
+        ({"OIDC_ISSUER": "https://id.example", "OIDC_CLIENT_ID": "x", "OIDC_SCOPES": "email"}, "LIMNER_OIDC_SCOPES"),
+        ({"OIDC_ISSUER": "id.example"}, "LIMNER_OIDC_ISSUER:"),
+        ({"TELEGRAM_LOGIN": "limner_bot"}, "LIMNER_BOT_TOKEN"),
+        ({"TELEGRAM_LOGIN": "https://t.me/x", "BOT_TOKEN": "1:a"}, "LIMNER_TELEGRAM_LOGIN:"),
+    ],
+)
+def test_half_a_door_is_a_mistake(monkeypatch, given, setting):
+    for name, value in given.items():
+        monkeypatch.setenv(f"LIMNER_{name}", value)
+    assert [line.split(" ")[0] for line in mistakes()] == [setting]
+
+
+def test_an_issuer_is_kept_sign_by_sign_and_is_encrypted_in_production(monkeypatch):
+    monkeypatch.setenv("LIMNER_OIDC_CLIENT_ID", "x")
+    monkeypatch.setenv("LIMNER_OIDC_ISSUER", "https://id.example/")
+    assert Config.load().oidc_issuer == "https://id.example/"
+    monkeypatch.setenv("LIMNER_ENV", "production")
+    monkeypatch.setenv("LIMNER_OIDC_ISSUER", "http://id.example")
+    assert "LIMNER_OIDC_ISSUER must begin with https:// in production, not 'http://id.example'" in mistakes()
+
+
+@pytest.mark.parametrize(
+    "env, given, forced",
+    [
+        ("development", "", False),
+        ("production", "", True),
+        ("development", "true", True),
+        ("production", "false", False),
+    ],
+)
+def test_admins_need_a_second_factor_in_production_unless_told_otherwise(monkeypatch, env, given, forced):
+    monkeypatch.setenv("LIMNER_ADMIN_TOTP", given)
+    more = {
+        "env": env, "public_url": "https://x.example", "secret_key": "s" * 40, "vault_keys": "k1:x",
+        "database_url": "postgresql://x/y",
+    }  # fmt: skip
+    assert Config.load(**more).forces_totp is forced

@@ -64,6 +64,7 @@ async def test_what_the_database_knows_is_read_and_told_again_for_a_while(db):
     assert found["limner_processes bot"] == 0
     assert found["limner_mailbox_waiting billing"] == 1
     assert found["limner_provider_keys demo active"] == 3
+    assert found["limner_proxies dead"] == 0
     assert found["limner_jobs queued"] == 0
     assert found["limner_database_up"] == 1
     assert samples(await shown.page())["limner_processes worker"] == 1
@@ -110,7 +111,7 @@ async def test_the_page_is_served_on_its_own_port(dsn, tmp_path):
 
 async def test_the_document_lists_every_metric_and_no_other(db):
     async def read():
-        return await gauges.read(db, 15)
+        return await gauges.read(db, 15, sends_mail=True)
 
     await mailbox.send(db, CheckOpenInvoices())
     page = (await Metrics(lambda: CREW, read).page()).decode()

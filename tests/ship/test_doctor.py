@@ -49,6 +49,7 @@ from tests.ship.clinic import (
     reachable,
     studio,
 )
+from tests.upstreams.smtp import PASSWORD
 
 __all__ = ["clinic", "studio"]  # fixtures
 
@@ -79,6 +80,7 @@ def test_there_are_more_than_forty_checks_with_codes_of_their_own() -> None:
         "work",
         "backups",
         "books",
+        "payments",
     } == set(GROUPS)
 
 
@@ -384,8 +386,19 @@ async def a_silent_painter(studio: Studio) -> None:
     studio.settings["openai_url"] = f"http://127.0.0.1:{closed_port()}/v1"
 
 
+def a_refused_key(where: str) -> Fault:
+    async def do(studio: Studio) -> None:
+        studio.world.refuses = where
+
+    return do
+
+
 async def a_revoked_token(studio: Studio) -> None:
     studio.world.telegram.refuse_always("getMe", 401)
+
+
+async def a_mail_server_that_is_closed(studio: Studio) -> None:
+    studio.world.mail.refuse("connect", "554 5.3.2 closed")
 
 
 async def a_webhook(studio: Studio) -> None:
@@ -404,9 +417,19 @@ values (77, 'painting', 'PaintPicture', '', 5, 'tried', '{}', now())
 NOTICE = """
 insert into notice (channel, recipient, body, created_at) values ('telegram', '7', 'news', now() - interval '1 hour')
 """
+REFUSED = """
+insert into notice (channel, recipient, body, attempts, failed_at)
+select 'mail', n || '@example.com', 'news', 1, now() from generate_series(1, 5) as n
+"""
 INVOICE = """
 insert into invoice (account_id, plan_id, processor, amount_cents, currency, credits, expires_at, idempotency_key)
 select a.id, p.id, 'sandbox', 1, 'USD', 1, now() - interval '1 day', 'late' from account as a, plan as p limit 1
+"""
+
+
+UNDECIDED = """
+insert into invoice (account_id, plan_id, processor, amount_cents, currency, credits, expires_at, state, trouble)
+select a.id, p.id, 'sandbox', 1, 'USD', 1, now(), 'canceled', 'over' from account as a, plan as p limit 1
 """
 
 
@@ -518,6 +541,8 @@ FAULTS: dict[str, Fault] = {
     "network.headers": no_hsts,
     "network.painters": a_silent_painter,
     "bot.token": a_revoked_token,
+    "mail.server": a_mail_server_that_is_closed,
+    "mail.outbox": ran(REFUSED, "delete from notice"),
     "bot.webhook": a_webhook,
     "bot.poller": ran(BOT.format("last_ok", "to_jsonb(extract(epoch from now()) - 900)")),
     "bot.alone": ran(BOT.format("state", "'\"conflict\"'"), BOT.format("state", "'\"polling\"'")),
@@ -548,6 +573,11 @@ FAULTS: dict[str, Fault] = {
     "books.ledger": ran("update balance set available = available + 1", "update balance set available = available - 1"),
     "books.invoices": ran(INVOICE, "delete from invoice"),
     "books.plans": ran("update plan set active = false", "update plan set active = true"),
+    "payments.ways": chosen(btcpay_url="", stripe_api_key=""),
+    "payments.btcpay": a_refused_key("stores"),
+    "payments.stripe": a_refused_key("checkout"),
+    "payments.webhooks": chosen(stripe_webhook_secret=""),
+    "payments.decisions": ran(UNDECIDED, "delete from invoice"),
 }
 ELSEWHERE = {"database.durable", "database.checksums", "database.archiver"}
 """Faults of a whole server, which get servers of their own."""
@@ -565,7 +595,7 @@ async def test_one_fault_turns_exactly_its_own_check(studio: Studio, code: str) 
     assert turned(lines) == {code}, [str(line) for line in lines.values() if line.state not in ("ok", "skip")]
     assert lines[code].fix
     told = json.dumps([vars(line) for line in lines.values()])
-    assert not [secret for secret in (SECRET_KEY, TOKEN, PAINTERS_KEY, VAULT_KEYS[3:]) if secret in told]
+    assert not [secret for secret in (SECRET_KEY, TOKEN, PASSWORD, PAINTERS_KEY, VAULT_KEYS[3:]) if secret in told]
 
 
 def turned(lines: Mapping[str, Line]) -> set[str]:

@@ -215,6 +215,8 @@ async def _asked(request: web.Request, key: str) -> Asked:
                 files.append((name, value.content_type, value.file.read()))
             else:
                 fields[name] = value
+    elif request.content_type == "application/x-www-form-urlencoded" and request.can_read_body:
+        fields = dict(await request.post())
     headers = {name.lower(): value for name, value in request.headers.items()}
     return Asked(request.path, key, headers, fields, files, request.method, dict(request.query))
 

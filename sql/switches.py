@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import NoReturn, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import NoReturn
 
-from limner.actors.providers.base import Access, Fault, UpstreamError
 from limner.runtime.errors import Refused
 
 Settings = Mapping[str, object]
-T = TypeVar("T")
-
-
-def checked(check: Callable[[Settings], T], access: Access) -> T:
-    """Raises UpstreamError(INVALID_REQUEST) for settings that make no sense: the operator's mistake, not the order's."""
-    try:
-        return check(access.settings)
-    except Refused as error:
-        raise UpstreamError(Fault.INVALID_REQUEST, str(error)) from error
 
 
 def only(settings: Settings, known: Iterable[str]) -> None:
@@ -25,6 +15,16 @@ def only(settings: Settings, known: Iterable[str]) -> None:
     names = sorted(known)
     for name in sorted(set(settings) - set(names)):
         refuse(name, f"is not among {', '.join(names)}")
+
+
+def decimal(settings: Settings, name: str, least: float, most: float) -> float | None:
+    """A number, or None where nothing is said."""
+    value = settings.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        refuse(name, f"must be a number from {least:g} to {most:g}, not {value!r}")
+    return value
 
 
 def flag(settings: Settings, name: str, default: bool) -> bool:
@@ -74,7 +74,9 @@ def sizes(settings: Settings, name: str) -> tuple[tuple[int, int], ...]:
 def mapping(settings: Settings, name: str) -> dict[str, object]:
     """An object, as JSON has them."""
     value = settings.get(name, {})
-    return dict(value) if isinstance(value, Mapping) else refuse(name, f"must be an object, not {value!r}")
+    return (
+        dict(value) if isinstance(value, Mapping) else refuse(name, "must be an object")
+    )  # not repeated: headers stand in one
 
 
 def address(settings: Settings, name: str, default: str) -> str:

@@ -1,0 +1,84 @@
+"""Reconciliation: every night our books and those of the processors are laid side by side."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import aiohttp
+
+from limner.actors import settlement, watchman
+from limner.actors.processors.base import Payment, Processor, Unreachable, Unwilling, processor
+from limner.runtime.config import Config
+from limner.runtime.database import Database
+from limner.runtime.log import logger
+from limner.sql import audit, billing, invoices, payments
+from limner.sql.invoices import Invoice
+
+log = logger(__name__)
+
+SPAN = timedelta(days=3)
+"""How far back: longer than a night that was missed, and than the day in which a late payment is still watched."""
+
+
+async def reconcile(db: Database, config: Config, session: aiohttp.ClientSession) -> None:
+    """Paid there and open here is credited now; paid here and not there is told. Raises Unreachable for those not reached."""
+    missed = []
+    for name in billing.processors(config):
+        try:
+            await _with(db, config, name, processor(name, config, session))
+        except (Unreachable, Unwilling) as error:
+            log.warning("not_reconciled", processor=name, error=str(error))
+            missed.append(name)
+    if missed:
+        raise Unreachable(f"not reconciled: {', '.join(missed)}", after=600)
+
+
+async def _with(db: Database, config: Config, name: str, way: Processor) -> None:
+    since = datetime.now(UTC) - SPAN
+    paid = set[str]()
+    async for payment in way.since(since):
+        if payment.is_late:  # a list does not say whether all of it is confirmed
+            payment = await way.read(payment.ref) or payment
+        if payment.state == "paid":
+            paid.add(payment.ref)
+            await _paid_there(db, config, name, way, payment)
+    for invoice in await invoices.paid_since(db, name, since):
+        if invoice.processor_ref not in paid:
+            await _paid_here(db, way, invoice)
+    log.info("reconciled", processor=name, paid=len(paid))
+
+
+async def _paid_there(db: Database, config: Config, name: str, way: Processor, payment: Payment) -> None:
+    invoice = await _invoice(db, name, payment.order_ref)
+    if invoice is None:  # another shop's, in the same store
+        log.info("payment_of_somebody_else", processor=name, ref=payment.ref)
+        return
+    if invoice.state == "paid":
+        return
+    await settlement.apply(db, invoice, payment, way.store)
+    found = await invoices.get(db, invoice.id)
+    if found.state == "paid":
+        words = f"Invoice {invoice.id} was paid at {name}, and {invoice.state} here: it is credited now."
+        after = {"state": "paid", "ref": payment.ref}
+        await audit.record(db, "cashier", "invoice.reconciled", str(invoice.id), {"state": invoice.state}, after)
+        await watchman.tell(db, config, [(f"reconciled {invoice.id}", f"⚠️ {words}")])
+
+
+async def _paid_here(db: Database, way: Processor, invoice: Invoice) -> None:
+    payment = await way.read(str(invoice.processor_ref))
+    if payment is not None and payment.state == "paid":
+        return
+    if payment is not None:
+        await settlement.apply(db, invoice, payment, way.store)
+    state = "unknown" if payment is None else payment.state
+    words = f"It is paid here, and {state} at the processor: see what became of the money."
+    if (await invoices.get(db, invoice.id)).trouble != "doubted":
+        await payments.flag(db, invoice.id, "unbacked", words, {"state": state}, actor="cashier")
+
+
+async def _invoice(db: Database, name: str, order_ref: str) -> Invoice | None:
+    try:
+        return await invoices.find(db, UUID(order_ref), name)
+    except ValueError:
+        return None

@@ -1,0 +1,80 @@
+"""What a processor's answer does to an invoice: the table of states, in one place."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict
+
+from limner.actors.processors.base import Payment, plain
+from limner.actors.processors.wire import decimal
+from limner.runtime.database import Database
+from limner.runtime.log import logger
+from limner.sql import audit, invoices, payments, refunds
+from limner.sql.invoices import Invoice, WrongState
+
+log = logger(__name__)
+
+ME = "cashier"
+
+
+async def apply(db: Database, invoice: Invoice, payment: Payment, store: str) -> None:
+    """Believe it, if it is about this very invoice. Any number of times, in any order, at once: the effect is the same."""
+    if wrong := differences(invoice, payment, store):
+        await _mismatch(db, invoice, payment, "The processor's payment differs in " + ", ".join(wrong) + ".")
+    elif payment.state == "paid":
+        await _paid(db, invoice, payment)
+    elif invoice.state == "paid":
+        if payment.state == "invalid":
+            await payments.doubt(db, invoice, _said(payment), actor=ME)
+    else:
+        await _moved(db, invoice, payment)
+
+
+def differences(invoice: Invoice, payment: Payment, store: str) -> list[str]:
+    """What of it is not this invoice's: a signed, settled payment counts only over this amount, for this order, to us."""
+    pairs = {
+        "order": (payment.order_ref, str(invoice.id)),
+        "amount": (payment.amount_cents, invoice.amount_cents),
+        "currency": (payment.currency, invoice.currency),
+        "store": (payment.store, store),
+    }
+    return [name for name, (theirs, ours) in pairs.items() if theirs != ours]
+
+
+async def _paid(db: Database, invoice: Invoice, payment: Payment) -> None:
+    if invoice.state != "paid" and any(each.state != "failed" for each in await refunds.of_invoice(db, invoice.id)):
+        return await _mismatch(db, invoice, payment, "It was paid in full after a part of it had been given back.")
+    async with db.transaction() as tx:
+        await payments.note(tx, invoice.id, payment.received_cents, is_late=payment.is_late)
+        is_new = await invoices.settle(tx, invoice.id, actor=ME)
+        if is_new and (payment.is_marked or payment.is_late):
+            how = "invoice.marked_elsewhere" if payment.is_marked else "invoice.paid_late"
+            await audit.record(tx, ME, how, str(invoice.id), {"state": invoice.state}, _said(payment))
+        await payments.holds(tx, await invoices.get(tx, invoice.id))
+    paid = await invoices.get(db, invoice.id)
+    if paid.surplus_cents:
+        words = f"{decimal(paid.surplus_cents)} {paid.currency} more than asked came: give it back, or leave it."
+        await payments.flag(db, invoice.id, "over", words, _said(payment), actor=ME)
+
+
+async def _moved(db: Database, invoice: Invoice, payment: Payment) -> None:
+    await payments.note(db, invoice.id, payment.received_cents, is_late=payment.is_late, ways=plain(payment.ways))
+    if payment.state not in ("pending", invoice.state):
+        with contextlib.suppress(WrongState):  # somebody else was faster, and knew more
+            await invoices.move(db, invoice.id, payment.state)
+    if payment.state == "expired" and payment.received_cents:
+        words = (
+            f"{decimal(payment.received_cents)} of {decimal(invoice.amount_cents)} {invoice.currency} came before it ran out: "
+            "give it back, or mark it paid when the rest has come."
+        )
+        await payments.flag(db, invoice.id, "partial", words, _said(payment), actor=ME)
+
+
+async def _mismatch(db: Database, invoice: Invoice, payment: Payment, words: str) -> None:
+    if await payments.flag(db, invoice.id, "mismatch", words, _said(payment), actor=ME):
+        log.error("payment_mismatch", invoice=str(invoice.id), said=payment.amount_cents, currency=payment.currency)
+
+
+def _said(payment: Payment) -> dict[str, object]:
+    """What the processor said, for the audit."""
+    return {name: value for name, value in asdict(payment).items() if name != "ways"}

@@ -1,0 +1,68 @@
+"""What an operator asks of invoices: find one, mark it paid, give the money back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from limner.runtime.cli.calling import call, run, settings
+
+STATES = ["pending", "processing", "paid", "expired", "canceled", "invalid", "trouble"]
+
+
+@click.group()
+def invoice() -> None:
+    """What people were asked to pay, and what became of it."""
+
+
+@invoice.command("list")
+@click.option("--state", type=click.Choice(STATES), default=None, help="trouble: about which somebody has to decide.")
+@click.option("--search", default="", help="A part of the e-mail address, or a number, ours or the processor's.")
+@click.option("--count", type=click.IntRange(1, 10_000), default=50, show_default=True)
+def invoice_list(state: str | None, search: str, count: int) -> None:
+    """The newest invoices."""
+    for line in run(
+        call("limner.sql.till", "list_invoices", settings(), state=state or "", search=search, count=count)
+    ):
+        click.echo(line)
+
+
+@invoice.command("show")
+@click.argument("id", type=click.UUID)
+def invoice_show(id: Any) -> None:
+    """One invoice: what came, what went back, which webhooks were believed, who did what."""
+    for line in run(call("limner.sql.till", "show", settings(), id)):
+        click.echo(line)
+
+
+@invoice.command("check")
+@click.argument("id", type=click.UUID)
+def invoice_check(id: Any) -> None:
+    """Have the processor asked at once."""
+    click.echo(run(call("limner.sql.till", "check", settings(), id)))
+
+
+@invoice.command("paid")
+@click.argument("id", type=click.UUID)
+@click.option("--reason", required=True, help="How it was paid; it stands in the audit.")
+def invoice_paid(id: Any, reason: str) -> None:
+    """Mark an invoice paid by hand, and credit it: once, like any other."""
+    click.echo(run(call("limner.sql.till", "mark_paid", settings(), id, reason)))
+
+
+@invoice.command("refund")
+@click.argument("id", type=click.UUID)
+@click.option("--reason", required=True, help="Why; whoever paid reads it.")
+@click.option("--surplus", is_flag=True, help="Only what was paid too much; the plan stays.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def invoice_refund(id: Any, reason: str, surplus: bool, yes: bool) -> None:
+    """Give the money back through the processor, once, and take back what is left of the credits."""
+    config, kind = settings(), "surplus" if surplus else "whole"
+    question = run(call("limner.sql.till", "ask_refund", config, id, kind))
+    if not yes:
+        click.confirm(question, abort=True)
+    click.echo(run(call("limner.sql.till", "refund", config, id, kind, reason)))
+
+
+COMMANDS = (invoice,)

@@ -1,0 +1,134 @@
+"""Payments: what a processor says of an invoice beyond "paid", and what a person has to decide about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from limner.runtime.database import Db
+from limner.sql import audit, invoices, ledger
+from limner.sql.channels import INVOICE_CHANGED
+from limner.sql.invoices import Invoice, WrongState
+
+TROUBLES = ("mismatch", "partial", "over", "doubted", "unbacked", "refund")
+
+NOTE = """
+update invoice set received_cents = greatest(received_cents, $2), is_late = is_late or $3,
+    ways = case when $4::jsonb = '[]' then ways else $4 end
+where id = $1 and (received_cents < $2 or is_late < $3 or ($4::jsonb <> '[]' and ways <> $4))
+returning id
+"""
+
+
+async def note(
+    db: Db, invoice_id: UUID, received_cents: int, *, is_late: bool = False, ways: Sequence[dict[str, str]] = ()
+) -> bool:
+    """How much has been seen, and how the rest can be paid. False when that was known."""
+    if await db.fetchval(NOTE, invoice_id, received_cents, is_late, list(ways)) is None:
+        return False
+    db.tell(INVOICE_CHANGED, str(invoice_id))
+    return True
+
+
+# Told once for each invoice: what somebody has dealt with does not come up again with the next look.
+FLAG = """
+update invoice set trouble = $2, trouble_words = $3
+where id = $1 and not exists (select from audit where subject = $1::uuid::text and action = 'invoice.' || $2)
+returning id
+"""
+
+
+async def flag(db: Db, invoice_id: UUID, trouble: str, words: str, said: dict[str, object], *, actor: str) -> bool:
+    """Something that a person has to decide about: audited, and told by the watchman. False when it was told before."""
+    async with db.transaction() as tx:
+        if await tx.fetchval(FLAG, invoice_id, trouble, words) is None:
+            return False
+        await audit.record(tx, actor, f"invoice.{trouble}", str(invoice_id), None, said | {"words": words})
+        tx.tell(INVOICE_CHANGED, str(invoice_id))
+        return True
+
+
+CLEAR = "update invoice set trouble = '', trouble_words = '' where id = $1 and trouble <> '' returning id"
+
+
+async def dealt_with(db: Db, invoice: Invoice, reason: str, *, actor: str, ip: str = "") -> None:
+    """Somebody has decided: nobody need be told any more. Raises WrongState when there is nothing to decide."""
+    async with db.transaction() as tx:
+        if await tx.fetchval(CLEAR, invoice.id) is None:
+            raise WrongState("There is nothing to decide about this invoice.")
+        before = {"trouble": invoice.trouble, "words": invoice.trouble_words}
+        await audit.record(tx, actor, "invoice.dealt_with", str(invoice.id), before, {"reason": reason}, ip=ip)
+        tx.tell(INVOICE_CHANGED, str(invoice.id))
+
+
+FREEZE = """
+update invoice as i set frozen_credits = least(b.available, i.credits)
+from balance as b
+where i.id = $1 and b.account_id = i.account_id and i.state = 'paid' and i.frozen_credits = 0
+    and exists (select from ledger_entry as e where e.invoice_id = i.id and e.kind = 'grant')
+returning i.frozen_credits
+"""
+
+
+async def doubt(db: Db, invoice: Invoice, said: dict[str, object], *, actor: str) -> bool:
+    """The processor takes back its word about what was credited: what is left of the credits is frozen until somebody decides."""
+    words = "The processor calls it invalid, after it was credited. What was left of its credits is frozen."
+    async with db.transaction() as tx:
+        if not await flag(tx, invoice.id, "doubted", words, said, actor=actor):
+            return False
+        await tx.execute("select 1 from balance where account_id = $1 for update", invoice.account_id)
+        if frozen := await tx.fetchval(FREEZE, invoice.id):
+            await ledger.adjust(tx, invoice.account_id, -frozen, "Frozen: the payment is in doubt")
+        return True
+
+
+THAW = """
+update invoice as i set frozen_credits = 0 from (select id, frozen_credits from invoice where id = $1 for update) as before
+where i.id = before.id and before.frozen_credits > 0
+returning before.frozen_credits
+"""
+
+
+async def thaw(db: Db, invoice: Invoice) -> int:
+    """What was frozen is there again. Returns the credits."""
+    if frozen := await db.fetchval(THAW, invoice.id):
+        await ledger.adjust(db, invoice.account_id, frozen, "Thawed: the payment holds")
+    return frozen or 0
+
+
+async def mark_paid(db: Db, invoice_id: UUID, reason: str, *, actor: str, ip: str = "") -> None:
+    """By hand, for what was paid some other way, or for a payment in doubt that holds. Raises WrongState when it is paid."""
+    async with db.transaction() as tx:
+        await tx.execute("select 1 from invoice where id = $1 for update", invoice_id)
+        invoice = await invoices.get(tx, invoice_id)
+        if invoice.state == "paid" and not invoice.frozen_credits:
+            raise WrongState("The invoice is paid; it cannot be marked paid again.", field="state")
+        if invoice.state == "paid":
+            await thaw(tx, invoice)
+        else:
+            await tx.execute("update invoice set paid_by = $2 where id = $1", invoice_id, actor)
+            await invoices.settle(tx, invoice_id, actor=actor)
+        await tx.execute(CLEAR, invoice_id)
+        after = {"state": "paid", "reason": reason}
+        await audit.record(tx, actor, "invoice.marked_paid", str(invoice_id), {"state": invoice.state}, after, ip=ip)
+        tx.tell(INVOICE_CHANGED, str(invoice_id))
+
+
+TROUBLED = f"select {invoices.COLUMNS} from invoice where trouble <> '' order by created_at limit $1"
+
+
+async def troubled(db: Db, count: int = 50) -> list[Invoice]:
+    """Those about which somebody has to decide, the oldest first."""
+    return await invoices.read(db, await db.fetch(TROUBLED, count))
+
+
+HOLDS = """
+update invoice set trouble = '', trouble_words = '' where id = $1 and trouble in ('partial', 'doubted', 'unbacked')
+"""
+
+
+async def holds(db: Db, invoice: Invoice) -> None:
+    """The processor says, perhaps again, that it is paid: what was doubtful about that is not any more."""
+    await db.execute(HOLDS, invoice.id)
+    if invoice.frozen_credits:
+        await thaw(db, invoice)

@@ -1,0 +1,230 @@
+"""Refunds: money on its way back, each ordered once, before anybody is asked to send it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from limner.runtime import mailbox
+from limner.runtime.database import Db
+from limner.runtime.errors import NotFound
+from limner.runtime.mailbox import Message
+from limner.sql import accounts, audit, invoices, ledger, notices
+from limner.sql.channels import INVOICE_CHANGED
+from limner.sql.invoices import Invoice, WrongState
+
+KINDS = ("whole", "surplus")
+
+
+@dataclass(frozen=True)
+class PayBack(Message):
+    """Have the processor send a refund."""
+
+    mailbox = "billing"
+    refund_id: UUID
+
+
+@dataclass(frozen=True)
+class Refund:
+    """``kind``: "whole" or "surplus". ``claim_url``: where its owner says to which wallet the money shall go."""
+
+    id: UUID
+    invoice_id: UUID
+    kind: str
+    amount_cents: int
+    currency: str
+    credits_taken: int
+    reason: str
+    actor: str
+    state: str
+    processor_ref: str | None
+    claim_url: str | None
+    error: str
+    created_at: datetime
+
+
+COLUMNS = (
+    "id, invoice_id, kind, amount_cents, currency, credits_taken, reason, actor, state, processor_ref, claim_url, "
+    "error, created_at"
+)
+
+# What goes back: all that came, less what is on its way already; what came before anybody counted is the amount.
+OWED = """
+select (case when $2 = 'surplus' then i.received_cents - i.amount_cents
+        when i.state = 'paid' then greatest(i.received_cents, i.amount_cents) else i.received_cents end
+    - coalesce((select sum(r.amount_cents) from refund as r where r.invoice_id = i.id and r.state <> 'failed'), 0))::bigint
+from invoice as i where i.id = $1
+"""
+
+UNSPENT = """
+select least(b.available, e.credits) from ledger_entry as e join balance as b on b.account_id = e.account_id
+where e.invoice_id = $1 and e.kind = 'grant' for update of b
+"""
+
+OWED_CREDITS = """
+select coalesce((
+    select least(b.available, e.credits) from ledger_entry as e join balance as b on b.account_id = e.account_id
+    where e.invoice_id = $1 and e.kind = 'grant'
+), 0)::bigint
+"""
+
+
+async def owed(db: Db, invoice: Invoice) -> dict[str, int]:
+    """What could go back, in cents, as the whole or as the surplus; and the credits that the whole would cost."""
+    can = not invoice.is_open and not invoice.paid_by
+    amounts = {kind: max(0, await db.fetchval(OWED, invoice.id, kind)) if can else 0 for kind in KINDS}
+    if invoice.state != "paid":
+        amounts["surplus"] = 0
+    credits = await db.fetchval(OWED_CREDITS, invoice.id) + invoice.frozen_credits
+    return amounts | {"credits": credits}
+
+
+ORDER = f"""
+insert into refund (invoice_id, kind, amount_cents, currency, credits_taken, reason, actor)
+values ($1, $2, $3, $4, $5, $6, $7) returning {COLUMNS}
+"""
+
+
+async def order(db: Db, invoice_id: UUID, kind: str, reason: str, *, actor: str, ip: str = "") -> Refund:
+    """Give money back, once. For a whole refund the credits that are left are taken back, in the same transaction.
+
+    Raises WrongState: when it is not paid, or paid back already, or was marked paid by hand.
+    """
+    async with db.transaction() as tx:
+        await tx.execute("select 1 from invoice where id = $1 for update", invoice_id)
+        invoice = await invoices.get(tx, invoice_id)
+        amount = await _owed(tx, invoice, kind)
+        taken = await _take_back(tx, invoice) if kind == "whole" else 0
+        try:
+            row = await tx.fetchrow(
+                ORDER, invoice_id, kind, amount, invoice.currency, taken + invoice.frozen_credits, reason, actor
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise WrongState("The invoice is paid back already, or about to be.", field="state") from error
+        assert row is not None
+        refund = Refund(**row)
+        if kind == "whole":
+            await tx.execute("update invoice set frozen_credits = 0 where id = $1", invoice_id)
+        await tx.execute("update invoice set trouble = '', trouble_words = '' where id = $1", invoice_id)
+        after = {"kind": kind, "amount_cents": amount, "credits": -refund.credits_taken, "reason": reason}
+        await audit.record(tx, actor, "invoice.refund", str(invoice_id), {"state": invoice.state}, after, ip=ip)
+        await mailbox.send(tx, PayBack(refund.id), key=f"pay back {refund.id}", max_attempts=20)
+        tx.tell(INVOICE_CHANGED, str(invoice_id))
+        return refund
+
+
+async def _owed(db: Db, invoice: Invoice, kind: str) -> int:
+    if invoice.paid_by:
+        raise WrongState("The invoice was marked paid by hand: give the money back by hand, too.", field="state")
+    if invoice.is_open or (kind == "surplus" and invoice.state != "paid"):
+        raise WrongState(f"The invoice is {invoice.state}; it cannot be paid back.", field="state")
+    amount = int(await db.fetchval(OWED, invoice.id, kind))
+    if amount <= 0:
+        raise WrongState("There is nothing to give back: nothing was received, or it went back.", field="state")
+    return amount
+
+
+async def _take_back(db: Db, invoice: Invoice) -> int:
+    taken = await db.fetchval(UNSPENT, invoice.id) or 0
+    if taken:
+        await ledger.adjust(db, invoice.account_id, -taken, f"Refund of invoice {invoice.id}")
+    return int(taken)
+
+
+# A lease of two minutes: longer than all the calls of one try, so that two workers never ask side by side.
+TAKE = f"""
+update refund set asked_at = now()
+where id = $1 and state = 'asked' and coalesce(asked_at, '-infinity') < now() - interval '2 minutes'
+returning {COLUMNS}
+"""
+
+
+async def take(db: Db, refund_id: UUID) -> Refund | None:
+    """To be sent now, by the caller alone. None when it is sent, or in somebody's hands."""
+    row = await db.fetchrow(TAKE, refund_id)
+    return None if row is None else Refund(**row)
+
+
+async def let_go(db: Db, refund_id: UUID) -> None:
+    """It was not sent, for certain: the next try need not wait."""
+    await db.execute("update refund set asked_at = null where id = $1 and state = 'asked'", refund_id)
+
+
+SENT = """
+update refund set state = 'sent', processor_ref = $2, claim_url = $3, ended_at = now()
+where id = $1 and state = 'asked' returning id
+"""
+
+
+async def sent(db: Db, refund: Refund, processor_ref: str, claim_url: str | None) -> None:
+    """The processor has it; whoever paid is told, and where to claim it when that is needed."""
+    async with db.transaction() as tx:
+        if await tx.fetchval(SENT, refund.id, processor_ref, claim_url) is None:
+            return
+        invoice = await invoices.get(tx, refund.invoice_id)
+        account = await accounts.get(tx, invoice.account_id)
+        after = {"refund": str(refund.id), "amount_cents": refund.amount_cents, "ref": processor_ref}
+        await audit.record(tx, "cashier", "invoice.refund_sent", str(invoice.id), None, after)
+        details = {"amount_cents": refund.amount_cents, "currency": refund.currency, "claim_url": claim_url}
+        details |= {"invoice_id": str(invoice.id), "reason": refund.reason}
+        await notices.mail(
+            tx, account.email, "refund", locale=account.locale, details=details, dedupe_key=f"refund {refund.id}"
+        )
+        tx.tell(INVOICE_CHANGED, str(invoice.id))
+
+
+FAILED = """
+update refund set state = 'failed', error = $2, ended_at = now() where id = $1 and state = 'asked' returning id
+"""
+
+
+async def failed(db: Db, refund: Refund, why: str) -> None:
+    """The processor will not: the credits come back, and it may be ordered again."""
+    async with db.transaction() as tx:
+        if await tx.fetchval(FAILED, refund.id, why[:300]) is None:
+            return
+        invoice = await invoices.get(tx, refund.invoice_id)
+        if refund.credits_taken:
+            await ledger.adjust(
+                tx, invoice.account_id, refund.credits_taken, f"The refund of {invoice.id} did not come about"
+            )
+        words = f"A refund could not be sent: {why[:200]}"
+        await tx.execute(
+            "update invoice set trouble = 'refund', trouble_words = $2 where id = $1", refund.invoice_id, words
+        )
+        after = {"refund": str(refund.id), "why": why[:300], "credits": refund.credits_taken}
+        await audit.record(tx, "cashier", "invoice.refund_failed", str(refund.invoice_id), None, after)
+        tx.tell(INVOICE_CHANGED, str(refund.invoice_id))
+
+
+WAITING = """
+select id from refund where state = 'asked' and created_at < now() - interval '5 minutes'
+    and coalesce(asked_at, '-infinity') < now() - interval '5 minutes'
+order by created_at limit 20
+"""
+
+
+async def waiting(db: Db) -> list[UUID]:
+    """Those that are on their way for so long that their message may be lost."""
+    return [row["id"] for row in await db.fetch(WAITING)]
+
+
+OF_INVOICE = f"select {COLUMNS} from refund where invoice_id = $1 order by created_at, id"
+
+
+async def of_invoice(db: Db, invoice_id: UUID) -> list[Refund]:
+    return [Refund(**row) for row in await db.fetch(OF_INVOICE, invoice_id)]
+
+
+GET = f"select {COLUMNS} from refund where id = $1"
+
+
+async def get(db: Db, refund_id: UUID) -> Refund:
+    """Raises NotFound."""
+    row = await db.fetchrow(GET, refund_id)
+    if row is None:
+        raise NotFound("There is no such refund.")
+    return Refund(**row)

@@ -1,0 +1,155 @@
+"""The till: invoices as those who run the place see them, on the admin's pages and at the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from limner.runtime.config import Config
+from limner.runtime.database import Db, open_briefly
+from limner.sql import accounts, audit, billing, invoices, payments, refunds
+from limner.sql.invoices import Invoice
+
+ME = "cli"
+STATES = ("pending", "processing", "paid", "expired", "canceled", "invalid", "trouble")
+"""To filter by; "trouble": about which somebody has to decide, whatever its state."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    id: UUID
+    email: str
+    plan: str
+    processor: str
+    amount_cents: int
+    currency: str
+    received_cents: int
+    state: str
+    trouble: str
+    created_at: datetime
+
+
+LIST = """
+select i.id, a.email, p.name as plan, i.processor, i.amount_cents, i.currency, i.received_cents, i.state, i.trouble, i.created_at
+from invoice as i join account as a on a.id = i.account_id join plan as p on p.id = i.plan_id
+where ($1 = '' or i.state = $1 or $1 = 'trouble' and i.trouble <> '')
+    and ($2 = '' or strpos(a.email_key, lower($2)) > 0 or i.processor_ref = $2 or i.id::text = lower($2))
+    and ($3::timestamptz is null or (i.created_at, i.id) < ($3, $4::uuid))
+order by i.created_at desc, i.id desc limit $5
+"""
+
+
+async def listing(
+    db: Db, *, state: str = "", search: str = "", before: tuple[datetime, UUID] | None = None, count: int = 50
+) -> list[Listed]:
+    """Newest first. ``search``: a part of the address, or the number of the invoice, here or at the processor."""
+    moment, last = before or (None, None)
+    return [Listed(**row) for row in await db.fetch(LIST, state, search, moment, last, count)]
+
+
+@dataclass(frozen=True)
+class Event:
+    kind: str
+    event_ref: str
+    received_at: datetime
+
+
+EVENTS = "select kind, event_ref, received_at from payment_event where invoice_id = $1 order by id desc limit 50"
+
+
+async def events(db: Db, invoice_id: UUID) -> list[Event]:
+    """The webhooks about it that were believed, newest first."""
+    return [Event(**row) for row in await db.fetch(EVENTS, invoice_id)]
+
+
+ACTS = """
+select id, actor, action, subject, before, after, ip, created_at from audit where subject = $1 order by id desc limit 50
+"""
+
+
+async def acts(db: Db, invoice_id: UUID) -> list[audit.Entry]:
+    """What was done about it, newest first."""
+    return [audit.Entry(**row) for row in await db.fetch(ACTS, str(invoice_id))]
+
+
+async def list_invoices(config: Config, *, state: str, search: str, count: int) -> list[str]:
+    async with open_briefly(config) as db:
+        return [
+            f"{each.id}  {each.created_at:%Y-%m-%d %H:%M}  {each.state:<10} {_money(each.amount_cents, each.currency):>12}  "
+            f"{each.processor:<8} {each.email}" + (f"  ! {each.trouble}" if each.trouble else "")
+            for each in await listing(db, state=state, search=search, count=count)
+        ] or ["no invoices"]
+
+
+async def show(config: Config, invoice_id: UUID) -> list[str]:
+    async with open_briefly(config) as db:
+        invoice = await invoices.get(db, invoice_id)
+        account = await accounts.get(db, invoice.account_id)
+        lines = _facts(invoice, account.email)
+        lines += [
+            f"refund      {each.id} {each.kind}, {_money(each.amount_cents, each.currency)}, {each.state}"
+            + (f", {each.claim_url}" if each.claim_url else "") + (f": {each.error}" if each.error else "")
+            for each in await refunds.of_invoice(db, invoice_id)
+        ]  # fmt: skip
+        lines += [
+            f"webhook     {each.received_at:%Y-%m-%d %H:%M:%S} {each.kind}" for each in await events(db, invoice_id)
+        ]
+        done = await acts(db, invoice_id)
+        return lines + [
+            f"audit       {each.created_at:%Y-%m-%d %H:%M:%S} {each.action} by {each.actor}" for each in done
+        ]
+
+
+def _facts(invoice: Invoice, email: str) -> list[str]:
+    received = _money(invoice.received_cents, invoice.currency)
+    facts = {
+        "invoice": str(invoice.id),
+        "of": email,
+        "for": f"{invoice.plan.name}, {invoice.credits} credits ({invoice.purpose})",
+        "amount": f"{_money(invoice.amount_cents, invoice.currency)}, received {received}",
+        "state": invoice.state + (", late" if invoice.is_late else ""),
+        "through": f"{invoice.processor} {invoice.processor_ref or '(not opened yet)'}",
+        "pay at": invoice.checkout_url or "",
+        "made": f"{invoice.created_at:%Y-%m-%d %H:%M}, until {invoice.expires_at:%Y-%m-%d %H:%M}",
+        "by hand": invoice.paid_by,
+        "to decide": invoice.trouble_words,
+        "frozen": f"{invoice.frozen_credits} credits" if invoice.frozen_credits else "",
+    }
+    return [f"{name:<11} {value}" for name, value in facts.items() if value]
+
+
+async def mark_paid(config: Config, invoice_id: UUID, reason: str) -> str:
+    async with open_briefly(config) as db:
+        await payments.mark_paid(db, invoice_id, reason, actor=ME)
+        return f"invoice {invoice_id} is paid"
+
+
+async def ask_refund(config: Config, invoice_id: UUID, kind: str) -> str:
+    """What a refund would do, as a question."""
+    async with open_briefly(config) as db:
+        invoice = await invoices.get(db, invoice_id)
+        account = await accounts.get(db, invoice.account_id)
+        owed = await refunds.owed(db, invoice)
+        taken = f", and take back {owed['credits']} credits" if kind == "whole" else ""
+        return (
+            f"Give {_money(owed[kind], invoice.currency)} back to {account.email} through {invoice.processor}{taken}?"
+        )
+
+
+async def refund(config: Config, invoice_id: UUID, kind: str, reason: str) -> str:
+    async with open_briefly(config) as db:
+        ordered = await refunds.order(db, invoice_id, kind, reason, actor=ME)
+        amount = _money(ordered.amount_cents, ordered.currency)
+        return f"{amount} goes back, {ordered.credits_taken} credits are taken back: `limner invoice show {invoice_id}` says when"
+
+
+async def check(config: Config, invoice_id: UUID) -> str:
+    async with open_briefly(config) as db:
+        invoice = await invoices.get(db, invoice_id)
+        await billing.ask(db, invoice.id)
+        return f"{invoice.processor} is being asked: `limner invoice show {invoice_id}` says what came of it"
+
+
+def _money(cents: int, currency: str) -> str:
+    return f"{cents // 100}.{cents % 100:02d} {currency}"
