@@ -32,11 +32,10 @@ CANARY = "\"'><img src=/canary onerror=alert(1)><script src=/canary.js></script>
 LONG = "Supercalifragilisticexpialidocious" * 4
 """A word that fits no phone."""
 
-OPEN = ("/", "/login", "/register", "/nothing/here", "/api")
+OPEN = ("/", "/login", "/register", "/reset", "/nothing/here", "/api")
 MEMBERS = (
     "/dashboard", "/account", "/account/deletion", "/plans", "/invoices", "/invoices/{invoice}", "/invoices/{paid}", "/studio",
-    "/studio/{thread}",
-    "/studio/{failed}", "/studio/{running}", "/gallery", "/pictures/{picture}", "/sandbox/{payment}",
+    "/studio/{thread}", "/studio/{failed}", "/studio/{running}", "/gallery", "/pictures/{picture}", "/sandbox/{payment}",
     "/account/tokens", "/account/security", "/account/security/totp", "/account/proof",
 )  # fmt: skip
 STAFF = (

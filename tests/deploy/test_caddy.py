@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import aiohttp
+import anyio
 import pytest
 
 from tests.deploy.conftest import SITE, Front, in_front, unverified
@@ -220,3 +221,20 @@ async def raw(front: Front, method: str, path: str, host: str, *, secure: bool =
         return int(head.split()[1]), head, body
     finally:
         writer.close()
+
+
+async def test_the_log_has_no_link_that_still_works(front: Front, tmp_path: Path) -> None:
+    for path in (
+        "/reset/canary-1",
+        "/verify/canary-2?x=1",
+        "/email/canary-3",
+        "/register?invite=canary-4&next=%2Fplans",
+    ):
+        async with front.ask("GET", path, headers={"Referer": front.url(path)}) as answer:
+            await answer.read()
+    log = tmp_path / "caddy.log"
+    with anyio.fail_after(10):
+        while log.read_text().count('"handled request"') < 4:
+            await anyio.sleep(0.05)
+    assert "/register?invite=-&next=%2Fplans" in log.read_text().replace("\\u0026", "&")
+    assert "canary" not in log.read_text()
