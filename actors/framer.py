@@ -8,6 +8,7 @@ from limner.runtime.bus import Bus
 from limner.runtime.database import Database
 from limner.runtime.errors import Hopeless
 from limner.runtime.log import logger
+from limner.runtime.lull import Lull
 from limner.runtime.presence import Presence
 from limner.runtime.storage import KeyTaken, Storage
 from limner.sql import images
@@ -15,6 +16,8 @@ from limner.sql.images import FramePicture, Unframed
 
 log = logger(__name__)
 
+STILL, MOST = 0.1, 2.0
+"""Seconds without an order or a delivery in this process before it takes a picture in hand; and the longest it waits for them."""
 DAMAGED = "This picture turned out to be damaged. What it cost was given back."
 
 
@@ -25,11 +28,13 @@ class Framer(Actor):
     messages = (FramePicture,)
     fetches_ahead = False
 
-    def __init__(self, db: Database, bus: Bus, presence: Presence, *, storage: Storage) -> None:
+    def __init__(self, db: Database, bus: Bus, presence: Presence, *, storage: Storage, lull: Lull) -> None:
         super().__init__(db, bus, presence)
         self.storage = storage
+        self.lull = lull
 
     async def receive(self, message: FramePicture) -> None:
+        await self.lull.come(still=STILL, most=MOST)
         picture = await images.unframed(self.db, message.image_id)
         if picture is None:
             return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from functools import partial
 
 import anyio
 
@@ -20,16 +19,16 @@ from limner.runtime.config import Config
 from limner.runtime.database import TROUBLE, Database
 from limner.runtime.errors import Busy, FenceLost, Hopeless, Refused
 from limner.runtime.log import follow, logger
+from limner.runtime.lull import Lull
 from limner.runtime.mailbox import backoff
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
 from limner.runtime.supervisor import contained
-from limner.runtime.together import Together
 from limner.runtime.vault import Vault
 from limner.sql import attempts, errands, images, jobs
 from limner.sql.attempts import Lease
 from limner.sql.generations import PaintPicture
-from limner.sql.jobs import Delivery, Job, Painted
+from limner.sql.jobs import Job, Painted
 
 log = logger(__name__)
 
@@ -44,17 +43,18 @@ class Generator(Actor):
     messages = (PaintPicture,)
 
     def __init__(
-        self, db: Database, bus: Bus, presence: Presence, *, config: Config, storage: Storage, vault: Vault
+        self, db: Database, bus: Bus, presence: Presence, *, config: Config, storage: Storage, vault: Vault, lull: Lull
     ) -> None:
         super().__init__(db, bus, presence)
         self.config = config
+        self.lull = lull
         self.storage = storage
         self.pool = Pool(db, config, vault)
         self.concurrency = config.worker_slots
-        self.deliveries: Together[Delivery, bool] = Together(partial(jobs.deliver_all, db))
 
     async def receive(self, message: PaintPicture) -> None:
         faults.point("after-claim", message.job_id)
+        self.lull.stir()
         follow(None)
         job = await jobs.start(self.db, message.job_id, message.fence)
         if job is None:
@@ -202,7 +202,8 @@ class Generator(Actor):
         """With what is delivered at the same time. Over an outage too: the fence makes a second try harmless."""
         for attempt in range(1, 20):
             try:
-                if await self.deliveries.do((job, painted)):
+                if await self.db.together(jobs.deliver_all, (job, painted)):
+                    self.lull.stir()
                     self.pool.freed()
                     return self.acknowledged(job.fence)
             except TROUBLE as error:

@@ -11,7 +11,20 @@ from limner.runtime.log import logger
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
-from limner.sql import images, jobs, sessions, throttles, tokens
+from limner.sql import (
+    erasure,
+    images,
+    jobs,
+    links,
+    mails,
+    pending_sign_ins,
+    sessions,
+    sign_ins,
+    throttles,
+    tickets,
+    tokens,
+    uploads,
+)
 
 log = logger(__name__)
 
@@ -52,11 +65,20 @@ class Janitor(Actor):
             await self.storage.delete(doomed.storage_key)
             await self.storage.delete(doomed.thumb_key)
             await images.wiped(self.db, doomed.id)
+        for upload_id, storage_key in await uploads.to_wipe(self.db):
+            await self.storage.delete(storage_key)
+            await uploads.wiped(self.db, upload_id)
         await self.sweep()
         await sessions.forget_ended(self.db)
+        await sign_ins.forget_old(self.db)
+        await erasure.forget_farewells(self.db)
+        await pending_sign_ins.forget_ended(self.db)
+        await links.forget_spent(self.db)
         await throttles.forget_old(self.db)
         await tokens.forget_rates(self.db)
         await jobs.forget_previews(self.db)
+        await mails.forget_old(self.db)
+        await tickets.forget_old(self.db)
 
     async def sweep(self) -> None:
         """Remove the bytes that a worker left when it died between storing and delivering."""

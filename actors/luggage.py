@@ -25,7 +25,7 @@ from limner.runtime.report import Line, Say
 LONGEST = 6 * 3600.0
 """Seconds that a dump may take."""
 START_WITHIN = 60.0
-CARRIED = ("secret_key", "vault_keys", "sandbox_secret", "bot_token", "s3_access_key", "s3_secret_key")
+CARRIED = ("secret_key", "vault_keys", "sandbox_secret", "bot_token", "smtp_password", "s3_access_key", "s3_secret_key")
 STAYS = {
     "env", "data_dir", "pg_bin", "database_pooled", "http_host", "http_port", "public_url", "trusted_proxies",
     "metrics_host", "metrics_port", "storage_folder", "sandbox_url", "drain", "log_format",

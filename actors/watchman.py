@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import ClassVar
 
 import anyio
@@ -17,7 +18,7 @@ from limner.runtime.errors import as_raised
 from limner.runtime.log import logger, redact
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
-from limner.sql import alerts, backups, funds, notices, payments, telegram, worries
+from limner.sql import alerts, backups, funds, mails, notices, payments, telegram, worries
 from limner.sql.alerts import Alert, LostKey
 from limner.sql.channels import KEY_CHANGED
 
@@ -27,6 +28,8 @@ LONG_WAIT = 120.0
 """Seconds that a picture may wait before somebody is told."""
 CALM_WAIT = 60.0
 """Seconds below which the alert ends: less than what begins it, so that it does not flutter."""
+MAIL_WAITS = 900.0
+"""Seconds after which a mail that has not gone out is a trouble."""
 SOON = 3.0
 """Seconds from a key's change to a look around: a storm of them is one look."""
 OLDEST_BACKUP = 26 * 3600.0
@@ -93,6 +96,8 @@ async def look(db: Db, config: Config) -> None:
             return
         lost = await alerts.lost_keys(tx)
         troubles = await _troubles(tx, config.lease) | {cause(key): words(key) for key in lost if not key.by_hand}
+        if config.smtp_host:
+            troubles |= await _mails(tx)
         for what, said in troubles.items():
             await alerts.begin(tx, what, said)
         begun = await alerts.take_untold(tx)
@@ -172,6 +177,18 @@ async def _pool(db: Db) -> dict[str, str]:
     return troubles
 
 
+async def _mails(db: Db) -> dict[str, str]:
+    """Only with a mail server: without one mails wait for an admin, and that is how it is meant."""
+    troubles, jam = {}, await mails.jam(db, MAIL_WAITS)
+    if jam.waiting:
+        troubles["mails_wait"] = (
+            f"{jam.waiting} mails do not get out, the oldest for {duration(jam.oldest)}: see `limner doctor --only mail`."
+        )
+    if jam.is_refused:
+        troubles["mails_refused"] = f"{jam.failed} mails were refused within a day: see Mails in the admin."
+    return troubles
+
+
 async def _overdue_copies(db: Db) -> dict[str, str]:
     """Only once somebody has begun to make backups: a studio on a developer's machine needs none."""
     troubles = {}
@@ -183,9 +200,17 @@ async def _overdue_copies(db: Db) -> dict[str, str]:
 
 
 async def tell(db: Db, config: Config, news: list[tuple[str, str]]) -> None:
-    """One notice for each admin and each of the (dedupe key, text). Without a bot there is nobody to tell."""
+    """One notice for each admin and each of the (dedupe key, text): by Telegram, or by mail where nobody is paired."""
+    paired = await telegram.admins(db) if news and config.bot_token is not None else []
     for key, text in news:
         log.warning("alert", key=key, text=text)
-        if config.bot_token is not None:
-            for admin in await telegram.admins(db):
-                await notices.queue(db, "telegram", str(admin.telegram_id), text, dedupe_key=key)
+        for admin in paired:
+            await notices.queue(db, "telegram", str(admin.telegram_id), text, dedupe_key=key)
+        if config.smtp_host and not paired:
+            await _tell_by_mail(db, key, text)
+
+
+async def _tell_by_mail(db: Db, key: str, text: str) -> None:
+    for who in await alerts.readers(db):
+        details = {"words": text, "at": datetime.now(UTC).isoformat(), "path": "/admin"}
+        await notices.mail(db, who.email, "alert", locale=who.locale, details=details, dedupe_key=key)

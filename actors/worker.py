@@ -13,6 +13,7 @@ from limner.actors.framer import Framer
 from limner.actors.generator import Generator
 from limner.actors.janitor import EndLostJobs, Janitor, Tidy
 from limner.actors.locksmith import Locksmith
+from limner.actors.postman import DeliverMails, Postman
 from limner.actors.providers import egress
 from limner.actors.steward import CloseEndedPeriods, Steward
 from limner.actors.watchman import LookAround, Watchman
@@ -22,6 +23,7 @@ from limner.runtime.bus import Bus
 from limner.runtime.config import Config
 from limner.runtime.database import Database, open_for
 from limner.runtime.log import logger
+from limner.runtime.lull import Lull
 from limner.runtime.presence import Presence
 from limner.runtime.schedule import Cron, Every, Schedule
 from limner.runtime.storage import Storage, open_storage
@@ -42,6 +44,7 @@ SCHEDULE = (
     Every("look around", 60, LookAround()),  # the bot looks more often
     Every("deliver notices", 30, DeliverNotices()),
     Cron("reconcile payments", "41 2 * * *", Reconcile()),
+    Every("deliver mails", 30, DeliverMails()),  # and as soon as one is queued
 )
 
 
@@ -49,13 +52,15 @@ def occupations(
     db: Database, bus: Bus, presence: Presence, *, config: Config, storage: Storage, session: aiohttp.ClientSession
 ) -> Sequence[Actor]:
     """One of each; a new actor is a line here."""
+    lull = Lull()
     return (
-        Generator(db, bus, presence, config=config, storage=storage, vault=Vault.from_config(config)),
-        Framer(db, bus, presence, storage=storage),
+        Generator(db, bus, presence, config=config, storage=storage, vault=Vault.from_config(config), lull=lull),
+        Framer(db, bus, presence, storage=storage, lull=lull),
         Cashier(db, bus, presence, config=config, session=session),
         Courier(db, bus, presence, config=config, session=session),
+        Postman(db, bus, presence, config=config),
         Watchman(db, bus, presence, config=config),
-        Steward(db, bus, presence),
+        Steward(db, bus, presence, config=config),
         Locksmith(db, bus, presence, config=config, vault=Vault.from_config(config)),
         Janitor(db, bus, presence, storage=storage),
     )
@@ -72,7 +77,7 @@ async def run(config: Config) -> int:
         presence, bus = await vaults.enlist(db, config, "worker"), Bus(db)
         await presence.beat()
         actors = occupations(db, bus, presence, config=config, storage=storage, session=session)
-        read = partial(gauges.read, db, config.lease)
+        read = partial(gauges.read, db, config.lease, sends_mail=config.smtp_host is not None)
         supervisor = Supervisor(
             [
                 Child("presence", presence.run),

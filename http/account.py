@@ -5,13 +5,25 @@ from __future__ import annotations
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.auth import _new_password, _secret
+from limner.http.auth import _secret, _typed_email, prove_again, signed_out
 from limner.http.gallery import hung
-from limner.http.state import DB, session_of, signed_in
+from limner.http.state import CONFIG, DB, address_of, path_id, session_of, signed_in
 from limner.runtime import passwords
 from limner.runtime.database import Db
 from limner.runtime.errors import Refused
-from limner.sql import accounts, audit, invoices, ledger, plans, sessions, studio, subscriptions, throttles
+from limner.sql import (
+    accounts,
+    admission,
+    confirmations,
+    invoices,
+    ledger,
+    plans,
+    sessions,
+    sign_ins,
+    statements,
+    studio,
+    subscriptions,
+)
 
 
 async def landing(request: web.Request) -> web.Response:
@@ -41,23 +53,55 @@ async def change_password(request: web.Request) -> web.StreamResponse:
     db, viewer = request.app[DB], signed_in(request)
     form = await forms.read(request)
     try:
-        current, chosen = _secret(form, "current"), _new_password(form, "password")
-        await throttles.take(db, throttles.LOGIN_BY_ACCOUNT, f"login {viewer.email.lower()}")
-        found = await accounts.with_password(db, viewer.email)
-        if found is None or not await passwords.matches(current, found[1]):
-            raise Refused("That is not your current password.", field="current")
+        current, chosen = _secret(form, "current"), _secret(form, "password")
+        known = await passwords.hash_new(chosen, about=(viewer.email, pages.Site.name))
+        await prove_again(request, viewer, current, "current")
     except Refused as why:
         return await _page(request, why)
     async with db.transaction() as tx:
-        await accounts.set_password(tx, viewer.id, await passwords.hash_password(chosen))
+        ip = address_of(request)
+        await confirmations.replace_password(tx, viewer, known, actor=viewer.email, how="the old one", ip=ip)
         await _end_others(request, tx)
-        await audit.record(tx, viewer.email, "account.password", viewer.email, None, None)
-    await throttles.clear(db, f"login {viewer.email.lower()}")
     return pages.see_other("/account", "password")
 
 
+async def change_email(request: web.Request) -> web.StreamResponse:
+    """Ask for it: the new address is in force once it is confirmed from there."""
+    db, viewer, config = request.app[DB], signed_in(request), request.app[CONFIG]
+    form = await forms.read(request)
+    try:
+        email = admission.address(_typed_email(form))
+        admission.check_domain(config, email)
+        await prove_again(request, viewer, _secret(form, "email_password"), "email_password")
+        await confirmations.ask_email_change(db, viewer.id, email, ip=address_of(request))
+    except Refused as why:
+        return await _page(request, why, forms.kept(form, "email"))
+    return pages.see_other("/account", "email_sent" if config.smtp_host else "email_noted")
+
+
+async def set_locale(request: web.Request) -> web.StreamResponse:
+    viewer, form = signed_in(request), await forms.read(request)
+    try:
+        await accounts.set_locale(request.app[DB], viewer.id, forms.text(form, "locale", most=10, needed=True))
+    except Refused as why:
+        return await _page(request, why)
+    return pages.see_other("/account", "locale")
+
+
+async def end_session(request: web.Request) -> web.StreamResponse:
+    viewer, session = signed_in(request), session_of(request)
+    await sessions.end_one(request.app[DB], viewer.id, path_id(request))
+    if session is not None and session.id == path_id(request):
+        return signed_out(request)
+    return pages.see_other("/account", "session")
+
+
 async def end_other_sessions(request: web.Request) -> web.StreamResponse:
-    signed_in(request)
+    """All but this one; with ``all``, this one, too."""
+    viewer, form = signed_in(request), await forms.read(request)
+    if forms.text(form, "all", most=1):
+        await sessions.end_all(request.app[DB], viewer.id)
+        return signed_out(request)
     await _end_others(request, request.app[DB])
     return pages.see_other("/account", "sessions")
 
@@ -68,16 +112,20 @@ async def _end_others(request: web.Request, db: Db) -> None:
         await sessions.end_others(db, session.account.id, session.token_hash)
 
 
-async def _page(request: web.Request, why: Refused | None = None) -> web.Response:
+async def _page(request: web.Request, why: Refused | None = None, typed: dict[str, str] | None = None) -> web.Response:
     db, viewer, session = request.app[DB], signed_in(request), session_of(request)
     return pages.render(
         request,
         "account.html",
         why,
         account=viewer,
+        form=typed or {},
+        locales=accounts.LOCALES,
+        sends_mail=request.app[CONFIG].smtp_host is not None,
+        sign_ins=await sign_ins.of_account(db, viewer.id),
         sessions=await sessions.of_account(db, viewer.id, session.token_hash if session else b""),
         statement=[
-            {"created_at": entry.created_at, "line": entry.line, "credits": entry.change}
-            for entry in await ledger.entries(db, viewer.id)
+            {"created_at": line.created_at, "line": line.words, "credits": line.change}
+            for line in await statements.lines(db, viewer.id, count=10)
         ],
     )

@@ -10,7 +10,7 @@ import aiohttp
 import anyio
 from aiohttp import web
 
-from limner.http import middleware, pages
+from limner.http import doors, middleware, oidc, pages, proof
 from limner.http.api.catalogue import CATALOGUE, Catalogue
 from limner.http.api.waiting import WAITING, Waiting
 from limner.http.health import DRAINING
@@ -39,6 +39,7 @@ MIDDLEWARES = (
     middleware.show_errors,
     middleware.find_session,
     middleware.guard_unsafe,
+    proof.ask,
 )
 
 
@@ -54,6 +55,8 @@ def make_app(
     app[CATALOGUE], app[WAITING] = Catalogue(db), Waiting()
     app[WATCH] = Watch(db, config.lease)
     pages.set_up(app)
+    doors.set_up(app)
+    oidc.set_up(app)
     app.on_response_prepare.append(middleware.put_headers)
     app.on_startup.append(_listen)
     app.on_shutdown.extend([app[LIVE].close, app[WAITING].close])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from aiohttp import web
-from email_validator import EmailNotValidError, validate_email
 
-from limner.http import forms, pages
+from limner.http import entrance, forms, pages
 from limner.http.middleware import cookie_name
 from limner.http.state import CONFIG, DB, address_of, session_of, viewer_of
 from limner.runtime import passwords
-from limner.runtime.errors import Refused
+from limner.runtime.database import TROUBLE
+from limner.runtime.errors import LimnerError, Refused
 from limner.runtime.log import logger
-from limner.sql import accounts, sessions, throttles
+from limner.sql import accounts, admission, confirmations, invitations, sessions, sign_ins, throttles
 
 log = logger(__name__)
 
@@ -21,20 +21,34 @@ WRONG = "This e-mail address and password do not belong together."
 async def show_register(request: web.Request) -> web.Response:
     if viewer_of(request):
         return pages.see_other("/dashboard")
-    return _page(request, "register.html", _next(request.query.get("next", "")))
+    invite = forms.clean(request.query.get("invite", ""))[:100]
+    return await _register_page(request, _next(request.query.get("next", "")), invite)
 
 
 async def register(request: web.Request) -> web.StreamResponse:
     form = await forms.read(request)
     goal = _next(forms.kept(form, "next")["next"])
+    db, config = request.app[DB], request.app[CONFIG]
     try:
-        email, password = _email(form), _new_password(form, "password")
-        await throttles.take(request.app[DB], throttles.REGISTER_BY_ADDRESS, f"register {_subnet(address_of(request))}")
-        account = await accounts.create(request.app[DB], email, await passwords.hash_password(password))
+        invite = forms.text(form, "invite", most=100)
+        admission.check_open(config, invite)
+        email, password = admission.address(_typed_email(form)), _secret(form, "password")
+        admission.check_domain(config, email)
+        await throttles.take(db, throttles.REGISTER_BY_ADDRESS, f"register {_subnet(address_of(request))}")
+        known = await passwords.hash_new(password, about=(email, pages.Site.name))
+        account = await admission.register(db, config, email, known, invite=invite)
     except Refused as why:
-        return _page(request, "register.html", goal, form, why)
-    log.info("registered", account=str(account.id))
-    return await _enter(request, account, goal or "/plans", "welcome")
+        return await _register_page(request, goal, forms.kept(form, "invite")["invite"][:100], form, why)
+    await _ask_to_confirm(request, account)
+    return await entrance.enter(request, account, goal or "/plans", "welcome")
+
+
+async def _ask_to_confirm(request: web.Request, account: accounts.Account) -> None:
+    """The link to confirm the address. The account is there without it: another one can be asked for."""
+    try:
+        await confirmations.ask_verification(request.app[DB], account.id)
+    except (LimnerError, *TROUBLE) as error:
+        log.warning("confirmation_not_sent", account=str(account.id), error=str(error))
 
 
 async def show_login(request: web.Request) -> web.Response:
@@ -49,19 +63,24 @@ async def log_in(request: web.Request) -> web.StreamResponse:
     try:
         account = await _prove(
             request,
-            forms.text(form, "email", most=254, needed=True, label="The e-mail address"),
+            _typed_email(form),
             _secret(form, "password"),
         )
     except Refused as why:
         return _page(request, "login.html", goal, form, why)
-    return await _enter(request, account, goal or "/dashboard")
+    return await entrance.admit(request, account, goal or "/dashboard")
 
 
 async def log_out(request: web.Request) -> web.StreamResponse:
     session = session_of(request)
     if session is not None:
         await sessions.end(request.app[DB], session.token_hash)
-    response = pages.see_other("/")
+    return signed_out(request)
+
+
+def signed_out(request: web.Request, notice: str | None = None) -> web.Response:
+    """The answer after which this browser knows nothing any more."""
+    response = pages.see_other("/", notice)
     response.del_cookie(
         cookie_name(request), path="/", secure=request.app[CONFIG].is_https, httponly=True, samesite="Lax"
     )
@@ -77,7 +96,12 @@ async def _prove(request: web.Request, email: str, password: str) -> accounts.Ac
     await throttles.take(db, throttles.LOGIN_BY_ACCOUNT, by_account)
     found = await accounts.with_password(db, email)
     account, known = found if found else (None, None)
-    if not await passwords.matches(password, known) or account is None or known is None:
+    is_right = await passwords.matches(password, known)
+    agent = forms.clean(request.headers.get("User-Agent", ""))
+    is_in = is_right and account is not None and account.banned_at is None
+    whose = account.id if account else None
+    await sign_ins.record(db, whose, is_refused=not is_in, ip=address_of(request), agent=agent)
+    if not is_right or account is None or known is None:
         log.info("login_refused", address=address_of(request))
         raise Refused(WRONG, field="form")
     if account.banned_at is not None:
@@ -88,25 +112,6 @@ async def _prove(request: web.Request, email: str, password: str) -> accounts.Ac
     return account
 
 
-async def _enter(request: web.Request, account: accounts.Account, goal: str, notice: str | None = None) -> web.Response:
-    """A fresh session, whatever cookie came before."""
-    if (old := session_of(request)) is not None:
-        await sessions.end(request.app[DB], old.token_hash)
-    agent = forms.clean(request.headers.get("User-Agent", ""))
-    token = await sessions.start(request.app[DB], account.id, ip=address_of(request), agent=agent)
-    response = pages.see_other(goal, notice)
-    response.set_cookie(
-        cookie_name(request),
-        token,
-        httponly=True,
-        samesite="Lax",
-        secure=request.app[CONFIG].is_https,
-        path="/",
-        max_age=30 * 86400,
-    )
-    return response
-
-
 def _page(
     request: web.Request, template: str, goal: str, form: forms.Form | None = None, why: Refused | None = None
 ) -> web.Response:
@@ -114,19 +119,28 @@ def _page(
     return pages.render(request, template, why, form=typed, next=goal)
 
 
-def _email(form: forms.Form) -> str:
-    given = forms.text(form, "email", most=254, needed=True, label="The e-mail address")
-    try:
-        return validate_email(given, check_deliverability=False).normalized
-    except EmailNotValidError:
-        raise Refused("This does not look like an e-mail address.", field="email") from None
+async def _register_page(
+    request: web.Request, goal: str, invite: str, form: forms.Form | None = None, why: Refused | None = None
+) -> web.Response:
+    typed = forms.kept(form, "email") if form is not None else {}
+    mode = request.app[CONFIG].registration
+    is_let_in = mode == "open" or (mode == "invite" and await invitations.holds(request.app[DB], invite))
+    about = {"mode": mode, "invite": invite, "is_let_in": is_let_in}
+    return pages.render(request, "register.html", why, form=typed, next=goal, **about)
 
 
-def _new_password(form: forms.Form, field: str) -> str:
-    password = _secret(form, field)
-    if len(password) < passwords.SHORTEST:
-        raise Refused(f"Please choose at least {passwords.SHORTEST} characters.", field=field)
-    return password
+def _typed_email(form: forms.Form) -> str:
+    return forms.text(form, "email", most=254, needed=True, label="The e-mail address")
+
+
+async def prove_again(request: web.Request, viewer: accounts.Account, password: str, field: str) -> None:
+    """Whoever is signed in knows the password, too. Raises Refused, naming the field; TooMany."""
+    db, bucket = request.app[DB], f"login {viewer.email.lower()}"
+    await throttles.take(db, throttles.LOGIN_BY_ACCOUNT, bucket)
+    found = await accounts.with_password(db, viewer.email)
+    if found is None or not await passwords.matches(password, found[1]):
+        raise Refused("That is not your current password.", field=field)
+    await throttles.clear(db, bucket)
 
 
 def _secret(form: forms.Form, field: str) -> str:

@@ -12,7 +12,7 @@ from aiohttp import web
 from limner.http import forms, pages, qr
 from limner.http.state import BUS, CONFIG, DB, path_id, signed_in
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import billing, invoices, plans, refunds, subscriptions
+from limner.sql import billing, changes, invoices, plans, refunds, subscriptions
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice
 
@@ -21,14 +21,11 @@ PATIENCE = 2.0
 
 
 async def show_plans(request: web.Request) -> web.Response:
-    viewer = signed_in(request)
-    return pages.render(
-        request,
-        "plans.html",
-        plans=await plans.on_sale(request.app[DB]),
-        subscription=await subscriptions.alive(request.app[DB], viewer.id),
-        processors=billing.processors(request.app[CONFIG]),
-    )
+    viewer, on_sale = signed_in(request), await plans.on_sale(request.app[DB])
+    held = await subscriptions.alive(request.app[DB], viewer.id)
+    offers = {plan.code: changes.offer(held, plan) for plan in on_sale} if held and held.runs else {}
+    ways = billing.processors(request.app[CONFIG])
+    return pages.render(request, "plans.html", plans=on_sale, subscription=held, offers=offers, processors=ways)
 
 
 async def buy(request: web.Request) -> web.StreamResponse:

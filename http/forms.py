@@ -20,8 +20,15 @@ TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 Form = MultiDictProxy[str | bytearray | web.FileField | bytes]
 
 
+MEANT = web.RequestKey("meant", MultiDictProxy)
+"""The form that was sent before somebody had to show who they are: it takes the place of the one with the proof."""
+
+
 async def read(request: web.Request) -> Form:
     """The form of a request. aiohttp raises all sorts of things for a malformed one: here they become a 400."""
+    meant: Form | None = request.get(MEANT)
+    if meant is not None:
+        return meant
     if request.content_type not in TYPES:
         raise web.HTTPUnsupportedMediaType(reason="Please send a form.")
     try:

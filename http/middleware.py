@@ -68,6 +68,7 @@ TITLES = {
     404: "Nothing hangs here",
     405: "Not like that",
     409: "That has changed meanwhile",
+    410: "This link is spent",
     413: "That is too large",
     422: "That does not fit",
     429: "A little slower",
@@ -128,7 +129,12 @@ def _span(request: web.Request) -> AbstractContextManager[tracing.Span]:
 def _log(request: web.Request, response: web.StreamResponse, seconds: float) -> None:
     """What may change something is worth a line."""
     say = log.debug if request.method in SAFE else log.info
-    say("answered", method=request.method, path=request.path, status=response.status, ms=round(seconds * 1000))
+    say("answered", method=request.method, path=_loggable(request), status=response.status, ms=round(seconds * 1000))
+
+
+def _loggable(request: web.Request) -> str:
+    """The path; of a link from a mail its pattern alone: whoever reads the log must not be able to use it."""
+    return _what(request)[1] if "secret" in request.match_info else request.path
 
 
 def _what(request: web.Request) -> tuple[str, str]:
@@ -177,17 +183,17 @@ async def show_errors(request: web.Request, handler: Handler) -> web.StreamRespo
     except web.HTTPException as error:
         return _error(request, error.status, _words(error), error, allow=error.headers.get("Allow"))
     except (Busy, *TROUBLE) as error:
-        log.warning("not_answered", path=request.path, error=str(error) or type(error).__name__)
+        log.warning("not_answered", path=_loggable(request), error=str(error) or type(error).__name__)
         response = _error(
             request, 503, "Something behind this page does not answer just now. Nothing was lost or charged."
         )
         response.headers["Retry-After"] = "2"
         return response
     except (ConnectionResetError, LimnerError) as error:
-        log.error("request_failed", path=request.path, error=str(error))
+        log.error("request_failed", path=_loggable(request), error=str(error))
         return _error(request, 500, "This did not work because of us. Nothing was charged.")
     except Exception:
-        log.exception("request_crashed", method=request.method, path=request.path)
+        log.exception("request_crashed", method=request.method, path=_loggable(request))
         return _error(request, 500, "This did not work because of us. Nothing was charged.")
 
 

@@ -19,6 +19,7 @@ from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
 from limner.runtime.vault import Vault
 from limner.sql.accounts import Account
+from limner.sql.confirmations import NotVerified
 from limner.sql.sessions import Session
 
 CONFIG = web.AppKey("config", Config)
@@ -41,14 +42,30 @@ NOTICES = {
     "welcome": "Welcome. Choose a plan, and you can begin at once.",
     "password": "Your password is changed.",
     "sessions": "You are signed out everywhere else.",
+    "session": "That device is signed out.",
+    "verified": "Your e-mail address is confirmed.",
+    "verify_sent": "The link is on its way: look into your mail.",
+    "verify_noted": "Noted. This place sends no mails: ask the people who run it for your link.",
+    "reset": "Your password is changed, and every device is signed out. Please log in.",
+    "email_sent": "A link is on its way to the new address. Until it is used, the old one stays.",
+    "email_noted": "Noted. This place sends no mails: ask the people who run it for your link.",
+    "email": "Your e-mail address is changed.",
+    "locale": "Your language is kept. Mails come in it from now on.",
+    "goodbye": "Your account is deleted. Your pictures are being wiped.",
     "deleted": "The picture is deleted.",
     "canceled": "Canceled. What had not begun was not charged.",
     "stopping": "It is being stopped. A picture that still arrives is delivered and charged.",
     "too_late": "There was nothing left to cancel.",
     "revoked": "The token is revoked. Nothing can use it any more.",
     "saved": "Done.",
+    "ends": "Your plan ends with the period that is paid. Until then everything works as before.",
+    "goes_on": "Your plan goes on. Its next invoice comes before the period ends.",
     "asked": "A worker does it: look again in a moment.",
     "asked_processor": "The processor is being asked: this page shows what it says.",
+    "factor_first": "Who works in the admin needs a second factor. Set it up here, and you can go on.",
+    "factor_off": "The second factor is off. Your password alone lets you in.",
+    "linked": "It is linked: from now on you can log in with it.",
+    "unlinked": "It is taken away. Nobody can log in with it any more.",
 }
 
 
@@ -57,6 +74,14 @@ CODE = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 class SignInNeeded(Exception):
     """This page is for people who are signed in."""
+
+
+class FactorNeeded(Exception):
+    """Who works in the admin needs a second factor: set one up on the security page of your account."""
+
+
+class ProofNeeded(Exception):
+    """Who does this should have shown a moment ago that it is they."""
 
 
 def viewer_of(request: web.Request) -> Account | None:
@@ -76,6 +101,12 @@ def signed_in(request: web.Request) -> Account:
     return viewer
 
 
+def must_be_confirmed(request: web.Request, viewer: Account) -> None:
+    """Raises NotVerified where that is asked for and the address is not confirmed yet."""
+    if request.app[CONFIG].require_verification and viewer.verified_at is None:
+        raise NotVerified
+
+
 class NotAllowed(Refused):
     """Support looks, and leaves the acts to admins."""
 
@@ -84,9 +115,11 @@ class NotAllowed(Refused):
 
 def staff(request: web.Request) -> Account:
     """The admin or supporter who is looking. Raises NotFound for anybody else: the place does not exist for them."""
-    viewer = signed_in(request)
+    viewer, session = signed_in(request), session_of(request)
     if viewer.role not in ("support", "admin"):
         raise NotFound
+    if request.app[CONFIG].forces_totp and not (session and session.has_factor):
+        raise FactorNeeded(FactorNeeded.__doc__)
     return viewer
 
 
@@ -95,6 +128,23 @@ def admin(request: web.Request) -> Account:
     viewer = staff(request)
     if not viewer.is_admin:
         raise NotAllowed("This is for admins: you may look, and ask one of them.")
+    return viewer
+
+
+def fresh(request: web.Request) -> Account:
+    """The admin who touches keys, money or roles, and showed within ten minutes that it is they. The first line of a
+    handler: a form that comes without is kept, and sent on once the proof is there (http/proof.py).
+
+    Raises ProofNeeded, and what admin() raises.
+    """
+    return proved(request, admin(request))
+
+
+def proved(request: web.Request, viewer: Account) -> Account:
+    """The same for whoever changes the doors of their own account. Raises ProofNeeded."""
+    session = session_of(request)
+    if session is None or not session.is_fresh:
+        raise ProofNeeded
     return viewer
 
 

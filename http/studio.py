@@ -11,11 +11,12 @@ from uuid import UUID
 from aiohttp import web
 
 from limner.http import forms, pages, references
-from limner.http.state import CONFIG, DB, path_id, signed_in
+from limner.http.state import CONFIG, DB, must_be_confirmed, path_id, signed_in
 from limner.runtime import faults
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import generations, ledger, models, studio, subscriptions, throttles
 from limner.sql.accounts import Account
+from limner.sql.confirmations import NotVerified
 from limner.sql.generations import MOST_PICTURES, MOST_REFERENCES, Order
 from limner.sql.models import Model, Size
 from limner.sql.studio import ShownGeneration
@@ -70,6 +71,7 @@ async def _read_order(request: web.Request, form: forms.Form, viewer: Account, t
         idempotency_key=forms.text(form, "idempotency_key", most=64) or None,
     )
     asked.check()
+    must_be_confirmed(request, viewer)
     await subscriptions.open_one(request.app[DB], viewer.id)  # before any upload is decoded or kept
     files = forms.files(form, "reference")
     if len(files) + len(pictures) > MOST_REFERENCES:
@@ -138,8 +140,9 @@ def _defaults(form: dict[str, Any], shown: list[ShownGeneration]) -> dict[str, A
 async def _refusal(request: web.Request, viewer: Account, offered: list[Model]) -> str | None:
     """Why this person cannot paint right now, or None."""
     try:
+        must_be_confirmed(request, viewer)
         await subscriptions.open_one(request.app[DB], viewer.id)
-    except subscriptions.NoSubscription as why:
+    except (NotVerified, subscriptions.NoSubscription) as why:
         return str(why)
     if not offered:
         return "No painter is at work just now. Please come back a little later."

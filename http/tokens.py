@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.state import DB, about, path_id, signed_in
+from limner.http.state import DB, about, must_be_confirmed, path_id, signed_in
 from limner.runtime.errors import Refused
 from limner.sql import models, tokens
 from limner.sql.tokens import SCOPES, Caps
@@ -28,6 +28,7 @@ async def create(request: web.Request) -> web.Response:
     """The answer is the page with the token on it: nowhere else is it ever shown."""
     viewer, form = signed_in(request), await forms.read(request)
     try:
+        must_be_confirmed(request, viewer)
         name = forms.text(form, "name", most=80, needed=True, label="The name")
         token = await tokens.create(request.app[DB], viewer, name, _caps(form), **about(request))
     except Refused as why:

@@ -21,6 +21,7 @@ from pydantic_settings import (
 from limner.runtime.cron import Calendar
 
 PREFIX = "LIMNER_"
+SENDER = re.compile(r"(?:[^<>\x00-\x1f\x7f\"\\@]+ )?<[^\s<>@,;\"]+@[\w.-]+>|[^\s<>@,;\"]+@[\w.-]+")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -157,6 +158,16 @@ class Config(BaseSettings):
         description="answers with the caller's address as plain text, to test proxies; empty: proxies are not tested",
     )
 
+    registration: Literal["open", "invite", "closed"] = Field(
+        "open", description="who may make an account: everybody, whoever was invited, or nobody"
+    )
+    require_verification: bool = Field(
+        False, description="true: nobody paints before the e-mail address is confirmed; a trial needs that in any case"
+    )
+    blocked_email_domains: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="more domains whose addresses may not register, comma-separated, beside known throwaway ones"
+    )
+
     api_rpm: int = Field(
         600, ge=1, le=1_000_000, description="orders a minute that the programs of one account may send to the API"
     )
@@ -167,6 +178,40 @@ class Config(BaseSettings):
     bot_token: SecretStr | None = Field(None, description="the Telegram bot's token; empty: the bot waits quietly")
     telegram_url: str = Field("https://api.telegram.org", description="the base of the Telegram Bot API")
     telegram_proxy: SecretStr | None = Field(None, description="http:// or socks5:// proxy for Telegram alone")
+
+    smtp_host: str | None = Field(
+        None, description="the server that takes mails; empty: none is sent, and admins pass the links on"
+    )
+    smtp_port: int = Field(587, ge=1, le=65535, description="its port: 587 for starttls, 465 for tls, mostly")
+    smtp_tls: Literal["starttls", "tls", "none"] = Field(
+        "starttls",
+        description="none: everybody on the way can read along; only for a server on the same machine or network",
+    )
+    smtp_user: str | None = Field(None, description="who signs in there; empty: nobody has to")
+    smtp_password: SecretStr | None = Field(None, description="that user's password")
+    smtp_timeout: float = Field(20, ge=1, le=120, description="seconds that the server may take for each answer")
+    mail_from: str | None = Field(
+        None, description="whom mails come from: studio@example.com, or Studio <studio@example.com>"
+    )
+    admin_totp: bool | None = Field(
+        None, description="admins and supporters need a second factor to work here; empty: only in production"
+    )
+    oidc_issuer: str | None = Field(
+        None,
+        description="an OpenID provider's issuer address, exactly as it says it; empty: nobody signs in through one",
+    )
+    oidc_client_id: str = Field("", description="the client id that it knows this site by")
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="the client secret; empty: a public client, with PKCE alone"
+    )
+    oidc_scopes: str = Field("openid email", description="what it is asked for")
+    oidc_name: str = Field("single sign-on", description="what people call it, as on the button: Log in with …")
+    telegram_login: str | None = Field(
+        None, description="the bot's user name, so that people log in with Telegram; needs the bot's token; empty: off"
+    )
+    telegram_login_url: str = Field(
+        "https://oauth.telegram.org/auth", description="the page of Telegram's where people agree to it"
+    )
 
     drain: int = Field(
         8, ge=0, le=3600, description="seconds that running work may take to finish when a process is told to stop"
@@ -194,6 +239,10 @@ class Config(BaseSettings):
         "database_direct_url",
         "bot_token",
         "telegram_proxy",
+        "smtp_host",
+        "smtp_user",
+        "smtp_password",
+        "mail_from",
         "s3_access_key",
         "s3_secret_key",
         "pg_bin",
@@ -216,6 +265,10 @@ class Config(BaseSettings):
         "otlp_url",
         "sandbox_payments",
         "demo_painter",
+        "admin_totp",
+        "oidc_issuer",
+        "oidc_client_secret",
+        "telegram_login",
         mode="before",
     )
     @classmethod
@@ -227,6 +280,16 @@ class Config(BaseSettings):
     def _networks(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("blocked_email_domains", mode="before")
+    @classmethod
+    def _domains(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = tuple(part.strip().lower().lstrip("@.") for part in value.split(",") if part.strip())
+            for domain in value:
+                if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", domain):
+                    raise ValueError(f"must be domains such as example.com, and {domain!r} is none")
         return value
 
     @field_validator("backup_keep")
@@ -268,17 +331,39 @@ class Config(BaseSettings):
         "stripe_url",
         "otlp_url",
         "exit_address_url",
+        "telegram_login_url",
     )
     @classmethod
     def _is_web_address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an address that begins with http:// or https://")
-        if parts.query or parts.fragment:
-            raise ValueError("must not have a query or a fragment")
-        return value.rstrip("/")
+        return None if value is None else _web_address(value).rstrip("/")
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_issuer(cls, value: str | None) -> str | None:
+        """Compared sign by sign with what tokens say: a slash at its end stays."""
+        return None if value is None else _web_address(value.strip())
+
+    @field_validator("telegram_login")
+    @classmethod
+    def _is_bot(cls, value: str | None) -> str | None:
+        name = None if value is None else value.strip().removeprefix("@")
+        if name is not None and not re.fullmatch(r"[A-Za-z0-9_]{3,32}", name):
+            raise ValueError("must be the user name of a bot, such as limner_bot")
+        return name
+
+    @field_validator("smtp_host")
+    @classmethod
+    def _is_host(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[\w.-]+|[0-9a-fA-F:]+", value, re.ASCII):
+            raise ValueError("must be the name or the address of a server alone, without a port")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_sender(cls, value: str | None) -> str | None:
+        if value is not None and not SENDER.fullmatch(value):
+            raise ValueError("must be an e-mail address, or a name and one: Studio <studio@example.com>")
+        return value
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Config:
@@ -291,7 +376,21 @@ class Config(BaseSettings):
             mistakes.append("LIMNER_BACKUP_S3_ACCESS_KEY and LIMNER_BACKUP_S3_SECRET_KEY are needed with its bucket")
         if self.backup_s3_bucket and self.backup_folder:
             mistakes.append("LIMNER_BACKUP_S3_BUCKET and LIMNER_BACKUP_FOLDER are both set: keep one")
+        if self.smtp_host and not self.mail_from:
+            mistakes.append("LIMNER_MAIL_FROM is needed with LIMNER_SMTP_HOST")
+        if self.smtp_host and (self.smtp_user is None) != (self.smtp_password is None):
+            mistakes.append("LIMNER_SMTP_USER and LIMNER_SMTP_PASSWORD are needed both or neither")
+        if self.oidc_issuer and not self.oidc_client_id:
+            mistakes.append("LIMNER_OIDC_CLIENT_ID is needed with LIMNER_OIDC_ISSUER")
+        if self.oidc_issuer and "openid" not in self.oidc_scopes.split():
+            mistakes.append(f"LIMNER_OIDC_SCOPES must have openid among them, not {self.oidc_scopes!r}")
+        if self.telegram_login and not self.bot_token:
+            mistakes.append("LIMNER_BOT_TOKEN is needed with LIMNER_TELEGRAM_LOGIN: it proves what Telegram says")
         if self.env == "production":
+            if self.smtp_host and self.smtp_user and self.smtp_tls == "none":
+                mistakes.append("LIMNER_SMTP_TLS must not be none in production: it would show the password")
+            if self.oidc_issuer and not self.oidc_issuer.startswith("https://"):
+                mistakes.append(f"LIMNER_OIDC_ISSUER must begin with https:// in production, not {self.oidc_issuer!r}")
             if self.database_url is None:
                 mistakes.append("LIMNER_DATABASE_URL is needed in production")
             if not self.public_url.startswith("https://"):
@@ -331,6 +430,10 @@ class Config(BaseSettings):
     @property
     def has_demo_painter(self) -> bool:
         return self.demo_painter if self.demo_painter is not None else self.env == "development"
+
+    @property
+    def forces_totp(self) -> bool:
+        return self.admin_totp if self.admin_totp is not None else self.env == "production"
 
     @property
     def secret_keys(self) -> tuple[str, ...]:
@@ -452,6 +555,15 @@ class _SecretFiles(PydanticBaseSettingsSource):
         if mistakes:
             raise ConfigError(mistakes)
         return found
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an address that begins with http:// or https://")
+    if parts.query or parts.fragment:
+        raise ValueError("must not have a query or a fragment")
+    return value
 
 
 def setting_name(field: str) -> str:

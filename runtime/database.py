@@ -6,8 +6,10 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import anyio
 import asyncpg
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 log = logger(__name__)
 
 T = TypeVar("T")
+A = TypeVar("A")
+R = TypeVar("R")
 
 COMMAND_TIMEOUT = 10.0
 """Seconds. Alone it does not free the caller of a black-holed connection; OUTER_TIMEOUT does (asyncpg cancels over the wire)."""
@@ -71,8 +75,13 @@ class Db(Protocol):
     async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None: ...
     async def fetchval(self, sql: str, *args: Any) -> Any: ...
     async def execute(self, sql: str, *args: Any) -> str: ...
+    async def together(self, carry: Carry[A, R], item: A) -> R: ...
     def transaction(self) -> contextlib.AbstractAsyncContextManager[Transaction]: ...
     def tell(self, channel: str, payload: str = "") -> None: ...
+
+
+Carry = Callable[[Db, Sequence[A]], Awaitable[Sequence[R]]]
+"""One statement for many: an answer for each item, in their order."""
 
 
 class Transaction:
@@ -95,6 +104,10 @@ class Transaction:
 
     async def execute(self, sql: str, *args: Any) -> str:
         return await self._connection.execute(sql, *args, timeout=self._timeout)  # type: ignore[no-any-return]
+
+    async def together(self, carry: Carry[A, R], item: A) -> R:
+        """Alone: nobody else is in this transaction."""
+        return (await carry(self, [item]))[0]
 
     def tell(self, channel: str, payload: str = "") -> None:
         self.told.append((channel, payload))
@@ -122,6 +135,7 @@ class Database:
         self.post: Any = None
         """The mailbox's group commit for this pool, made when it is first needed."""
         self._hardening: Together[None, None] = Together(self._harden)
+        self._parties: dict[Any, Together[Any, Any]] = {}
         self._told: dict[tuple[str, str], None] = {}
         self._told_at = 0.0
         self._wake = anyio.Event()
@@ -137,6 +151,13 @@ class Database:
 
     async def execute(self, sql: str, *args: Any) -> str:
         return await self._in_time(self.pool.execute, sql, args)
+
+    async def together(self, carry: Carry[A, R], item: A) -> R:
+        """What this process wants of the same statement at the same time goes out as one. ``carry`` is a function of a module."""
+        party = self._parties.get(carry)
+        if party is None:
+            party = self._parties[carry] = Together(partial(carry, self))
+        return await party.do(item)  # type: ignore[no-any-return]
 
     async def harden(self) -> None:
         """When it returns, all that was committed before is on the disk, also what did not wait for it by itself.
@@ -292,10 +313,21 @@ async def _leave_as_it_is(connection: Any) -> None:
 async def _speak_json(connection: Any) -> None:
     # jsonb travels as a version byte and the text; binary, so that COPY can carry it too.
     for name, encoder, decoder in (
-        ("json", orjson.dumps, orjson.loads),
-        ("jsonb", lambda value: b"\x01" + orjson.dumps(value), lambda data: orjson.loads(data[1:])),
+        ("json", _dumped, orjson.loads),
+        ("jsonb", lambda value: b"\x01" + _dumped(value), lambda data: orjson.loads(data[1:])),
     ):
         await connection.set_type_codec(name, encoder=encoder, decoder=decoder, schema="pg_catalog", format="binary")
+
+
+def _dumped(value: Any) -> bytes:
+    return orjson.dumps(value, default=_as_text)
+
+
+def _as_text(value: Any) -> str:
+    """asyncpg has a UUID of its own, a subclass that orjson does not know."""
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is nothing that JSON holds")
 
 
 def affected(tag: str) -> int:

@@ -89,6 +89,7 @@ def _secrets(folder: Path) -> dict[str, Callable[[], str]]:
         "stripe_api_key": str,
         "stripe_webhook_secret": str,
         "bot_token": str,
+        "smtp_password": str,
     }
 
 

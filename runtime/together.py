@@ -15,8 +15,8 @@ from limner.runtime.errors import Busy
 T = TypeVar("T")
 R = TypeVar("R")
 
-ONES_OWN = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-"""What one bad item does to all that go out with it: then each goes alone."""
+ONES_OWN = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.TransactionRollbackError)
+"""What one bad item, or a deadlock, does to all that go out together: then each goes alone."""
 
 
 @dataclass(slots=True, eq=False)

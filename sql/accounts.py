@@ -14,6 +14,7 @@ from limner.runtime.errors import NotFound, Refused
 from limner.sql import audit
 
 ROLES = ("user", "support", "admin")
+LOCALES = {"en": "English", "ru": "Русский", "zh": "中文"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Account:
     banned_at: datetime | None
     ban_reason: str | None
     created_at: datetime
+    deleted_at: datetime | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -39,16 +41,27 @@ class EmailTaken(Refused):
         super().__init__(self.__doc__ or "", field="email", code="email_taken")
 
 
-COLUMNS = "id, email, role, locale, verified_at, banned_at, ban_reason, created_at"
+COLUMNS = "id, email, role, locale, verified_at, banned_at, ban_reason, created_at, deleted_at"
 
-CREATE = f"insert into account (email, password_hash, role) values ($1, $2, $3) returning {COLUMNS}"
+CREATE = f"""
+insert into account (email, password_hash, role, invitation_id, verified_at)
+values ($1, $2, $3, $4, case when $5 then now() end) returning {COLUMNS}
+"""
 
 
-async def create(db: Db, email: str, password_hash: str, *, role: str = "user") -> Account:
+async def create(
+    db: Db,
+    email: str,
+    password_hash: str,
+    *,
+    role: str = "user",
+    invitation_id: UUID | None = None,
+    is_verified: bool = False,
+) -> Account:
     """A new account with an empty balance. Raises EmailTaken."""
     try:
         async with db.transaction() as tx:
-            row = await tx.fetchrow(CREATE, email, password_hash, role)
+            row = await tx.fetchrow(CREATE, email, password_hash, role, invitation_id, is_verified)
             assert row is not None
             await tx.execute("insert into balance (account_id) values ($1)", row["id"])
             return Account(**row)
@@ -93,7 +106,17 @@ async def set_password(db: Db, account_id: UUID, password_hash: str) -> None:
     await db.execute("update account set password_hash = $2 where id = $1", account_id, password_hash)
 
 
-SET_ROLE = "update account set role = $2 where id = $1 and role <> $2 returning role"
+SET_LOCALE = "update account set locale = $2 where id = $1"
+
+
+async def set_locale(db: Db, account_id: UUID, locale: str) -> None:
+    """The language of the mails that the account gets. Raises Refused."""
+    if locale not in LOCALES:
+        raise Refused(f"There is no language {locale[:20]!r} here: it is one of {', '.join(LOCALES)}.", field="locale")
+    await db.execute(SET_LOCALE, account_id, locale)
+
+
+SET_ROLE = "update account set role = $2 where id = $1 and role <> $2 and deleted_at is null returning role"
 
 
 async def set_role(db: Db, account: Account, role: str, *, actor: str) -> None:
@@ -106,7 +129,10 @@ async def set_role(db: Db, account: Account, role: str, *, actor: str) -> None:
 
 
 BAN = "update account set banned_at = now(), ban_reason = $2 where id = $1 and banned_at is null"
-UNBAN = "update account set banned_at = null, ban_reason = null where id = $1 and banned_at is not null"
+UNBAN = """
+update account set banned_at = null, ban_reason = null
+where id = $1 and banned_at is not null and deleted_at is null
+"""
 
 
 async def ban(db: Db, account: Account, reason: str, *, actor: str, ip: str = "") -> None:
@@ -127,7 +153,7 @@ async def unban(db: Db, account: Account, reason: str, *, actor: str, ip: str = 
 
 
 LIST = """
-select a.id, a.email, a.role, a.banned_at, a.created_at, coalesce(b.available, 0) as available,
+select a.id, a.email, a.role, a.banned_at, a.deleted_at, a.created_at, coalesce(b.available, 0) as available,
     coalesce(b.held, 0) as held, s.state, p.name as plan
 from account as a
 left join balance as b on b.account_id = a.id

@@ -60,6 +60,20 @@ async def take_untold(db: Db) -> list[Alert]:
     return [Alert(**row) for row in await db.fetch(UNTOLD)]
 
 
+@dataclass(frozen=True)
+class Reader:
+    email: str
+    locale: str
+
+
+READERS = "select email, locale from account where role = 'admin' and banned_at is null order by created_at, id"
+
+
+async def readers(db: Db) -> list[Reader]:
+    """The admins, who are told by mail where nobody is paired with the bot."""
+    return [Reader(**row) for row in await db.fetch(READERS)]
+
+
 LOOKING = "select pg_try_advisory_xact_lock(hashtextextended('watchman', 0))"
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound
+from limner.sql import subscriptions
 from limner.sql.generations import Value
 from limner.sql.tokens import Token
 
@@ -58,30 +59,52 @@ class Order:
         return [answer for answer in self.answers if answer.image_id is not None]
 
 
-ORDER = """
-select g.id, g.state as order_state, g.model_id, g.width as asked_width, g.height as asked_height, g.parameters,
-    exists (select from generation_reference as r where r.generation_id = g.id) as is_edit,
-    g.created_at, g.changed_at, j.id as job_id, j.state, j.reason, j.credits,
-    case when j.state = 'failed' then (
-        select a.fault from attempt as a where a.job_id = j.id and a.fault is not null order by a.number desc limit 1
-    ) end as fault,
-    i.id as image_id, i.storage_key, i.mime, i.width, i.height,
-    exists (
-        select from api_token as t join account as a on a.id = t.account_id
-        where t.id = $3 and t.revoked_at is null and (t.expires_at is null or t.expires_at > now()) and a.banned_at is null
-    ) as is_heard
-from generation as g join job as j on j.generation_id = g.id
-left join image as i on i.job_id = j.id and i.deleted_at is null
-where g.id = $1 and g.account_id = $2
-order by j.position
+# An index for each order, also while the tables are new and nothing is known of them: hence "lateral" and "offset 0".
+ORDERS = """
+select asked.place, o.*
+from unnest($1::uuid[], $2::uuid[], $3::uuid[]) with ordinality as asked (generation_id, account_id, token_id, place)
+cross join lateral (
+    select g.id, g.state as order_state, g.model_id, g.width as asked_width, g.height as asked_height, g.parameters,
+        exists (select from generation_reference as r where r.generation_id = g.id) as is_edit,
+        g.created_at, g.changed_at, j.id as job_id, j.state, j.reason, j.credits, j.position,
+        case when j.state = 'failed' then (
+            select a.fault from attempt as a where a.job_id = j.id and a.fault is not null order by a.number desc limit 1
+        ) end as fault,
+        i.id as image_id, i.storage_key, i.mime, i.width, i.height,
+        exists (
+            select from api_token as t join account as a on a.id = t.account_id
+            where t.id = asked.token_id and t.revoked_at is null and (t.expires_at is null or t.expires_at > now())
+                and a.banned_at is null
+        ) as is_heard
+    from generation as g join job as j on j.generation_id = g.id
+    left join lateral (
+        select id, storage_key, mime, width, height from image where job_id = j.id and deleted_at is null offset 0
+    ) as i on true
+    where g.id = asked.generation_id and g.account_id = asked.account_id
+    order by j.position
+) as o
+order by asked.place, o.position
 """
+Wanted = tuple[UUID, UUID, UUID]
+"""A generation, an account and a token of it."""
 
 
 async def order(db: Db, generation_id: UUID, token: Token) -> Order:
     """An order of the token's account. Raises NotFound, for a stranger's as for none."""
-    rows = await db.fetch(ORDER, generation_id, token.account_id, token.id)
-    if not rows:
+    found = await db.together(_orders, (generation_id, token.account_id, token.id))
+    if found is None:
         raise NotFound
+    return found
+
+
+async def _orders(db: Db, wanted: Sequence[Wanted]) -> list[Order | None]:
+    rows: list[list[Any]] = [[] for _ in wanted]
+    for row in await db.fetch(ORDERS, *zip(*wanted, strict=True)):
+        rows[row["place"] - 1].append(row)
+    return [_order(each) if each else None for each in rows]
+
+
+def _order(rows: Sequence[Any]) -> Order:
     first = rows[0]
     return Order(
         first["id"],
@@ -154,9 +177,9 @@ async def born(db: Db) -> dict[str, int]:
     return {row["id"]: row["born"] for row in await db.fetch(BORN)}
 
 
-ALLOWED = """
-select p.allowed_models from subscription as s join plan as p on p.id = s.plan_id
-where s.account_id = $1 and s.state = 'active' and s.period_end > now()
+ALLOWED = f"""
+select p.allowed_models from subscription as s join plan as p on p.id = {subscriptions.PLAN}
+where s.account_id = $1 and {subscriptions.IS_OPEN}
 """
 
 

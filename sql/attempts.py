@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from limner.runtime.database import Database, Db, affected
@@ -51,9 +52,16 @@ class Wait:
 # The provider's line moves on before the attempt is on the disk; its painter is asked afterwards.
 LEASE = """
 with quickly as materialized (
-    select set_config('synchronous_commit', case when $7::boolean then 'off' else current_setting('synchronous_commit') end, true)
+    select set_config('synchronous_commit', case when $2::boolean then 'off' else current_setting('synchronous_commit') end, true)
+),
+asked as materialized (
+    select t.* from quickly, jsonb_to_recordset($1) as t (
+        place integer, provider_id bigint, model_id text, job_id uuid, tried bigint [], first bigint, until timestamptz
+    ) order by t.provider_id, t.place
 )
-select l.* from quickly cross join key_lease($1, $2, $3, $4, $5, $6) as l
+select asked.place, l.* from asked
+cross join lateral key_lease(asked.provider_id, asked.model_id, asked.job_id, asked.tried, asked.first, asked.until) as l
+order by asked.place
 """
 
 
@@ -71,15 +79,29 @@ async def lease(
 
     ``tried``: keys that this request is done with; ``first``: one that may go on by another way.
     """
-    row = await db.fetchrow(LEASE, provider_id, model_id, job_id, tried, first, until, isinstance(db, Database))
-    assert row is not None
-    fields = dict(row)
-    wait = Wait(fields.pop("back"), fields.pop("is_busy"))
-    if fields["attempt_id"] is None:
-        return wait
-    if isinstance(db, Database):
+    wanted = {
+        "provider_id": provider_id,
+        "model_id": model_id,
+        "job_id": str(job_id),
+        "tried": list(tried),
+        "first": first,
+        "until": until.isoformat(),
+    }
+    found = await db.together(_leases, wanted)
+    if isinstance(found, Lease) and isinstance(db, Database):
         await db.harden()
-    return Lease(**fields)
+    return found
+
+
+async def _leases(db: Db, wanted: Sequence[dict[str, object]]) -> list[Lease | Wait]:
+    asked = [each | {"place": place} for place, each in enumerate(wanted)]
+    return [_lease(dict(row)) for row in await db.fetch(LEASE, asked, isinstance(db, Database))]
+
+
+def _lease(fields: dict[str, Any]) -> Lease | Wait:
+    del fields["place"]
+    wait = Wait(fields.pop("back"), fields.pop("is_busy"))
+    return wait if fields["attempt_id"] is None else Lease(**fields)
 
 
 FREE_IN = """

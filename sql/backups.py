@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from limner.runtime.database import Db
-from limner.sql import keys
+from limner.sql import factors, keys
 
 Kind = Literal["backup", "drill", "restore", "base"]
 
@@ -149,14 +149,14 @@ class Named:
     sha256: str | None
 
 
-# Small copies that are to come are not named. An older schema has no column for that, and no such copies.
+# Small copies that are to come are not named, nor uploads of those who left. An older schema has no columns for that.
 NAMED = """
 select storage_key as key, mime, bytes, sha256 from image where deleted_at is null and wiped_at is null
 union all
 select i.thumb_key, 'image/webp', null, null from image as i
 where i.deleted_at is null and i.wiped_at is null and not to_jsonb(i) @> '{"thumbed_at": null}'
 union all
-select storage_key, mime, bytes, sha256 from upload
+select storage_key, mime, bytes, sha256 from upload as u where to_jsonb(u) ->> 'deleted_at' is null
 order by key
 """
 
@@ -169,6 +169,8 @@ async def named(db: Db) -> list[Named]:
 LET_GO = """
 select exists (
     select from image where $1 in (storage_key, thumb_key) and (deleted_at is not null or wiped_at is not null)
+    union all
+    select from upload as u where storage_key = $1 and to_jsonb(u) ->> 'deleted_at' is not null
 )
 """
 
@@ -191,12 +193,14 @@ async def let_go(db: Db, gone: Sequence[str]) -> None:
 
 SEALED_KEYS = "select id, sealed_secret from provider_key where sealed_secret <> '' order by id"
 SEALED_PROXIES = "select id, sealed_url from proxy where sealed_url <> '' order by id"
+SEALED_FACTORS = "select account_id, sealed_secret from second_factor order by account_id"
 
 
 async def sealed(db: Db) -> dict[str, str]:
     """Every sealed secret, by the place that it is bound to."""
     found = {keys.bound_to(row["id"]): row["sealed_secret"] for row in await db.fetch(SEALED_KEYS)}
-    return found | {keys.proxy_bound_to(row["id"]): row["sealed_url"] for row in await db.fetch(SEALED_PROXIES)}
+    found |= {keys.proxy_bound_to(row["id"]): row["sealed_url"] for row in await db.fetch(SEALED_PROXIES)}
+    return found | {factors.bound_to(row["account_id"]): row["sealed_secret"] for row in await db.fetch(SEALED_FACTORS)}
 
 
 NAMED_NOW = """

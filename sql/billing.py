@@ -66,9 +66,14 @@ async def buy(db: Db, account_id: UUID, plan: Plan, processor: str) -> Invoice:
     """An invoice for one cycle of the plan, and the order to make it payable: in one transaction."""
     async with db.transaction() as tx:
         invoice = await invoices.create(tx, account_id, plan, processor)
-        if invoice.processor_ref is None:
-            await mailbox.send(tx, OpenInvoice(invoice.id), key=f"open {invoice.id}", max_attempts=20)
+        await make_payable(tx, invoice)
         return invoice
+
+
+async def make_payable(tx: Db, invoice: Invoice) -> None:
+    """Have the cashier make it known to its processor, unless it is."""
+    if invoice.processor_ref is None:
+        await mailbox.send(tx, OpenInvoice(invoice.id), key=f"open {invoice.id}", max_attempts=20)
 
 
 async def hint(db: Db, invoice: Invoice, event_ref: str, kind: str) -> None:

@@ -35,12 +35,17 @@ union all
 select distinct e.account_id::text, 'entries without a balance' from ledger_entry as e
 where not exists (select from balance as b where b.account_id = e.account_id)
 """
+# What a gift's payer bought is somebody else's: its code is granted, not the invoice.
 PAID_IS_CREDITED_ONCE = """
 select i.id::text as what, format('%s, with %s grants of %s credits for %s', i.state, count(e.id),
     coalesce(sum(e.credits), 0), i.credits) as why
 from invoice as i left join ledger_entry as e on e.invoice_id = i.id and e.kind = 'grant'
 group by i.id
-having (i.state = 'paid') <> (count(e.id) = 1) or count(e.id) > 1 or count(e.id) = 1 and sum(e.credits) <> i.credits
+having count(e.id) > 1 or i.state <> 'paid' and count(e.id) > 0
+    or i.purpose <> 'gift' and (
+        i.state = 'paid' and count(e.id) = 0
+        or count(e.id) = 1 and (sum(e.credits) <> i.credits or not bool_and(e.account_id = i.account_id))
+    )
 """
 DELIVERED_IS_CHARGED_ONCE = """
 select j.id::text as what, format('%s, with %s pictures and %s charges', j.state, i.n, e.n) as why
@@ -68,6 +73,76 @@ select i.id::text as what, format('of job %s, whose account or generation is ano
 from image as i join job as j on j.id = i.job_id
 where (i.account_id, i.generation_id) is distinct from (j.account_id, j.generation_id)
 """
+# Of each account: its charges, and the price that its orders name for what was delivered (I7).
+CHARGED_IS_THE_PRICE = """
+select j.account_id::text as what, format('charged %s for %s delivered pictures, whose price is %s',
+    sum(e.credits), count(*), sum(g.credits)) as why
+from job as j join generation as g on g.id = j.generation_id
+join ledger_entry as e on e.job_id = j.id and e.kind = 'settle'
+where j.state = 'delivered'
+group by j.account_id
+having sum(e.credits) <> sum(g.credits)
+"""
+# The statement is what people read: its lines come to the same as the entries behind the balance (I7).
+STATEMENT_ADDS_UP = """
+select coalesce(s.account_id, e.account_id)::text as what,
+    format('it says %s charged and %s left, the entries %s and %s', s.charged, s.left_over, e.charged, e.left_over) as why
+from (select account_id, sum(charged) as charged, sum(change) as left_over from statement group by account_id) as s
+full join (
+    select account_id, coalesce(sum(credits) filter (where kind = 'settle'), 0)
+            - coalesce(sum(credits) filter (where kind = 'refund'), 0) as charged,
+        coalesce(sum(credits) filter (where kind in ('grant', 'adjust', 'release', 'refund')), 0)
+            - coalesce(sum(credits) filter (where kind in ('reserve', 'cycle_reset')), 0) as left_over
+    from ledger_entry group by account_id
+) as e on e.account_id = s.account_id
+where (s.charged, s.left_over) is distinct from (e.charged, e.left_over)
+"""
+# An end that comes early is not waited for by an order that has begun: it has a minute (I9).
+RESERVED_IN_A_PERIOD = """
+select e.job_id::text as what, format('reserved %s, the last period of %s ended %s', e.created_at, e.account_id, s.until) as why
+from ledger_entry as e
+left join (select account_id, max(period_end) as until from subscription group by account_id) as s
+    on s.account_id = e.account_id
+where e.kind = 'reserve' and (s.until is null or e.created_at > s.until + interval '1 minute')
+"""
+TOKENS_SPENT_WHAT_THEY_ORDERED = """
+select format('%s on %s', coalesce(u.token_id, o.token_id), coalesce(u.day, o.day)) as what,
+    format('counted %s, its orders cost %s', coalesce(u.credits, 0), coalesce(o.credits, 0)) as why
+from api_token_use as u
+full join (
+    select g.api_token_id as token_id, (g.created_at at time zone 'utc')::date as day,
+        sum(case e.kind when 'reserve' then e.credits else -e.credits end) as credits
+    from generation as g join job as j on j.generation_id = g.id join ledger_entry as e on e.job_id = j.id
+    where g.api_token_id is not null and e.kind in ('reserve', 'release', 'refund')
+    group by 1, 2
+) as o on o.token_id = u.token_id and o.day = u.day
+where coalesce(u.credits, 0) <> coalesce(o.credits, 0)
+"""
+# What refuses to change an entry, to count it twice or to spend what is not there: in place, and switched on (I2, I4, I10).
+GUARDS_STAND = """
+select g.name as what, g.does || ': it is gone or switched off' as why
+from (values
+    ('t', 'ledger_append_only', 'refuses to change or delete an entry'),
+    ('t', 'ledger_never_truncated', 'refuses to empty the ledger'),
+    ('t', 'ledger_apply', 'keeps the balance, and the order of entries'),
+    ('t', 'reserve_allowed', 'refuses orders without a period, or beyond a cap'),
+    ('t', 'api_token_spend', 'counts what tokens spend'),
+    ('i', 'ledger_entry_job_id_kind_key', 'refuses a second entry of a kind for a job'),
+    ('i', 'ledger_settled_or_released', 'refuses to charge and release the same job'),
+    ('i', 'ledger_granted_once', 'refuses a second grant for an invoice'),
+    ('i', 'generation_idempotency', 'refuses a second order under one key'),
+    ('i', 'image_job_id_key', 'refuses a second picture of a job'),
+    ('c', 'balance_covers_it', 'refuses to spend what is not there')
+) as g (kind, name, does)
+where not case g.kind
+    when 't' then exists (
+        select from pg_trigger where tgname = g.name and tgrelid = 'ledger_entry'::regclass and tgenabled in ('O', 'A')
+    )
+    when 'i' then exists (select from pg_index where indexrelid = to_regclass(g.name) and indisunique and indisvalid)
+    else exists (
+        select from pg_constraint where conname = g.name and conrelid = 'balance'::regclass and convalidated
+    ) end
+"""
 RULES = {
     "a balance is the sum of its entries": BALANCE_IS_THE_SUM,
     "a paid invoice is credited once, an unpaid one never": PAID_IS_CREDITED_ONCE,
@@ -75,7 +150,22 @@ RULES = {
     "a job that ended without a picture was released": UNDELIVERED_IS_RELEASED,
     "a job that has not ended holds its credits": UNFINISHED_IS_HELD,
     "a picture belongs to whom its job belongs": OWN_PICTURES,
+    "what was charged is the price of what was delivered": CHARGED_IS_THE_PRICE,
+    "the statement says what the entries come to": STATEMENT_ADDS_UP,
+    "nothing was reserved after the end of a period": RESERVED_IN_A_PERIOD,
+    "a token has spent what its orders cost": TOKENS_SPENT_WHAT_THEY_ORDERED,
+    "whatever guards the ledger is in its place": GUARDS_STAND,
 }
+"""They hold at any moment, also in a backup of any age."""
+HELD_IN_TIME = """
+select e.job_id::text as what, format('%s credits held since %s, its deadline was %s', e.credits, e.created_at,
+    j.deadline) as why
+from ledger_entry as e join job as j on j.id = e.job_id
+where e.kind = 'reserve' and j.deadline < now() - interval '15 minutes'
+    and not exists (select from ledger_entry as o where o.job_id = e.job_id and o.kind in ('settle', 'release'))
+"""
+LIVE_RULES = {"nothing is held longer than its deadline and a quarter of an hour": HELD_IN_TIME}
+"""Those that hold where workers run (I6): one of them ends what is overdue."""
 FILES = "the bytes behind each charge are there"
 """The rule that the storage answers for."""
 PICTURES = """
@@ -94,8 +184,10 @@ class Finding:
     cases: Sequence[str]
 
 
-async def verify(db: Database, storage: Storage, *, deep: bool = False) -> list[Finding]:
+async def verify(db: Database, storage: Storage, *, deep: bool = False, live: bool = False) -> list[Finding]:
     """One finding for each rule, in order. ``deep`` reads every picture and compares its SHA-256.
+
+    ``live``: here workers run, so the rules about time are looked at, too.
 
     Nothing is written, and nobody is held up. Pictures are looked for after the snapshot, so one that was wiped
     meanwhile is asked for again before it counts as gone. Raises StorageUnavailable.
@@ -105,7 +197,7 @@ async def verify(db: Database, storage: Storage, *, deep: bool = False) -> list[
         await tx.execute(UNHURRIED)
         found = [
             _finding(rule, [f"{row['what']}: {row['why']}" for row in await tx.fetch(sql)])
-            for rule, sql in RULES.items()
+            for rule, sql in (RULES | (LIVE_RULES if live else {})).items()
         ]
     gone = [case async for case in _gone(db, storage, deep)]
     return [*found, _finding(FILES, gone)]

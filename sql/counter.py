@@ -1,15 +1,16 @@
-"""The counter: what the command line does to keys, proxies, providers, models and funds."""
+"""The counter: what the command line does to keys, proxies, providers, models, plans and funds."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from limner.runtime.config import Config
 from limner.runtime.database import open_briefly
 from limner.runtime.vault import Vault
-from limner.sql import funds, keys, margins, models, providers, proxies, vaults
+from limner.sql import funds, keys, margins, models, plans, providers, proxies, vaults
 
 ME = "cli"
 
@@ -119,6 +120,49 @@ async def set_model(
         wanted |= {"retires_at": retires} if retires is not None else {}
         await models.change(db, models.normal(model_id), replace(known, **wanted), actor=ME)  # type: ignore[arg-type]
         return f"{model_id} is changed"
+
+
+async def list_plans(config: Config) -> list[str]:
+    async with open_briefly(config) as db:
+        return [
+            f"{each['code']:<20} {'on ' if each['active'] else 'off'} {each['price_cents'] / 100:>9,.2f} "
+            f"{each['price_currency']}  {each['credits_per_cycle']:>6} credits  {each['subscribers']:>5} have it  "
+            + _limits(each)
+            for each in await plans.listing(db)
+        ]
+
+
+def _limits(plan: dict[str, Any]) -> str:
+    says = {
+        "credits_per_day": "{} a day", "credits_per_month": "{} a month", "retention_days": "kept {} days",
+    }  # fmt: skip
+    limits = [words.format(plan[name]) for name, words in says.items() if plan[name] is not None]
+    models_ = ", ".join(plan["allowed_models"]) if plan["allowed_models"] else "every model"
+    return ", ".join([f"{plan['concurrency']} at once", f"priority {plan['priority']}", *limits, models_])
+
+
+async def add_plan(config: Config, code: str, **terms: object) -> str:
+    async with open_briefly(config) as db:
+        await plans.add(db, code, plans.Entry(**_of_a_plan(terms)), actor=ME)
+        return f"plan {code} is on sale" if terms.get("active") is not False else f"plan {code} is there, and not sold"
+
+
+async def set_plan(config: Config, code: str, **terms: object) -> str:
+    async with open_briefly(config) as db, db.transaction() as tx:
+        await plans.change(tx, code, replace(await plans.entry(tx, code), **_of_a_plan(terms)), actor=ME)
+        return f"plan {code} is sold so from now on; invoices and running periods keep what they say"
+
+
+def _of_a_plan(terms: dict[str, Any]) -> dict[str, Any]:
+    """What was named. A cap or a retention of 0 means none, and the model "all" means every one."""
+    named = {name: value for name, value in terms.items() if value is not None and value != ()}
+    named |= {name: None for name in ("credits_per_day", "credits_per_month", "retention_days") if named.get(name) == 0}
+    if "price" in named:
+        named["price_cents"] = plans.cents(named.pop("price"))
+    if "allowed_models" in named:
+        chosen = [models.normal(each) for each in named["allowed_models"]]
+        named["allowed_models"] = None if chosen == ["all"] else chosen
+    return named
 
 
 async def list_providers(config: Config) -> list[str]:

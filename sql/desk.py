@@ -12,7 +12,7 @@ from limner.runtime.database import Database, open_briefly
 from limner.runtime.errors import NotFound
 from limner.runtime.storage import open_storage
 from limner.runtime.vault import Vault
-from limner.sql import accounts, books, crew, keys, roster, telegram, tokens, vaults
+from limner.sql import accounts, books, crew, factors, keys, roster, telegram, tokens, vaults
 from limner.sql.accounts import Account
 
 ME = "cli"
@@ -34,11 +34,12 @@ async def list_keys(config: Config) -> list[str]:
         ]
 
 
-async def promote(config: Config, email: str, role: str) -> str:
+async def reset_factor(config: Config, email: str) -> str:
     async with open_briefly(config) as db:
         account = await _account(db, email)
-        await accounts.set_role(db, account, role, actor=ME)
-        return f"{account.email} is {role} now"
+        if not await factors.reset(db, account, actor=ME):
+            return f"{account.email} has no second factor"
+        return f"{account.email} signs in with the password alone now; every session of theirs is ended"
 
 
 async def create_token(config: Config, email: str, name: str, **caps: Any) -> str:
@@ -94,7 +95,7 @@ async def _crew(config: Config) -> tuple[list[crew.Process], list[crew.Depth]]:
 
 async def verify_books(config: Config, *, deep: bool) -> list[books.Finding]:
     async with open_briefly(config) as db, open_storage(config) as storage:
-        return await books.verify(db, storage, deep=deep)
+        return await books.verify(db, storage, deep=deep, live=True)
 
 
 async def pause(config: Config, workers: str, *, paused: bool) -> str:

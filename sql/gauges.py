@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from limner.runtime.database import Db
 from limner.runtime.metrics import Gauge
-from limner.sql import alerts, backups, crew, schema
+from limner.sql import alerts, backups, crew, mails, schema
 from limner.sql.backups import Run
+from limner.sql.mails import Jam
 
 ALIVE = """
 select role, count(*)::float8 as n from worker
@@ -32,8 +33,8 @@ MAILBOX = {
 }
 
 
-async def read(db: Db, lease: float) -> Sequence[Gauge]:
-    """All gauges. A role, or a state of jobs, that nobody is in has a zero."""
+async def read(db: Db, lease: float, *, sends_mail: bool = False) -> Sequence[Gauge]:
+    """All gauges; those of mails with a mail server only. A role, or a state of jobs, that nobody is in has a zero."""
     alive = {row["role"]: row["n"] for row in await db.fetch(ALIVE, float(lease))}
     depths = await crew.depths(db)
     keys: dict[tuple[str, ...], float] = {(row["provider"], row["state"]): row["n"] for row in await db.fetch(KEYS)}
@@ -54,9 +55,17 @@ async def read(db: Db, lease: float) -> Sequence[Gauge]:
         ),
         Gauge("invoices_open", "Invoices that are neither paid nor over.", (), {(): await db.fetchval(OPEN_INVOICES)}),
         Gauge("alerts_open", "Troubles that admins were told of.", (), {(): len(open_alerts)}),
+        *(_mails(await mails.jam(db, 0)) if sends_mail else ()),
         *_copies(await backups.latest(db, "backup"), await backups.latest(db, "drill")),
         Gauge("schema_head", "The newest migration in the database.", (), {(): await schema.current(db)}),
     ]  # fmt: skip
+
+
+def _mails(jam: Jam) -> Iterator[Gauge]:
+    yield Gauge("mails_waiting", "Mails that have not gone out yet.", (), {(): jam.waiting})
+    yield Gauge("mails_oldest_seconds", "Since the oldest of them was queued.", (), {(): jam.oldest})
+    ended: dict[tuple[str, ...], float] = {("sent",): jam.sent, ("refused",): jam.failed}
+    yield Gauge("mails_ended", "What became of mails within the last 24 hours.", ("how",), ended)
 
 
 def _copies(backup: Run | None, drill: Run | None) -> Iterator[Gauge]:

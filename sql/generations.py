@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID, uuid4
 
 from limner.runtime import mailbox, tracing
@@ -101,7 +102,7 @@ async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
     """Reserve, write the jobs, send one message for each: in one transaction. Returns the generation's id, when it is durable.
 
     ``deadline``: seconds until an unfinished job fails, unless its plan's longest wait is shorter. Raises Refused
-    (NoSubscription, QuotaExhausted, NotFound …).
+    (NoSubscription, QuotaExhausted, PlanCapReached, NotFound …).
     The same idempotency key gives the same generation, charged once. The request that this task is about is kept
     with it, so that the log of whoever paints can be found by it.
     """
@@ -158,93 +159,64 @@ def generation_id_missing(asked: Order) -> UUID:
 
 # The locks on the balance and the token are let go before the order is on the disk; whoever asks waits for that afterwards
 # (Database.harden), with all who ordered meanwhile. The painters may begin at once: what they write comes later in the log.
+# V0026 has the function.
 PLACE = """
 with quickly as materialized (
-    select set_config('synchronous_commit', case when $1::boolean then 'off' else current_setting('synchronous_commit') end, true)
-),
-reference as materialized (
-    select asked.place, u.id as upload_id, i.id as image_id
-    from unnest($22::uuid[], $23::uuid[]) with ordinality as asked (upload_id, image_id, place)
-    left join upload as u on u.id = asked.upload_id and u.account_id = $3
-    left join image as i on i.id = asked.image_id and i.account_id = $3 and i.deleted_at is null
-),
-refusal as materialized (
-    select case
-        when $4::uuid <> $2::uuid and not exists (select from generation where id = $4 and account_id = $3) then 'thread'
-        when exists (select from reference where upload_id is null and image_id is null) then 'reference'
-    end as why
-),
-placed as (
-    insert into generation (
-        id, account_id, thread_id, model_id, prompt, width, height, count, credits, idempotency_key, request_hash, request_id,
-        traceparent, parameters, mask_upload_id, partial_images, api_token_id
-    )
-    select $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18
-    from quickly, refusal where refusal.why is null
-    on conflict (account_id, idempotency_key) where idempotency_key is not null do nothing
-    returning id, account_id, credits
-),
-referred as (
-    insert into generation_reference (generation_id, position, upload_id, image_id)
-    select placed.id, reference.place, reference.upload_id, reference.image_id from placed, reference
-),
-jobs as (
-    insert into job (id, generation_id, account_id, position, credits, seed, deadline)
-    select t.id, placed.id, placed.account_id, t.place, placed.credits, t.seed, now() + make_interval(secs => $21)
-    from placed, unnest($19::uuid[], $20::bigint[]) with ordinality as t (id, seed, place)
-    returning id, account_id, credits
-),
-held as (
-    insert into ledger_entry (account_id, job_id, kind, credits, why)
-    select account_id, id, 'reserve', credits, $24 from jobs
-),
-sent as (
-    insert into message (mailbox, kind, payload, key, partition, partition_limit, priority)
-    select 'painting', 'PaintPicture', jsonb_build_object('job_id', id), 'job ' || id, account_id::text, $25, $26 from jobs
+    select set_config('synchronous_commit', case when $2::boolean then 'off' else current_setting('synchronous_commit') end, true)
 )
-select (select id from placed) as id, (select why from refusal) as why
+select o.id, o.why from quickly cross join jsonb_array_elements($1) with ordinality as asked (item, place)
+cross join lateral order_place(asked.item) as o
+order by asked.place
 """
 
 
 async def _place(db: Db, asked: Order, agreed: Terms, jobs: list[UUID], deadline: int) -> UUID | None:
-    """Everything in one statement. None when its idempotency key is taken. Raises NotFound, QuotaExhausted."""
-    generation_id = uuid4()
-    with ledger.covered():
-        row = await db.fetchrow(
-            PLACE,
-            isinstance(db, Database),
-            generation_id,
-            asked.account_id,
-            asked.thread_id or generation_id,
-            agreed.model.id,
-            asked.prompt.strip(),
-            asked.size.width,
-            asked.size.height,
-            asked.count,
-            agreed.model.credits,
-            asked.idempotency_key,
-            asked.fingerprint,
-            request_id(),
-            tracing.traceparent(),
-            dict(asked.parameters),
-            asked.mask,
-            asked.partial_images,
-            asked.api_token_id,
-            jobs,
-            [secrets.randbelow(2**31) for _ in jobs],
-            float(deadline),
-            [*asked.uploads, *[None] * len(asked.pictures)],
-            [*[None] * len(asked.uploads), *asked.pictures],
-            _title(asked.prompt),
-            agreed.plan.concurrency,
-            agreed.plan.priority,
-        )
-    assert row is not None
+    """None when its idempotency key is taken. Raises NotFound, QuotaExhausted, PlanCapReached, NoSubscription."""
+    with ledger.covered(), terms.kept(agreed.plan, asked.count, agreed.model.credits):
+        row = await db.together(_placed, _as_item(asked, agreed, jobs, deadline))
     if row["why"] == "reference":
         raise NotFound("A reference picture is not there any more, or is not yours.")
     if row["why"] is not None:
         raise NotFound
     return row["id"]  # type: ignore[no-any-return]
+
+
+def _as_item(asked: Order, agreed: Terms, jobs: list[UUID], deadline: int) -> dict[str, Any]:
+    generation_id = uuid4()
+    return {
+        "id": str(generation_id),
+        "account_id": str(asked.account_id),
+        "thread_id": str(asked.thread_id or generation_id),
+        "model_id": agreed.model.id,
+        "prompt": asked.prompt.strip(),
+        "width": asked.size.width,
+        "height": asked.size.height,
+        "count": asked.count,
+        "credits": agreed.model.credits,
+        "idempotency_key": asked.idempotency_key,
+        "request_hash": asked.fingerprint.hex(),
+        "request_id": request_id(),
+        "traceparent": tracing.traceparent(),
+        "parameters": dict(asked.parameters),
+        "mask": asked.mask,
+        "partial_images": asked.partial_images,
+        "api_token_id": asked.api_token_id,
+        "jobs": jobs,
+        "seeds": [secrets.randbelow(2**31) for _ in jobs],
+        "deadline": float(deadline),
+        "uploads": [*asked.uploads, *[None] * len(asked.pictures)],
+        "pictures": [*[None] * len(asked.uploads), *asked.pictures],
+        "why": _title(asked.prompt),
+        "concurrency": agreed.plan.concurrency,
+        "priority": agreed.plan.priority,
+    }
+
+
+async def _placed(db: Db, items: Sequence[dict[str, Any]]) -> list[Any]:
+    """Balances are locked in the order of their accounts, whoever orders with whom."""
+    order = sorted(range(len(items)), key=lambda place: items[place]["account_id"])
+    rows = await db.fetch(PLACE, [items[place] for place in order], isinstance(db, Database))
+    return [row for _, row in sorted(zip(order, rows, strict=True), key=lambda each: each[0])]
 
 
 OWNER = "select account_id from generation where id = $1"

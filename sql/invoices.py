@@ -10,7 +10,7 @@ from uuid import UUID
 
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import audit, ledger, plans, subscriptions
+from limner.sql import audit, plans, subscriptions
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.plans import Plan
 
@@ -78,13 +78,15 @@ REUSE = f"""
 select {COLUMNS} from invoice
 where account_id = $1 and plan_id = $2 and processor = $3 and state in ('pending', 'processing')
     and expires_at > now() + interval '2 minutes' and amount_cents = $4 and currency = $5
-    and purpose = 'plan' and discount_cents = 0
+    and purpose in ('plan', 'renewal') and discount_cents = 0
 order by created_at desc limit 1
 """
 
 CREATE = f"""
-insert into invoice (account_id, plan_id, processor, amount_cents, currency, credits, expires_at)
-values ($1, $2, $3, $4, $5, $6, now() + make_interval(mins => 30))
+insert into invoice (
+    account_id, plan_id, processor, amount_cents, currency, credits, purpose, details, idempotency_key, expires_at
+)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10, now() + make_interval(mins => 30)))
 returning {COLUMNS}
 """
 
@@ -93,16 +95,37 @@ async def create(db: Db, account_id: UUID, plan: Plan, processor: str) -> Invoic
     """An invoice for one cycle of the plan at today's terms; an open one with the same terms is found again."""
     async with db.transaction() as tx:
         await tx.execute("select 1 from account where id = $1 for update", account_id)
-        terms = (account_id, plan.id, processor, plan.price_cents, plan.price_currency)
-        row = await tx.fetchrow(REUSE, *terms)
-        if row is None:
-            await subscriptions.prepare(tx, account_id, plan.id)
-            row = await tx.fetchrow(CREATE, *terms, plan.credits_per_cycle)
-        return await _invoice(tx, row)
+        row = await tx.fetchrow(REUSE, account_id, plan.id, processor, plan.price_cents, plan.price_currency)
+        if row is not None:
+            return await _invoice(tx, row)
+        await subscriptions.prepare(tx, account_id, plan.id)
+        return await make(tx, account_id, plan, processor)
+
+
+async def make(
+    db: Db,
+    account_id: UUID,
+    plan: Plan,
+    processor: str,
+    *,
+    purpose: str = "plan",
+    price: tuple[int, int] | None = None,
+    details: dict[str, Any] | None = None,
+    key: str | None = None,
+    until: datetime | None = None,
+) -> Invoice:
+    """A new invoice for that purpose. ``price``: cents and credits, unless those of a whole cycle.
+
+    ``key``: no second one is ever made under it. ``until``: unless it is to be paid within half an hour.
+    """
+    cents, credits = price or (plan.price_cents, plan.credits_per_cycle)
+    terms = (account_id, plan.id, processor, cents, plan.price_currency, credits)
+    return await _invoice(db, await db.fetchrow(CREATE, *terms, purpose, details or {}, key, until))
 
 
 ATTACH = """
-update invoice set processor_ref = $2, checkout_url = $3, expires_at = coalesce($4, expires_at), ways = $5
+update invoice set processor_ref = $2, checkout_url = $3, ways = $5,
+    expires_at = case when expires_at > now() + interval '2 hours' then expires_at else coalesce($4, expires_at) end
 where id = $1 and processor_ref is null returning id
 """
 
@@ -118,6 +141,20 @@ async def attach(
 ) -> None:
     """Remember under which name the processor knows it, where and how it is paid, and until when."""
     await db.fetchval(ATTACH, invoice_id, processor_ref, checkout_url, expires_at, list(ways))
+
+
+# A renewal is open for days, a Checkout Session for one at the most.
+DETACH = """
+update invoice set processor_ref = null, checkout_url = null, ways = '[]'
+where id = $1 and processor_ref = $2 and state = 'pending' and received_cents = 0
+    and expires_at > now() + interval '30 minutes' and expires_at > created_at + interval '2 hours'
+returning id
+"""
+
+
+async def detach(db: Db, invoice_id: UUID, processor_ref: str) -> bool:
+    """The processor has closed it, and it is open here for longer: it is to be opened there anew. False when it is not so."""
+    return await db.fetchval(DETACH, invoice_id, processor_ref) is not None
 
 
 GET = f"select {COLUMNS} from invoice where id = $1"
@@ -216,13 +253,8 @@ async def settle(db: Db, invoice_id: UUID, *, actor: str) -> bool:
         if await tx.fetchval(SETTLE, invoice_id) is None:
             return False
         invoice = await get(tx, invoice_id)
-        subscription_id = await subscriptions.prepare(tx, invoice.account_id, invoice.plan.id)
-        was_open, until = await subscriptions.renew(tx, subscription_id, invoice.plan.id, invoice.credits)
-        if not was_open:
-            await ledger.reset(tx, invoice.account_id, "what was left of the last period")
-        await ledger.grant(tx, invoice.account_id, invoice.credits, f"Plan {invoice.plan.name}", invoice_id=invoice_id)
-        await tx.execute("update invoice set subscription_id = $2 where id = $1", invoice_id, subscription_id)
-        after = {"state": "paid", "credits": invoice.credits, "until": until.isoformat()}
+        effect = await subscriptions.paid(tx, invoice)
+        after = {"state": "paid", "credits": invoice.credits} | effect
         await audit.record(tx, actor, "invoice.paid", str(invoice_id), None, after)
         tx.tell(INVOICE_CHANGED, str(invoice_id))
         return True

@@ -50,9 +50,16 @@ class Job:
     has_errand: bool
 
 
-# V0016 has the function. What is read beside it is as it was before, and none of that is changed by it.
+# V0016 has the function. What is read beside it is as it was before, and none of that is changed by it. Who locks several
+# generations does so in the order of their ids.
 START = """
-select j.id, j.generation_id, g.thread_id, j.account_id, g.prompt, m.id as model_id, m.upstream_id, m.provider_id,
+with asked as materialized (
+    select t.*
+    from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::smallint[])
+        with ordinality as t (job_id, message_id, owner, fence, place)
+    order by (select j.generation_id from job as j where j.id = t.job_id)
+)
+select asked.place, j.id, j.generation_id, g.thread_id, j.account_id, g.prompt, m.id as model_id, m.upstream_id, m.provider_id,
     m.cost_micros, g.width, g.height, j.seed, j.deadline, g.request_id, g.traceparent, g.parameters, g.partial_images,
     (select u.storage_key from upload as u where u.id = g.mask_upload_id) as mask,
     exists (select from attempt where job_id = j.id and finished_at is null and is_resumable) as has_errand,
@@ -62,21 +69,30 @@ select j.id, j.generation_id, g.thread_id, j.account_id, g.prompt, m.id as model
         left join upload as u on u.id = r.upload_id left join image as i on i.id = r.image_id
         where r.generation_id = g.id order by r.position
     ) as "references"
-from job_start($1, $2, $3, $4) as begun (id)
-join job as j on j.id = begun.id
-join generation as g on g.id = j.generation_id
+from asked
+cross join lateral job_start(asked.job_id, asked.message_id, asked.owner, asked.fence) as begun (id)
+cross join lateral (select * from job where id = begun.id offset 0) as j
+cross join lateral (select * from generation where id = j.generation_id offset 0) as g
 join model as m on m.id = g.model_id
 """
 
 
 async def start(db: Db, job_id: UUID, fence: Fence) -> Job | None:
     """Begin, or begin again after a crash. None when the job has ended meanwhile."""
-    row = await db.fetchrow(START, job_id, fence.id, fence.owner, fence.attempt)
-    if row is None:
-        return None
-    job = Job(fence=fence, **row)
-    _tell(db, job)
+    job = await db.together(_begun, (job_id, fence))
+    if job is not None:
+        _tell(db, job)
     return job
+
+
+async def _begun(db: Db, asked: Sequence[tuple[UUID, Fence]]) -> list[Job | None]:
+    ids = [(job_id, fence.id, fence.owner, fence.attempt) for job_id, fence in asked]
+    jobs: list[Job | None] = [None] * len(asked)
+    for row in await db.fetch(START, *zip(*ids, strict=True)):
+        fields = dict(row)
+        place = fields.pop("place") - 1
+        jobs[place] = Job(fence=asked[place][1], **fields)
+    return jobs
 
 
 SHOW = """

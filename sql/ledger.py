@@ -82,9 +82,10 @@ async def adjust(db: Db, account_id: UUID, credits: int, why: str) -> None:
         await db.execute(ADJUST, account_id, credits, why)
 
 
+# Locked before it is read: what somebody takes or gives back meanwhile is seen.
 RESET = """
-insert into ledger_entry (account_id, kind, credits, why)
-select account_id, 'cycle_reset', available, $2 from balance where account_id = $1 and available > 0
+with left_over as (select account_id, available from balance where account_id = $1 and available > 0 for update)
+insert into ledger_entry (account_id, kind, credits, why) select account_id, 'cycle_reset', available, $2 from left_over
 """
 
 

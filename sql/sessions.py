@@ -9,9 +9,12 @@ from datetime import datetime
 from uuid import UUID
 
 from limner.runtime.database import Db, affected
+from limner.runtime.errors import NotFound
 from limner.sql.accounts import Account
 
 ABSOLUTE = "30 days"
+FRESH = "10 minutes"
+"""How long it counts that somebody showed who they are."""
 IDLE = "14 days"
 
 
@@ -20,24 +23,38 @@ class Session:
     id: UUID
     account: Account
     token_hash: bytes
+    is_fresh: bool = False
+    """Whether a password or a code was shown within the last ten minutes."""
+    has_factor: bool = False
+    """Whether a second factor guards the account."""
 
 
 START = f"""
-insert into session (token_hash, account_id, ip, agent, expires_at)
-values ($1, $2, $3, $4, now() + interval '{ABSOLUTE}')
+insert into session (token_hash, account_id, ip, agent, expires_at, proved_at)
+values ($1, $2, $3, $4, now() + interval '{ABSOLUTE}', case when $5 then now() end)
 """
 
 
-async def start(db: Db, account_id: UUID, *, ip: str, agent: str) -> str:
-    """A new session; returns the token for the cookie (43 characters, 256 bits), of which only the hash is kept."""
+async def start(db: Db, account_id: UUID, *, ip: str, agent: str, proved: bool = True) -> str:
+    """A new session; returns the token for the cookie (43 characters, 256 bits), of which only the hash is kept.
+
+    ``proved``: a password or a code was shown just now, not merely the word of somebody else.
+    """
     token = secrets.token_urlsafe(32)
-    await db.execute(START, hashed(token), account_id, ip[:64], agent[:200])
+    await db.execute(START, hashed(token), account_id, ip[:64], agent[:200], proved)
     return token
+
+
+async def prove(db: Db, token_hash: bytes) -> None:
+    """The person behind this session has shown again who they are."""
+    await db.execute("update session set proved_at = now() where token_hash = $1", token_hash)
 
 
 FIND = f"""
 select s.id as session_id, s.token_hash, s.seen_at < now() - interval '1 minute' as is_stale,
-    a.id, a.email, a.role, a.locale, a.verified_at, a.banned_at, a.ban_reason, a.created_at
+    coalesce(s.proved_at > now() - interval '{FRESH}', false) as is_fresh,
+    exists (select from second_factor as f where f.account_id = s.account_id and f.confirmed_at is not null) as has_factor,
+    a.id, a.email, a.role, a.locale, a.verified_at, a.banned_at, a.ban_reason, a.created_at, a.deleted_at
 from session as s
 join account as a on a.id = s.account_id
 where s.token_hash = $1 and s.expires_at > now() and s.seen_at > now() - interval '{IDLE}' and a.banned_at is null
@@ -52,11 +69,21 @@ async def find(db: Db, token: str) -> Session | None:
     if row["is_stale"]:
         await db.execute("update session set seen_at = now() where token_hash = $1", row["token_hash"])
     account = {name: row[name] for name in Account.__dataclass_fields__}
-    return Session(row["session_id"], Account(**account), row["token_hash"])
+    return Session(row["session_id"], Account(**account), row["token_hash"], row["is_fresh"], row["has_factor"])
 
 
 async def end(db: Db, token_hash: bytes) -> None:
     await db.execute("delete from session where token_hash = $1", token_hash)
+
+
+async def end_one(db: Db, account_id: UUID, session_id: UUID) -> None:
+    """One of the account's own. Raises NotFound."""
+    if not affected(await db.execute("delete from session where id = $2 and account_id = $1", account_id, session_id)):
+        raise NotFound("That device is signed out already.")
+
+
+async def end_all(db: Db, account_id: UUID) -> int:
+    return affected(await db.execute("delete from session where account_id = $1", account_id))
 
 
 async def end_others(db: Db, account_id: UUID, keep: bytes) -> int:

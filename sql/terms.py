@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from limner.runtime.database import Db
-from limner.runtime.errors import Refused
+from limner.runtime.errors import Refused, TooMany
 from limner.sql import models
 from limner.sql.models import Model
 from limner.sql.plans import Plan
-from limner.sql.subscriptions import ENDED, NoSubscription
+from limner.sql.subscriptions import ENDED, IS_OPEN, LIVES, PAUSED, PLAN, NoSubscription
 
 
 @dataclass(frozen=True)
@@ -19,24 +25,38 @@ class Terms:
     model: Model
 
 
+class PlanCapReached(TooMany):
+    """The plan's own cap of a day or a month is in the way; ``after`` seconds it opens again."""
+
+    def __init__(self, words: str, opens: datetime) -> None:
+        after = max(1.0, (opens - datetime.now(UTC)).total_seconds())
+        super().__init__(f"{words} It opens again on {opens:%-d %B at %H:%M} UTC.", after=after)
+
+
 AGREED = f"""
-select s.state = 'active' and s.period_end > now() as is_open, to_jsonb(p) as plan, (
-    select to_jsonb(m) from model as m join provider as p on p.id = m.provider_id where m.id = $2 and {models.IS_OFFERED}
-) as model
-from (select) as one
-left join subscription as s on s.account_id = $1 and s.state in ('pending_activation', 'active', 'past_due')
-left join plan as p on p.id = s.plan_id
+select asked.place, t.*
+from unnest($1::uuid[], $2::text[]) with ordinality as asked (account_id, model_id, place)
+cross join lateral (
+    select {IS_OPEN} as is_open, s.paused_at, to_jsonb(p) as plan, (
+        select to_jsonb(m) from model as m join provider as p on p.id = m.provider_id
+        where m.id = asked.model_id and {models.IS_OFFERED}
+    ) as model
+    from (select) as one
+    left join subscription as s on s.account_id = asked.account_id and {LIVES}
+    left join plan as p on p.id = {PLAN}
+    offset 0
+) as t
+order by asked.place
 """
 
 
 async def agreed(db: Db, account_id: UUID, name: str) -> Terms:
     """``name``: the model's id, at best. Raises NoSubscription, and Refused for a model not on offer or not in the plan."""
-    row = await db.fetchrow(AGREED, account_id, name)
-    assert row is not None
+    row = await db.together(_rows, (account_id, name))
     if row["plan"] is None:
         raise NoSubscription
     if not row["is_open"]:
-        raise NoSubscription(ENDED)
+        raise NoSubscription(PAUSED if row["paused_at"] else ENDED)
     plan = Plan(**{field.name: row["plan"][field.name] for field in fields(Plan)})
     if row["model"] is None:
         model = await models.offered(db, name)
@@ -45,3 +65,37 @@ async def agreed(db: Db, account_id: UUID, name: str) -> Terms:
     if not plan.allows(model.id):
         raise Refused(f"Your plan does not include {model.name}.", field="model")
     return Terms(plan, model)
+
+
+async def _rows(db: Db, asked: Sequence[tuple[UUID, str]]) -> Sequence[Any]:
+    return await db.fetch(AGREED, *zip(*asked, strict=True))
+
+
+@contextmanager
+def kept(plan: Plan, pictures: int, credits: int) -> Iterator[None]:
+    """Around an order of so many pictures at so many credits each: the schema has the last word on the plan's terms.
+
+    Raises PlanCapReached, and NoSubscription when the period ended meanwhile.
+    """
+    try:
+        yield
+    except asyncpg.CheckViolationError as error:
+        if error.constraint_name == "reserve_needs_an_open_period":
+            raise NoSubscription(ENDED) from error
+        if error.constraint_name not in ("plan_day", "plan_month"):
+            raise
+        a_day = error.constraint_name == "plan_day"
+        before = int(error.detail) - pictures * credits
+        most = plan.credits_per_day if a_day else plan.credits_per_month
+        unit, allowed = "day" if a_day else "month", f"{most} credit{'' if most == 1 else 's'}"
+        taken = f"{before} are spent or held, and this would take {pictures * credits}."
+        words = f"Your plan allows {allowed} a {unit}: {taken}"
+        raise PlanCapReached(words, opens(datetime.now(UTC), a_day=a_day)) from error
+
+
+def opens(now: datetime, *, a_day: bool) -> datetime:
+    """When the next day, or the next month, begins in UTC."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if a_day:
+        return midnight + timedelta(days=1)
+    return (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)

@@ -19,7 +19,13 @@ class Rate:
 LOGIN_BY_ACCOUNT = Rate(5, 15 * 60)
 LOGIN_BY_ADDRESS = Rate(20, 15 * 60)
 REGISTER_BY_ADDRESS = Rate(5, 60 * 60)
+MAIL_BY_ACCOUNT = Rate(3, 60 * 60)
+"""Links that somebody asks for: to confirm an address, to choose a new password, to change the address."""
+MAIL_BY_ADDRESS = Rate(20, 60 * 60)
+EXPORT_BY_ACCOUNT = Rate(3, 60 * 60)
 ORDER_BY_ACCOUNT = Rate(60, 60)
+CODE_BY_ACCOUNT = Rate(5, 15 * 60)
+"""Of a second factor: five of a million guesses, and who may guess knows the password."""
 
 # Refill by the time that passed, then take one. No row is returned when less than one token is there.
 TAKE = """

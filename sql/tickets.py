@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from limner.runtime.database import Db
+from limner.runtime.database import Db, affected
 from limner.runtime.errors import Refused
+
+PATHS = {"verify": "/verify/", "reset": "/reset/", "change_email": "/email/"}
+"""Where the link of a ticket leads, by its purpose; the secret follows."""
 
 
 class LinkSpent(Refused):
@@ -56,6 +59,11 @@ def secret(ticket_id: UUID, secret_keys: Sequence[str]) -> str:
     return _encoded(ticket_id.bytes + _mark(ticket_id.bytes, secret_keys[0]))
 
 
+def link(ticket_id: UUID, purpose: str, public_url: str, secret_keys: Sequence[str]) -> str:
+    """The whole address, for a mail or for an admin to pass on. Raises KeyError for a purpose without a path."""
+    return f"{public_url}{PATHS[purpose]}{secret(ticket_id, secret_keys)}"
+
+
 LOOK = """
 select id, account_id, purpose, details from ticket
 where id = $1 and purpose = $2 and used_at is null and expires_at > now()
@@ -74,6 +82,14 @@ async def look(db: Db, given: str, purpose: str, secret_keys: Sequence[str]) -> 
 async def use(db: Db, given: str, purpose: str, secret_keys: Sequence[str]) -> Ticket:
     """The same, and it ends, in the transaction of what it allows. Raises LinkSpent."""
     return _ticket(await db.fetchrow(USE, _ticket_id(given, secret_keys), purpose))
+
+
+FORGET = "delete from ticket where expires_at < now() - interval '30 days'"
+
+
+async def forget_old(db: Db) -> int:
+    """Delete those that expired long ago; returns how many."""
+    return affected(await db.execute(FORGET))
 
 
 def _ticket(row: Any) -> Ticket:

@@ -138,8 +138,8 @@ class Token:
         return self.models is None or model_id in self.models
 
 
-FOUND = """
-token as (
+LOOK = """
+with token as (
     select t.id, t.account_id, a.email, t.scopes, t.models, t.networks,
         t.last_used_at is null or t.last_used_at < now() - interval '1 minute' as is_stale
     from api_token as t join account as a on a.id = t.account_id
@@ -150,40 +150,43 @@ used as (
     update api_token as t set last_used_at = now(), last_used_ip = $2
     from token where t.id = token.id and token.is_stale
 )
-"""
-LOOK = f"""
-with {FOUND}
 select token.id, token.account_id, token.email, token.scopes, token.models, token.networks,
     least($3::float8, coalesce(r.left_over + extract(epoch from now() - r.touched_at) * $3::float8 / 60, $3)) as left,
     0::bigint as held
 from token left join api_rate as r on r.account_id = token.account_id
 """
-
-# The bucket of the account is refilled by the time that passed, and one is taken. None is left when less than one is there.
-ENTER = f"""
-with {FOUND},
-taken as (
-    insert into api_rate as r (account_id, left_over) select account_id, $3::float8 - 1 from token
-    on conflict (account_id) do update set
-        left_over = least($3, r.left_over + extract(epoch from now() - r.touched_at) * $3 / 60) - 1, touched_at = now()
-    where least($3, r.left_over + extract(epoch from now() - r.touched_at) * $3 / 60) >= 1
-    returning left_over
+# V0026 has the function. Whoever comes in with others locks in the order of the accounts.
+ENTER = """
+with asked as materialized (
+    select t.* from unnest($1::bytea[], $2::text[]) with ordinality as t (hash, ip, place)
+    order by (select k.account_id from api_token as k where k.token_hash = t.hash)
 )
-select token.id, token.account_id, token.email, token.scopes, token.models, token.networks, taken.left_over as left,
-    coalesce(b.held, 0) as held
-from token left join taken on true left join balance as b on b.account_id = token.account_id
+select asked.place, e.id, e.account_id, e.email, e.scopes, e.models, e.networks, e.left_over as left, e.held
+from asked cross join lateral token_enter(asked.hash, asked.ip, $3) as e
 """
 
 
 async def find(db: Db, token: str, *, ip: str, per_minute: int, takes: bool) -> Token | None:
-    """The living token, in one statement; None when it is none, ended, was revoked, or its owner was banned.
+    """The living token; None when it is none, ended, was revoked, or its owner was banned.
 
     ``takes``: the request counts; else it only learns how many of ``per_minute`` are left.
     """
     if not SHAPE.fullmatch(token):
         return None
-    row = await db.fetchrow(ENTER if takes else LOOK, hashed(token), ip[:64], float(per_minute))
+    if takes:
+        return await db.together(_entered, (hashed(token), ip[:64], float(per_minute)))
+    row = await db.fetchrow(LOOK, hashed(token), ip[:64], float(per_minute))
     return None if row is None else Token(**row)
+
+
+async def _entered(db: Db, asked: Sequence[tuple[bytes, str, float]]) -> list[Token | None]:
+    hashes, addresses, (per_minute, *_) = zip(*asked, strict=True)
+    found: list[Token | None] = [None] * len(asked)
+    for row in await db.fetch(ENTER, hashes, addresses, per_minute):
+        fields = dict(row)
+        place = fields.pop("place") - 1
+        found[place] = Token(**fields)
+    return found
 
 
 QUEUED = "select count(*) from job where account_id = $1 and state in ('queued', 'running')"

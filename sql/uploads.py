@@ -36,7 +36,7 @@ async def keep(
     await db.execute(KEEP, upload_id, account_id, storage_key, sha256, mime, width, height, size)
 
 
-GET = "select id, storage_key, mime from upload where id = $1 and account_id = $2"
+GET = "select id, storage_key, mime from upload where id = $1 and account_id = $2 and deleted_at is null"
 
 
 async def get(db: Db, upload_id: UUID, account_id: UUID) -> Upload:
@@ -45,3 +45,17 @@ async def get(db: Db, upload_id: UUID, account_id: UUID) -> Upload:
     if row is None:
         raise NotFound
     return Upload(**row)
+
+
+TO_WIPE = """
+select id, storage_key from upload where deleted_at is not null and wiped_at is null order by deleted_at limit $1
+"""
+
+
+async def to_wipe(db: Db, count: int = 100) -> list[tuple[UUID, str]]:
+    """Deleted ones whose bytes are still there: id and storage key of each."""
+    return [(row["id"], row["storage_key"]) for row in await db.fetch(TO_WIPE, count)]
+
+
+async def wiped(db: Db, upload_id: UUID) -> None:
+    await db.execute("update upload set wiped_at = now() where id = $1", upload_id)

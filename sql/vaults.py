@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from limner.runtime.config import Config
 from limner.runtime.database import Database, Db
 from limner.runtime.errors import WRONG_SETTINGS, LimnerError
 from limner.runtime.presence import Presence
 from limner.runtime.vault import SETTING, Vault, VaultError, fingerprint
-from limner.sql import keys, schema
+from limner.sql import factors, keys, schema
 
-BOUND_TO: dict[str, Callable[[int], str]] = {"provider_key": keys.bound_to, "proxy": keys.proxy_bound_to}
+BOUND_TO: dict[str, Callable[[str], str]] = {
+    "provider_key": lambda row_id: keys.bound_to(int(row_id)),
+    "proxy": lambda row_id: keys.proxy_bound_to(int(row_id)),
+    "second_factor": lambda row_id: factors.bound_to(UUID(row_id)),
+}
+
+EVERYTHING = """(
+    select 'provider_key' as place, id::text collate "C" as id, sealed_secret as text
+    from provider_key where sealed_secret <> ''
+    union all select 'proxy', id::text collate "C", sealed_url from proxy where sealed_url <> ''
+    union all select 'second_factor', account_id::text collate "C", sealed_secret from second_factor
+) as sealed"""
 
 
 class WrongKeys(LimnerError):
@@ -24,10 +36,10 @@ class WrongKeys(LimnerError):
 
 @dataclass(frozen=True)
 class Sealed:
-    """One sealed text and where it belongs: a row of ``place``."""
+    """One sealed text and where it belongs: a row of ``place``, whose id may be a number or a UUID."""
 
     place: str
-    id: int
+    id: str
     text: str
 
     @property
@@ -95,12 +107,7 @@ def _named(vault: Vault) -> str:
     return ", ".join(f"{kid} ({digits})" for kid, digits in vault.fingerprints.items())
 
 
-SAMPLE = """
-select place, id, sealed as text from (
-    select 'provider_key' as place, id, sealed_secret as sealed from provider_key where sealed_secret <> ''
-    union all select 'proxy', id, sealed_url from proxy
-) as s where split_part(sealed, '.', 2) = $1 limit 1
-"""
+SAMPLE = f"select place, id, text from {EVERYTHING} where split_part(text, '.', 2) = $1 limit 1"
 
 
 async def _fits(db: Db, vault: Vault, kid: str, used: Mapping[str, int]) -> bool:
@@ -120,10 +127,8 @@ def trouble(vault: Vault, sealed: Sealed) -> str | None:
     return None
 
 
-SEALED_WITH = """
-select split_part(sealed, '.', 2) as kid, count(*) as n from (
-    select sealed_secret as sealed from provider_key where sealed_secret <> '' union all select sealed_url from proxy
-) as s group by kid order by kid
+SEALED_WITH = f"""
+select split_part(text, '.', 2) as kid, count(*) as n from {EVERYTHING} group by kid order by kid
 """
 
 
@@ -132,19 +137,16 @@ async def sealed_with(db: Db) -> dict[str, int]:
     return {row["kid"]: row["n"] for row in await db.fetch(SEALED_WITH)}
 
 
-PAGE = """
-select place, id, sealed as text from (
-    select 'provider_key' as place, id, sealed_secret as sealed from provider_key where sealed_secret <> ''
-    union all select 'proxy', id, sealed_url from proxy
-) as s
-where (place, id) > ($1, $2) and split_part(sealed, '.', 2) <> $3 order by place, id limit $4
+PAGE = f"""
+select place, id, text from {EVERYTHING}
+where (place, id) > ($1, $2) and split_part(text, '.', 2) <> $3 order by place, id limit $4
 """
 
 
 async def page(db: Db, after: Sealed | None, count: int, *, but: str = "") -> list[Sealed]:
     """The next ``count`` sealed texts, in a fixed order; without those of the key ``but``."""
-    place, number = (after.place, after.id) if after else ("", 0)
-    return [Sealed(**row) for row in await db.fetch(PAGE, place, number, but, count)]
+    place, row_id = (after.place, after.id) if after else ("", "")
+    return [Sealed(**row) for row in await db.fetch(PAGE, place, row_id, but, count)]
 
 
 @dataclass(frozen=True)
@@ -178,8 +180,13 @@ async def reseal(db: Db, vault: Vault, *, batch: int = 100) -> Resealed:
 
 
 REPLACE = {
-    "provider_key": "update provider_key set sealed_secret = $3 where id = $1 and sealed_secret = $2 returning true",
-    "proxy": "update proxy set sealed_url = $3 where id = $1 and sealed_url = $2 returning true",
+    "provider_key": """
+        update provider_key set sealed_secret = $3 where id = $1::text::bigint and sealed_secret = $2 returning true
+    """,
+    "proxy": "update proxy set sealed_url = $3 where id = $1::text::bigint and sealed_url = $2 returning true",
+    "second_factor": """
+        update second_factor set sealed_secret = $3 where account_id = $1::text::uuid and sealed_secret = $2 returning true
+    """,
 }
 
 

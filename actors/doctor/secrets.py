@@ -33,16 +33,6 @@ async def vault(patient: Patient) -> Finding:
     return well(f"key {opened.active}, fingerprint {opened.fingerprint}, {len(opened.key_ids)} in all")
 
 
-# Whatever is sealed, by place and by the id of its key.
-SEALED = """
-select split_part(sealed, '.', 2) as kid, count(*) as n from (
-    select sealed_secret as sealed from provider_key where sealed_secret <> ''
-    union all
-    select sealed_url from proxy where sealed_url <> ''
-) as s group by 1 order by 1
-"""
-
-
 @check(
     "secrets.key_ids", "fail", means="the vault has every key that something in the database is sealed with",
     cause="A key was taken out of vault_keys too early, or the file of another installation is in use.",
@@ -50,7 +40,7 @@ select split_part(sealed, '.', 2) as kid, count(*) as n from (
 )  # fmt: skip
 async def key_ids(patient: Patient) -> Finding:
     opened = _vault(patient)
-    counts = {row["kid"]: row["n"] for row in await (await patient.db()).fetch(SEALED)}
+    counts = await vaults.sealed_with(await patient.db())
     if lost := {kid: n for kid, n in counts.items() if kid not in opened.key_ids}:
         return trouble("; ".join(f"{n} sealed with {kid!r}, which is not there" for kid, n in lost.items()))
     return well(f"{sum(counts.values())} sealed, with {', '.join(counts) or 'nothing'}")
@@ -96,9 +86,9 @@ async def opens(patient: Patient) -> Finding:
 async def rotated(patient: Patient) -> Finding:
     opened = _vault(patient)
     old = sum(
-        row["n"]
-        for row in await (await patient.db()).fetch(SEALED)
-        if row["kid"] != opened.active and row["kid"] in opened.key_ids
+        n
+        for kid, n in (await vaults.sealed_with(await patient.db())).items()
+        if kid != opened.active and kid in opened.key_ids
     )
     return (
         trouble(f"{old} sealed with another key than {opened.active!r}") if old else well(f"all with {opened.active!r}")
@@ -179,6 +169,7 @@ def _set(config: Config) -> dict[str, str]:
         "bot_token": config.bot_token,
         "btcpay_webhook_secret": config.btcpay_webhook_secret,
         "stripe_webhook_secret": config.stripe_webhook_secret,
+        "smtp_password": config.smtp_password,
     }
     found = {name: secret.get_secret_value() for name, secret in named.items() if secret}
     with contextlib.suppress(ValueError):

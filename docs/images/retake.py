@@ -89,7 +89,7 @@ async def main(site: str) -> None:
         for who, name, path in [
             ("alice", "studio", studio), ("alice", "gallery", "/gallery"), ("alice", "dashboard", "/dashboard"),
             ("bob", "invoice", invoice), ("bob", "checkout", checkout), ("carol", "admin", "/admin"),
-            ("carol", "admin-keys", "/admin/keys"),
+            ("carol", "admin-keys", "/admin/keys"), ("alice", "security", "/account/security"),
         ]:  # fmt: skip
             await shoot(browser, site, who, name, path)
         await browser.close()

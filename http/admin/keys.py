@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.state import DB, VAULT, about, admin, path_number, staff
+from limner.http.state import DB, VAULT, about, admin, fresh, path_number, staff
 from limner.runtime.errors import Refused
 from limner.sql import keys, providers, proxies
 from limner.sql.keys import Terms
@@ -26,7 +26,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def add(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     form = await forms.read(request)
     try:
         terms = _terms(form)
@@ -46,7 +46,7 @@ async def add(request: web.Request) -> web.StreamResponse:
 
 
 async def change(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     key_id, form = path_number(request), await forms.read(request)
     try:
         await keys.change(request.app[DB], key_id, _terms(form), **about(request))
@@ -70,7 +70,7 @@ def _terms(form: forms.Form) -> Terms:
 
 
 async def set_state(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     form = await forms.read(request)
     state, reason = forms.text(form, "state", most=20), forms.text(form, "reason", most=200) or "by hand"
     await keys.set_state(request.app[DB], path_number(request), state, reason, **about(request))

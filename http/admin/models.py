@@ -9,7 +9,7 @@ from aiohttp import web
 
 from limner.http import forms, pages
 from limner.http.admin.providers import micros
-from limner.http.state import DB, about, admin, path_code, staff
+from limner.http.state import DB, about, fresh, path_code, staff
 from limner.runtime.errors import Refused
 from limner.sql import models, providers
 from limner.sql.models import Entry
@@ -33,7 +33,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     model_id, form = path_code(request), await forms.read(request)
     try:
         await models.change(request.app[DB], model_id, _entry(form), **about(request))

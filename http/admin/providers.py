@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.state import DB, about, admin, path_code, staff
+from limner.http.state import DB, about, admin, fresh, path_code, staff
 from limner.runtime import mailbox
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import funds, providers
@@ -21,7 +21,7 @@ async def show_list(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     form = await forms.read(request)
     try:
         typed = forms.text(form, "settings", most=4000)
@@ -63,7 +63,7 @@ async def import_models(request: web.Request) -> web.StreamResponse:
 
 
 async def top_up(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     code, form = path_code(request), await forms.read(request)
     try:
         account = forms.text(form, "account", most=80, needed=True)

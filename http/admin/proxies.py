@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.state import DB, VAULT, about, admin, path_number, staff
+from limner.http.state import DB, VAULT, about, admin, fresh, path_number, staff
 from limner.runtime.errors import Refused
 from limner.sql import proxies
 
@@ -16,7 +16,7 @@ async def show_list(request: web.Request) -> web.Response:
 
 
 async def add(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     form = await forms.read(request)
     try:
         label, backup = _what(form)
@@ -28,7 +28,7 @@ async def add(request: web.Request) -> web.StreamResponse:
 
 
 async def change(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     proxy_id, form = path_number(request), await forms.read(request)
     try:
         label, backup = _what(form)
@@ -47,7 +47,7 @@ def _what(form: forms.Form) -> tuple[str, int | None]:
 
 
 async def set_state(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     form = await forms.read(request)
     state, reason = forms.text(form, "state", most=20), forms.text(form, "reason", most=200) or "by hand"
     await proxies.set_state(request.app[DB], path_number(request), state, reason, **about(request))
@@ -63,7 +63,7 @@ async def test(request: web.Request) -> web.StreamResponse:
 
 
 async def remove(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     await forms.read(request)
     try:
         await proxies.remove(request.app[DB], request.app[VAULT], path_number(request), **about(request))

@@ -8,13 +8,24 @@ from aiohttp import web
 
 from limner.http import forms, pages
 from limner.http.gallery import as_keyset, keyset
-from limner.http.state import DB, about, admin, path_id, staff
+from limner.http.state import DB, about, fresh, path_id, staff
 from limner.runtime.errors import Refused
-from limner.sql import accounts, audit, invoices, ledger, subscriptions
+from limner.sql import (
+    accounts,
+    audit,
+    confirmations,
+    erasure,
+    invoices,
+    ledger,
+    pauses,
+    renewals,
+    subscriptions,
+)
 from limner.sql.accounts import Account
 
 PAGE = 50
 MOST_CREDITS = 100_000
+STEERING = {"pause": pauses.pause, "resume": pauses.resume}
 
 
 async def show_list(request: web.Request) -> web.Response:
@@ -35,7 +46,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def grant(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
         credits = forms.whole(form, "credits", least=-MOST_CREDITS, most=MOST_CREDITS)
@@ -64,7 +75,7 @@ async def _adjust(request: web.Request, account: Account, credits: int, reason: 
 
 
 async def ban(request: web.Request) -> web.StreamResponse:
-    admin(request)
+    fresh(request)
     account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
         reason = forms.text(form, "reason", most=200, needed=True)
@@ -72,6 +83,46 @@ async def ban(request: web.Request) -> web.StreamResponse:
         await act(request.app[DB], account, reason, **about(request))
     except Refused as why:
         return await _page(request, account, why)
+    return pages.see_other(f"/admin/users/{account.id}", "saved")
+
+
+async def verify(request: web.Request) -> web.StreamResponse:
+    """The address is theirs: somebody who knows says so."""
+    fresh(request)
+    account = await accounts.get(request.app[DB], path_id(request))
+    await forms.read(request)
+    await confirmations.verify_by_hand(request.app[DB], account, **about(request))
+    return pages.see_other(f"/admin/users/{account.id}", "saved")
+
+
+async def delete(request: web.Request) -> web.StreamResponse:
+    fresh(request)
+    account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
+    try:
+        reason = forms.text(form, "why", most=200, needed=True, label="The reason")
+        if forms.text(form, "confirmation", most=254).lower() != account.email.lower():
+            raise Refused(f"Please type {account.email} here, to be sure.", field="confirmation")
+        await erasure.erase(request.app[DB], account.id, why=reason, **about(request))
+    except Refused as why:
+        return await _page(request, account, why)
+    return pages.see_other(f"/admin/users/{account.id}", "saved")
+
+
+async def steer(request: web.Request) -> web.StreamResponse:
+    """Pause a subscription, let it go on, or give it days."""
+    fresh(request)
+    account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
+    try:
+        act, reason = forms.text(form, "act", most=10), forms.text(form, "reason", most=200, needed=True)
+        if act == "extend":
+            days = forms.whole(form, "days", least=1, most=pauses.MOST_DAYS)
+            await pauses.extend(request.app[DB], account.id, days, reason, **about(request))
+        elif act in STEERING:
+            await STEERING[act](request.app[DB], account.id, reason, **about(request))
+        else:
+            raise Refused(f"A subscription is paused, resumed or extended, not {act!r}.", field="act")
+    except Refused as why:
+        return await _page(request, account, pages.in_general(why))
     return pages.see_other(f"/admin/users/{account.id}", "saved")
 
 
@@ -84,7 +135,8 @@ async def _page(
         "admin/user.html",
         why,
         account=account,
-        subscription=await subscriptions.alive(db, account.id),
+        subscription=await subscriptions.latest(db, account.id),
+        waiting=await renewals.waiting(db, account.id),
         balance=await ledger.balance(db, account.id),
         entries=await ledger.entries(db, account.id, 50),
         invoices=await invoices.of_account(db, account.id, 20),

@@ -11,6 +11,7 @@ from limner.runtime.errors import Refused, TooMany
 from limner.sql.generations import KeyReused
 from limner.sql.ledger import QuotaExhausted
 from limner.sql.subscriptions import NoSubscription
+from limner.sql.terms import PlanCapReached
 from limner.sql.tokens import CapReached
 
 FIELDS = {"count": "n", "reference": "image", "idempotency_key": None}
@@ -94,6 +95,9 @@ def as_api(request: web.BaseRequest, status: int, words: str, why: BaseException
             return why
         case CapReached() | QuotaExhausted() | NoSubscription():
             return ApiError(429, "insufficient_quota", str(why), kind="insufficient_quota", retry=False)
+        case PlanCapReached():
+            code = "insufficient_quota"
+            return ApiError(429, code, str(why), kind=code, after=why.after, retry=False)
         case TooMany():
             return ApiError(429, "rate_limit_exceeded", str(why), after=why.after)
         case KeyReused():

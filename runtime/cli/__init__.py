@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import click
 
-from limner.runtime.cli import archive, care, desk, installation, pool, roles, rotation, till, upgrade
+from limner.runtime.cli import (
+    archive,
+    care,
+    desk,
+    installation,
+    mail,
+    people,
+    pool,
+    roles,
+    rotation,
+    shop,
+    till,
+    upgrade,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -15,7 +28,8 @@ def main() -> None:
     On a developer's machine    limner up, limner demo
     The roles of the image      limner migrate, web, worker, bot, archivist
     For the operator            limner init, config, health, actors, drain, resume, ledger, key, pair, user,
-                                token, proxy, provider, model, fund, margin, invoice,
+                                subscription, invite, token, mail, proxy, provider, model, plan, fund,
+                                margin, invoice,
                                 doctor, checklist, support-bundle,
                                 backup, backups, restore, drill, pitr,
                                 secrets, export, preflight, upgrade, rollback, releases, bundle
@@ -25,6 +39,6 @@ def main() -> None:
     """
 
 
-for part in (roles, installation, desk, till, pool, archive, care, rotation, upgrade):
+for part in (roles, installation, desk, people, mail, pool, shop, till, archive, care, rotation, upgrade):
     for command in part.COMMANDS:
         main.add_command(command)

@@ -30,10 +30,15 @@ def settings(role: str = "cli") -> Config:
     return config
 
 
-def run(work: Coroutine[Any, Any, Any] | Callable[[], Any]) -> Any:
-    """Run it; what Limner foresaw ends in one clear line and its exit code."""
+def run(
+    work: Coroutine[Any, Any, Any] | Callable[[], Any], loop: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> Any:
+    """Run it, on a ``loop`` of that make; what Limner foresaw ends in one clear line and its exit code."""
     try:
-        return work() if callable(work) else asyncio.run(work)
+        if callable(work):
+            return work()
+        with asyncio.Runner(loop_factory=loop) as runner:
+            return runner.run(work)
     except ConfigError as error:
         if not callable(work):
             work.close()

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from limner.runtime.vault import Vault
-from limner.sql import accounts, invoices, keys, plans, sandbox, sessions, tokens, uploads
+from limner.sql import accounts, factors, invoices, keys, plans, sandbox, sessions, tokens, uploads
 from limner.sql.tokens import Caps
 from tests.browser.conftest import Desk, Screen
 from tests.conftest import Cast, held
@@ -24,7 +24,7 @@ OPEN = ("/", "/login", "/register", "/nothing/here", "/api")
 MEMBERS = (
     "/dashboard", "/account", "/plans", "/invoices", "/invoices/{invoice}", "/invoices/{paid}", "/studio", "/studio/{thread}",
     "/studio/{failed}", "/studio/{running}", "/gallery", "/pictures/{picture}", "/sandbox/{payment}",
-    "/account/tokens",
+    "/account/tokens", "/account/security", "/account/security/totp", "/account/proof",
 )  # fmt: skip
 STAFF = (
     "/admin", "/admin/users", "/admin/users/{alice}", "/admin/users/{bob}", "/admin/generations", "/admin/generations/{failed}",
@@ -68,6 +68,7 @@ async def furnish(site: Site, cast: Cast) -> dict[str, str]:
     caps = Caps(credits_per_day=5, networks=tokens.networks("192.0.2.0/24"))
     await tokens.create(db, cast.alice, CANARY[:80], caps, actor="test")
     await sessions.start(db, cast.alice.id, ip="192.0.2.7", agent=CANARY)
+    await factors.begin(db, Vault.from_config(site.config), cast.alice.id)
     return ids
 
 

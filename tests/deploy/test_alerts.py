@@ -50,6 +50,10 @@ limner_child_up{child="bus",instance="a:9300"} 1 1
 limner_child_up{child="poller",instance="bot:9300"} 0 0
 limner_child_restarts_total{child="bus",instance="a:9300"} 7 8
 limner_invoices_open{instance="a:9300"} 3 60
+limner_mails_waiting{instance="a:9300"} 0 2
+limner_mails_oldest_seconds{instance="a:9300"} 0 70
+limner_mails_ended{how="sent",instance="a:9300"} 100 120
+limner_mails_ended{how="refused",instance="a:9300"} 4 6
 limner_provider_keys{provider="openai",state="active",instance="a:9300"} 2 1
 limner_provider_keys{provider="openai",state="out_of_funds",instance="a:9300"} 0 1
 limner_provider_keys{provider="demo",state="cooldown",instance="a:9300"} 1 1
@@ -81,6 +85,10 @@ TROUBLES = {
     "ChildRestarts": ['limner_child_restarts_total{child="bus",instance="a:9300"} 7 13'],
     "ChildDown": ['limner_child_up{child="bus",instance="a:9300"} 1 0'],
     "BusDeaf": ['limner_messages_found_by_poll_total{mailbox="painting",instance="a:9300"} 4 30'],
+    "MailsWait": ['limner_mails_oldest_seconds{instance="a:9300"} 880 901'],
+    "MailsRefused": [
+        'limner_mails_ended{how="sent",instance="a:9300"} 100 40', 'limner_mails_ended{how="refused",instance="a:9300"} 4 5',
+    ],
     "InvoicesPileUp": ["limner_invoices_open{instance=\"a:9300\"} 21 60"],
     "NoUsableKey": [
         'limner_provider_keys{provider="openai",state="active",instance="a:9300"} 1 0',

@@ -60,6 +60,7 @@ RESTIC = By(
     "tests/ship/test_restic.py::test_all_of_it_comes_back_from_afar", ("back-up-and-restore.md", "RESTIC_REPOSITORY")
 )
 API = By("tests/api/test_the_page.py::test_it_works_as_printed", ("use-the-api.md",))
+MAIL = By("tests/mail/test_desk.py", ("--template", "--state", '"link"'))
 TRANSCRIPT = "docs/explanation/containers-seen.md"
 """What `make containers` printed: nobody is to run it again from there."""
 
@@ -111,6 +112,11 @@ ACCOUNTS: dict[str, list[tuple[str, Account]]] = {
         ("select request_id", Run(swaps={"5b3e…": "THE GENERATION"})),
     ],
     "docs/how-to/pair-the-bot.md": [("limner pair", Run(swaps={"K7WQ2MRT": "THE CODE"}, fed="y\n"))],
+    "docs/how-to/send-mail.md": [
+        ("printf", ENGINE),
+        ("docker compose exec worker limner mail test", MAIL),
+        ("docker compose exec worker limner mail list", MAIL),
+    ],
     "docs/how-to/rotate-secrets.md": [
         ("rotate() {", Run()),
         ("rotate vault", Run(ends=ROTATED.ends, swaps={"worker bot ": "worker bot archivist "})),

@@ -14,6 +14,7 @@ from limner.runtime import outline, raster
 from limner.runtime.bus import Bus
 from limner.runtime.errors import Hopeless
 from limner.runtime.folder import Folder
+from limner.runtime.lull import Lull
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Stored, open_storage
 from limner.sql import books, studio
@@ -33,7 +34,7 @@ async def storage(config):
 
 @pytest.fixture
 async def framer(db, storage) -> Framer:
-    return Framer(db, Bus(db), Presence(db, "test", lease=3), storage=storage)
+    return Framer(db, Bus(db), Presence(db, "test", lease=3), storage=storage, lull=Lull())
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ async def test_a_picture_that_is_wiped_meanwhile_leaves_no_small_copy(picture, d
             return await super().put(key, data, mime)
 
     slow = Slow(config.pictures_folder)
-    await Framer(db, Bus(db), Presence(db, "test", lease=3), storage=slow).receive(FramePicture(picture))
+    await Framer(db, Bus(db), Presence(db, "test", lease=3), storage=slow, lull=Lull()).receive(FramePicture(picture))
     assert await slow.head(await db.fetchval("select thumb_key from image")) is None
 
 

@@ -14,6 +14,7 @@ from limner.actors.janitor import EndLostJobs, Janitor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
 from limner.runtime.database import Database
+from limner.runtime.lull import Lull
 from limner.runtime.presence import Presence
 from limner.runtime.storage import open_storage
 from limner.runtime.vault import Vault
@@ -59,7 +60,9 @@ class Stage:
             for _ in range(count):
                 presence, bus = Presence(self.db, "worker", lease=config.lease), Bus(self.db)
                 await presence.beat()
-                generator = Generator(self.db, bus, presence, config=config, storage=storage, vault=self.vault)
+                generator = Generator(
+                    self.db, bus, presence, config=config, storage=storage, vault=self.vault, lull=Lull()
+                )
                 for work in (presence.run, bus.run, generator.run):
                     group.start_soon(work)
             yield

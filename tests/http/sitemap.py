@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from limner.runtime.vault import Vault
-from limner.sql import invoices, plans, proxies, sandbox, tokens, uploads
+from limner.sql import (
+    invitations,
+    invoices,
+    notices,
+    plans,
+    proxies,
+    sandbox,
+    sessions,
+    tickets,
+    tokens,
+    uploads,
+)
 from tests.conftest import Cast
 from tests.http.conftest import Browser, Site, drawn, hang
 
@@ -43,7 +54,22 @@ def _filled(pattern: str, ids: dict[str, str]) -> str:
     if "{" not in pattern:
         return pattern
     found = max((prefix for prefix in ids if pattern.startswith(prefix)), key=len)
-    return pattern.replace("{id}", ids[found]).replace("{code}", ids[found]).replace("{hash}/{path}", ids[found])
+    return (
+        pattern.replace("{id}", ids[found])
+        .replace("{secret}", ids[found])
+        .replace("{code}", ids[found])
+        .replace("{hash}/{path}", ids[found])
+    )
+
+
+LINKS = {"verify": "verify", "reset": "reset", "email": "change_email"}
+
+
+async def _link(site: Site, cast: Cast, path: str, purpose: str) -> str:
+    """The secret of a link in a mail to Alice."""
+    about = {"email": "alice@new.example" if path == "email" else cast.alice.email}
+    ticket_id = await tickets.issue(site.db, cast.alice.id, purpose, minutes=60, details=about)
+    return tickets.secret(ticket_id, site.config.secret_keys)
 
 
 async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
@@ -61,12 +87,19 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
             db, str(invoice.id), 999, "USD", "Monthly", return_url=site.url, webhook_url=f"{site.url}/hooks/sandbox"
         )
         await invoices.attach(db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
+    await invitations.create(db, actor="test")
+    await sessions.start(db, cast.alice.id, ip="192.0.2.9", agent="another device")
     await tokens.create(db, cast.alice, "a program", tokens.Caps(), actor="test")
     picture = (await hang(site, cast.alice))[0]
     proxy = await proxies.add(
         db, Vault.from_config(site.config), "way out", "socks5://me:pw@192.0.2.1:1080", actor="test"
     )
+    ticket = await tickets.issue(db, cast.bob.id, "verify", minutes=60)
+    await notices.mail(db, cast.bob.email, "verify_email", details={"hours": 1}, ticket_id=ticket)
     return {
+        **{f"/{path}/": await _link(site, cast, path, purpose) for path, purpose in LINKS.items()},
+        "/admin/invitations/": str(await db.fetchval("select id from invitation")),
+        "/account/sessions/": str(await db.fetchval("select id from session where agent = 'another device'")),
         "/pictures/": str(picture),
         "/studio/": generation,
         "/generations/": generation,
@@ -84,6 +117,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/admin/providers/": "demo",
         "/admin/models/": "demo",
         "/admin/keys/": str(await db.fetchval("select min(id) from provider_key")),
+        "/admin/mails/": str(await db.fetchval("select max(id) from notice")),
+        "/account/security/links/": "telegram",
         "/account/tokens/": str(await db.fetchval("select id from api_token")),
         "/v1/models/": "demo",
         "/v1/images/tasks/": generation,

@@ -26,7 +26,7 @@ async def test_a_new_password_ends_the_other_sessions_and_keeps_this_one(alice, 
     "form, words",
     [
         ({"current": "wrong-wrong-wrong", "password": NEW}, "not your current password"),
-        ({"current": OLD, "password": "short"}, "at least 10 characters"),
+        ({"current": OLD, "password": "short"}, "has 10 to 256 characters"),
         ({"current": "", "password": NEW}, "is missing"),
         ({"password": NEW}, "is missing"),
     ],
@@ -69,7 +69,11 @@ async def test_the_statement_says_what_each_picture_cost(alice, site):
     await ordered(alice, prompt="the pier at dawn")
     await (await take_up(site)).fail("no luck")
     text = (await alice.get("/account")).text
-    for line in ("the pier at dusk – reserved", "picture delivered – charged", "no luck – released, nothing charged"):
+    for line in (
+        "“the pier at dusk” ordered: 1 credit reserved",
+        "“the pier at dusk” delivered: the reserved 1 credit charged",
+        "“the pier at dawn” not delivered, nothing charged: no luck",
+    ):
         assert line in text
 
 

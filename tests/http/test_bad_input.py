@@ -14,7 +14,9 @@ from tests.http.sitemap import places
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 FIELDS = (
     "prompt", "email", "password", "current", "next", "reason", "label", "secret", "provider", "count", "thread", "picture",
-    "idempotency_key", "act", "state", "switch", "credits", "banned", "size", "model",
+    "idempotency_key", "act", "state", "switch", "credits", "banned", "size", "model", "code",
+    "proof_form", "proof_password", "proof_code",
+    "plan", "days",
 )  # fmt: skip
 LONE = b"\\ud800"
 BODIES = {

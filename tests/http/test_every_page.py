@@ -12,7 +12,22 @@ async def test_a_stranger_finds_the_open_doors(stranger, path):
     assert (await stranger.get(path)).status == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/dashboard", "/account", "/plans", "/invoices", "/studio", "/gallery"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/dashboard",
+        "/account",
+        "/account/statement",
+        "/account/subscription",
+        "/plans",
+        "/invoices",
+        "/studio",
+        "/gallery",
+        "/account/security",
+        "/account/proof",
+    ],
+)
 async def test_somebody_with_a_plan_sees_each_page(alice, bob, path):
     for browser in (alice, bob):
         page = await browser.get(path)
@@ -36,6 +51,8 @@ async def test_a_picture_its_thread_and_an_invoice_have_pages(alice, site, cast)
         "/generations?state=queued",
         "/keys",
         "/audit",
+        "/mails",
+        "/mails?state=waiting",
         "/proxies",
         "/providers",
         "/models",

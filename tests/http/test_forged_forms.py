@@ -10,7 +10,8 @@ from tests.http.sitemap import Place, places
 
 TABLES = (
     "account", "invoice", "subscription", "ledger_entry", "balance", "generation", "job", "image", "upload",
-    "provider_key", "audit", "sandbox_payment", "message", "throttle",
+    "provider_key", "audit", "sandbox_payment", "message", "throttle", "notice",
+    "second_factor", "recovery_code", "pending_sign_in", "linked_sign_in", "spent_answer",
 )  # fmt: skip
 
 

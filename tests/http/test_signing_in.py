@@ -27,8 +27,12 @@ async def test_whoever_registers_is_in_and_is_led_to_the_plans(stranger, db):
         ("email", "nonsense", "does not look like an e-mail address"),
         ("email", "ALICE@example.com", "account with this address already"),
         ("email", "", "is missing"),
-        ("password", "short", "at least 10 characters"),
+        ("password", "short", "has 10 to 256 characters"),
         ("password", "p" * 257, "at most 256 characters"),
+        ("password", "p" * 256, "among the first that would be tried"),
+        ("password", "Password1234", "among the first that would be tried"),
+        ("password", "dora@example.com", "among the first that would be tried"),
+        ("password", "limnerlimner", "among the first that would be tried"),
     ],
 )
 async def test_a_refused_registration_says_why_and_keeps_the_address(stranger, db, field, value, words):

@@ -12,7 +12,10 @@ from tests.http.conftest import Browser
 from tests.http.sitemap import Place, patterns, places
 
 OPEN = {
+    "GET /verify/{secret}", "POST /verify/{secret}", "GET /reset", "POST /reset", "GET /reset/{secret}",
+    "POST /reset/{secret}", "GET /email/{secret}", "POST /email/{secret}",
     "GET /", "GET /register", "POST /register", "GET /login", "POST /login", "POST /logout",
+    "GET /login/code", "POST /login/code",
     "GET /sandbox/{id}", "POST /sandbox/{id}",
     "GET /status", "GET /status.json", "GET /health/live", "GET /health/ready", "GET /static/{hash}/{path}",
     "GET /v1/openapi.json", "GET /api",
@@ -31,25 +34,44 @@ PROGRAMS = {
 """Let in by an API token alone: a session means nothing to them."""
 HOLDERS = {"GET /v1/files/{id}"}
 """For whoever has a signed link; without the signature it leads to nothing."""
+SHUT = {
+    "GET /login/oidc", "GET /login/oidc/return", "GET /login/telegram", "GET /login/telegram/return",
+    "POST /login/telegram/return", "GET /account/security/oidc", "GET /account/security/telegram",
+}  # fmt: skip
+"""Doors that no setting opens here: not there for anybody."""
 MEMBERS = {
     "GET /dashboard", "GET /account", "POST /account/password", "POST /account/sessions/deletion",
+    "POST /account/email", "POST /account/verification", "POST /account/locale",
+    "GET /account/export", "GET /account/deletion", "POST /account/deletion",
     "GET /plans", "POST /plans/{code}/invoices", "GET /invoices", "GET /studio", "POST /generations", "GET /gallery",
     "GET /account/tokens", "POST /account/tokens",
+    "GET /account/security", "POST /account/security/totp", "GET /account/security/totp",
+    "POST /account/security/totp/confirmation", "POST /account/security/totp/removal", "POST /account/security/codes",
+    "POST /account/security/links/{code}/removal",
+    "GET /account/proof", "POST /account/proof",
+    "GET /account/statement", "GET /account/statement.csv",
+    "GET /account/subscription", "POST /account/subscription/plan", "POST /account/subscription/cancellation",
+    "POST /account/subscription/continuation",
 }  # fmt: skip
 OWNERS = {
     "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check", "POST /invoices/{id}/cancellation",
     "GET /studio/{id}", "POST /generations/{id}/cancellation", "GET /threads/{id}/live",
     "GET /jobs/{id}/preview", "GET /uploads/{id}",
     "GET /pictures/{id}", "GET /pictures/{id}/file", "GET /pictures/{id}/thumbnail", "POST /pictures/{id}/deletion",
-    "POST /account/tokens/{id}/revocation",
+    "POST /account/tokens/{id}/revocation", "POST /account/sessions/{id}/deletion",
 }  # fmt: skip
 STAFF = {
     "GET /admin", "GET /admin/users", "GET /admin/users/{id}", "GET /admin/generations", "GET /admin/generations/{id}",
     "GET /admin/keys", "GET /admin/audit", "GET /admin/generations/{id}/explain", "GET /admin/keys/{id}",
     "GET /admin/proxies", "GET /admin/providers", "GET /admin/models", "GET /admin/models/{code}", "GET /admin/margins",
     "GET /admin/invoices", "GET /admin/invoices/{id}",
+    "GET /admin/invitations",
 }  # fmt: skip
 ADMINS = {
+    "GET /admin/mails",
+    "POST /admin/mails/{id}/link",
+    "POST /admin/mails/{id}/retry",
+    "POST /admin/mails/{id}/withdrawal",
     "POST /admin/users/{id}/grants",
     "POST /admin/users/{id}/ban",
     "GET /admin/invoices/{id}/refunds",
@@ -57,6 +79,11 @@ ADMINS = {
     "POST /admin/invoices/{id}/payment",
     "POST /admin/invoices/{id}/check",
     "POST /admin/invoices/{id}/decision",
+    "POST /admin/users/{id}/verification",
+    "POST /admin/users/{id}/deletion",
+    "POST /admin/invitations",
+    "POST /admin/invitations/{id}/revocation",
+    "POST /admin/users/{id}/subscription",
     "POST /admin/keys",
     "POST /admin/keys/{id}/state",
     "POST /admin/keys/{id}/terms",
@@ -71,7 +98,7 @@ ADMINS = {
     "POST /admin/providers/{code}/funds",
     "POST /admin/models/{code}/terms",
 }
-LISTED = (OPEN, MACHINES, PROGRAMS, HOLDERS, MEMBERS, OWNERS, STAFF, ADMINS)
+LISTED = (OPEN, MACHINES, PROGRAMS, HOLDERS, SHUT, MEMBERS, OWNERS, STAFF, ADMINS)
 
 NOBODY, MEMBER, OWNER, SUPPORTER, ADMIN = "nobody", "member", "owner", "supporter", "admin"
 PASSES = {
@@ -83,11 +110,12 @@ PASSES = {
     "machines": (),
     "programs": (),
     "holders": (),
+    "shut": (),
 }
 
 
 def kind(place: Place) -> str:
-    names = ("open", "machines", "programs", "holders", "members", "owners", "staff", "admins")
+    names = ("open", "machines", "programs", "holders", "shut", "members", "owners", "staff", "admins")
     return next(name for name, listed in zip(names, LISTED, strict=True) if place.name in listed)
 
 
@@ -98,7 +126,7 @@ def may(place: Place, who: str) -> set[int] | str:
         return "through"
     if group in ("machines", "programs"):
         return {401, 503} if place.pattern in ("/hooks/btcpay", "/hooks/stripe") else {401}  # they are not set up here
-    if group == "holders":
+    if group in ("holders", "shut"):
         return {404}
     if who == NOBODY:
         return {303} if place.method == "GET" else {401}
@@ -170,6 +198,7 @@ async def test_support_sees_no_form_that_it_may_not_send(site, cast, db, alice):
         "/admin/proxies",
         "/admin/providers",
         "/admin/models/demo",
+        "/admin/invitations",
     ):
         assert 'action="/admin' not in (await support.get(path)).text
 

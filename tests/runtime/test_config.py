@@ -50,6 +50,49 @@ def test_mistakes_that_hang_together_are_reported_together(monkeypatch):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"SMTP_HOST": "mail.example.com"}, "LIMNER_MAIL_FROM is needed with LIMNER_SMTP_HOST"),
+        (
+            {"SMTP_HOST": "smtp://mail.example.com:25"},
+            "LIMNER_SMTP_HOST: must be the name or the address of a server alone",
+        ),
+        ({"SMTP_PORT": "0"}, "LIMNER_SMTP_PORT: "),
+        ({"SMTP_TLS": "maybe"}, "LIMNER_SMTP_TLS: "),
+        ({"SMTP_TIMEOUT": "0"}, "LIMNER_SMTP_TIMEOUT: "),
+        ({"SMTP_HOST": "mail", "MAIL_FROM": "a@b.c", "SMTP_USER": "u"}, "LIMNER_SMTP_USER and LIMNER_SMTP_PASSWORD"),
+        (
+            {"SMTP_HOST": "mail", "MAIL_FROM": "a@b.c", "SMTP_PASSWORD": "p"},
+            "LIMNER_SMTP_USER and LIMNER_SMTP_PASSWORD",
+        ),
+        ({"MAIL_FROM": "studio"}, "LIMNER_MAIL_FROM: must be an e-mail address"),
+        ({"MAIL_FROM": "Studio <a@b.c>\r\nBcc: eve@evil.example"}, "LIMNER_MAIL_FROM: must be an e-mail address"),
+        ({"MAIL_FROM": "a@b.c, eve@evil.example"}, "LIMNER_MAIL_FROM: must be an e-mail address"),
+    ],
+)
+def test_what_no_mail_could_be_sent_with_is_named(monkeypatch, settings, said):
+    for name, value in settings.items():
+        monkeypatch.setenv(f"LIMNER_{name}", value)
+    assert [line for line in mistakes() if line.startswith(said)]
+
+
+@pytest.mark.parametrize("sender", ["studio@example.com", "<a@b.example>", "Студия на углу <studio@example.com>", ""])
+def test_whom_mails_may_come_from(monkeypatch, sender):
+    monkeypatch.setenv("LIMNER_MAIL_FROM", sender)
+    assert Config.load().mail_from == (sender or None)
+
+
+def test_in_production_no_password_crosses_the_net_in_the_clear(monkeypatch):
+    for name, value in {"ENV": "production", "SMTP_HOST": "mail", "MAIL_FROM": "a@b.c", "SMTP_TLS": "none"}.items():
+        monkeypatch.setenv(f"LIMNER_{name}", value)
+    said = "LIMNER_SMTP_TLS must not be none in production: it would show the password"
+    assert said not in mistakes()
+    monkeypatch.setenv("LIMNER_SMTP_USER", "studio")
+    monkeypatch.setenv("LIMNER_SMTP_PASSWORD", "hunter2")
+    assert said in mistakes() and "hunter2" not in "".join(mistakes())
+
+
 def test_a_secret_may_stand_in_a_file(monkeypatch, tmp_path):
     (tmp_path / "token").write_text("123:abc\n")
     monkeypatch.setenv("LIMNER_BOT_TOKEN_FILE", str(tmp_path / "token"))
@@ -113,3 +156,46 @@ def test_the_command_line_says_every_mistake_in_a_line_and_exits_78():
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 78
     assert [line.split(":")[1].strip() for line in done.stderr.splitlines()] == ["LIMNER_HTTP_PORT", "LIMNER_LEASE"]
+
+
+@pytest.mark.parametrize(
+    "given, setting",
+    [
+        ({"OIDC_ISSUER": "https://id.example"}, "LIMNER_OIDC_CLIENT_ID"),
+        ({"OIDC_ISSUER": "https://id.example", "OIDC_CLIENT_ID": "x", "OIDC_SCOPES": "email"}, "LIMNER_OIDC_SCOPES"),
+        ({"OIDC_ISSUER": "id.example"}, "LIMNER_OIDC_ISSUER:"),
+        ({"TELEGRAM_LOGIN": "limner_bot"}, "LIMNER_BOT_TOKEN"),
+        ({"TELEGRAM_LOGIN": "https://t.me/x", "BOT_TOKEN": "1:a"}, "LIMNER_TELEGRAM_LOGIN:"),
+    ],
+)
+def test_half_a_door_is_a_mistake(monkeypatch, given, setting):
+    for name, value in given.items():
+        monkeypatch.setenv(f"LIMNER_{name}", value)
+    assert [line.split(" ")[0] for line in mistakes()] == [setting]
+
+
+def test_an_issuer_is_kept_sign_by_sign_and_is_encrypted_in_production(monkeypatch):
+    monkeypatch.setenv("LIMNER_OIDC_CLIENT_ID", "x")
+    monkeypatch.setenv("LIMNER_OIDC_ISSUER", "https://id.example/")
+    assert Config.load().oidc_issuer == "https://id.example/"
+    monkeypatch.setenv("LIMNER_ENV", "production")
+    monkeypatch.setenv("LIMNER_OIDC_ISSUER", "http://id.example")
+    assert "LIMNER_OIDC_ISSUER must begin with https:// in production, not 'http://id.example'" in mistakes()
+
+
+@pytest.mark.parametrize(
+    "env, given, forced",
+    [
+        ("development", "", False),
+        ("production", "", True),
+        ("development", "true", True),
+        ("production", "false", False),
+    ],
+)
+def test_admins_need_a_second_factor_in_production_unless_told_otherwise(monkeypatch, env, given, forced):
+    monkeypatch.setenv("LIMNER_ADMIN_TOTP", given)
+    more = {
+        "env": env, "public_url": "https://x.example", "secret_key": "s" * 40, "vault_keys": "k1:x",
+        "database_url": "postgresql://x/y",
+    }  # fmt: skip
+    assert Config.load(**more).forces_totp is forced

@@ -110,7 +110,7 @@ async def test_the_page_is_served_on_its_own_port(dsn, tmp_path):
 
 async def test_the_document_lists_every_metric_and_no_other(db):
     async def read():
-        return await gauges.read(db, 15)
+        return await gauges.read(db, 15, sends_mail=True)
 
     await mailbox.send(db, CheckOpenInvoices())
     page = (await Metrics(lambda: CREW, read).page()).decode()

@@ -46,6 +46,7 @@ from limner.sql import accounts, generations, keys, schema, seeds, vaults
 from limner.sql.generations import Order
 from limner.sql.models import Size
 from tests.conftest import VAULT_KEYS, settings
+from tests.upstreams.smtp import PASSWORD, USER, FakeMailServer, mail_server
 from tests.upstreams.telegram import TOKEN, FakeTelegram
 
 ROOT = Path(__file__).parents[2]
@@ -247,7 +248,7 @@ class Authority:
 
 @dataclass
 class World:
-    """The site behind Caddy, the door for plain http, a painter, two processors, and Telegram. The fields are what they do."""
+    """The site behind Caddy, the door for plain http, a painter, two processors, a mail server, and Telegram."""
 
     hides: bool = True
     redirects: bool = True
@@ -255,6 +256,7 @@ class World:
     skew: float = 0.0
     """Seconds that the painter's and Telegram's clocks are ahead."""
     telegram: FakeTelegram = field(default_factory=lambda: Telegram())
+    mail: FakeMailServer = field(default_factory=FakeMailServer)
     site: str = ""
     plain: int = 0
     painter: str = ""
@@ -296,6 +298,7 @@ async def around(authority: Authority, folder: Path, *, days: float = 60) -> Asy
         world.plain = await _serve(stack, world, "/{path:.*}", world.by_http)
         world.painter = f"http://127.0.0.1:{await _serve(stack, world, '/{path:.*}', world.paints)}/v1"
         world.till = f"http://127.0.0.1:{await _serve(stack, world, '/{path:.*}', world.takes_keys)}"
+        world.mail = await stack.enter_async_context(mail_server("tls", context=context, auth=True))
         world.telegram.url = (
             f"http://127.0.0.1:{await _serve(stack, world, '/bot{token}/{method}', world.telegram.answer)}"
         )
@@ -384,6 +387,8 @@ class Studio:
         return {
             "env": "production", "public_url": self.world.site, "secret_key": SECRET_KEY, "lease": 600,
             "bot_token": TOKEN, "telegram_url": self.world.telegram.url, "openai_url": self.world.painter, "drain": 100,
+            "smtp_host": "localhost", "smtp_port": self.world.mail.port, "smtp_tls": "tls",
+            "smtp_user": USER, "smtp_password": PASSWORD, "mail_from": "studio@localhost.test",
             "storage_folder": self.clinic.data / "pictures",
             "btcpay_url": self.world.till, "btcpay_store": "store", "btcpay_api_key": "greenfield-key-0123456789",
             "btcpay_webhook_secret": "Hk3vQ9wZr5tXb7mN", "stripe_url": self.world.till, "stripe_api_key": "rk_test_0123456789",

@@ -49,6 +49,7 @@ from tests.ship.clinic import (
     reachable,
     studio,
 )
+from tests.upstreams.smtp import PASSWORD
 
 __all__ = ["clinic", "studio"]  # fixtures
 
@@ -396,6 +397,10 @@ async def a_revoked_token(studio: Studio) -> None:
     studio.world.telegram.refuse_always("getMe", 401)
 
 
+async def a_mail_server_that_is_closed(studio: Studio) -> None:
+    studio.world.mail.refuse("connect", "554 5.3.2 closed")
+
+
 async def a_webhook(studio: Studio) -> None:
     studio.world.telegram.webhook = "https://elsewhere.test/hook?secret=1"
 
@@ -411,6 +416,10 @@ values (77, 'painting', 'PaintPicture', '', 5, 'tried', '{}', now())
 """
 NOTICE = """
 insert into notice (channel, recipient, body, created_at) values ('telegram', '7', 'news', now() - interval '1 hour')
+"""
+REFUSED = """
+insert into notice (channel, recipient, body, attempts, failed_at)
+select 'mail', n || '@example.com', 'news', 1, now() from generate_series(1, 5) as n
 """
 INVOICE = """
 insert into invoice (account_id, plan_id, processor, amount_cents, currency, credits, expires_at, idempotency_key)
@@ -532,6 +541,8 @@ FAULTS: dict[str, Fault] = {
     "network.headers": no_hsts,
     "network.painters": a_silent_painter,
     "bot.token": a_revoked_token,
+    "mail.server": a_mail_server_that_is_closed,
+    "mail.outbox": ran(REFUSED, "delete from notice"),
     "bot.webhook": a_webhook,
     "bot.poller": ran(BOT.format("last_ok", "to_jsonb(extract(epoch from now()) - 900)")),
     "bot.alone": ran(BOT.format("state", "'\"conflict\"'"), BOT.format("state", "'\"polling\"'")),
@@ -584,7 +595,7 @@ async def test_one_fault_turns_exactly_its_own_check(studio: Studio, code: str) 
     assert turned(lines) == {code}, [str(line) for line in lines.values() if line.state not in ("ok", "skip")]
     assert lines[code].fix
     told = json.dumps([vars(line) for line in lines.values()])
-    assert not [secret for secret in (SECRET_KEY, TOKEN, PAINTERS_KEY, VAULT_KEYS[3:]) if secret in told]
+    assert not [secret for secret in (SECRET_KEY, TOKEN, PASSWORD, PAINTERS_KEY, VAULT_KEYS[3:]) if secret in told]
 
 
 def turned(lines: Mapping[str, Line]) -> set[str]:

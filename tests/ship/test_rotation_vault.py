@@ -20,7 +20,7 @@ from limner.runtime.errors import Refused
 from limner.runtime.presence import Presence
 from limner.runtime.report import verdict
 from limner.runtime.vault import Vault, generate_key
-from limner.sql import generations, keys, vaults
+from limner.sql import factors, generations, keys, vaults
 from limner.sql.generations import Order
 from limner.sql.models import Size
 from tests.conftest import VAULT_KEYS, settings
@@ -261,6 +261,42 @@ async def test_what_somebody_changes_at_the_same_moment_wins(desk, db, dsn):
     assert desk.vault.open(
         await db.fetchval("select sealed_secret from provider_key where id = $1", first), bound_to=keys.bound_to(first)
     ) == "sk-changed-meanwhile"  # fmt: skip
+
+
+async def test_second_factors_are_sealed_anew_with_the_rest(desk, db, cast):
+    people = (cast.alice, cast.bob, cast.carol)
+    for account in people:
+        await factors.begin(db, OLD, account.id)
+    before = [await factors.unconfirmed(db, OLD, account.id) for account in people]
+    await desk.rotate()
+    assert (await desk.rotate())[0] == 0
+    assert await everything_opens(db, desk.vault) == {"k2": 3 + 3}
+    assert [await factors.unconfirmed(db, desk.vault, account.id) for account in people] == before
+
+
+async def test_a_second_factor_moved_to_another_account_stays_shut(db, cast):
+    for account in (cast.alice, cast.bob):
+        await factors.begin(db, OLD, account.id)
+    await db.execute("update second_factor set sealed_secret = (select sealed_secret from second_factor"
+                     " where account_id = $1)", cast.alice.id)  # fmt: skip
+    shut = [row for row in await vaults.page(db, None, 100) if vaults.trouble(OLD, row)]
+    assert [(row.place, row.id) for row in shut] == [("second_factor", str(cast.bob.id))]
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+async def test_whatever_its_id_looks_like_each_is_met_once(db, cast, batch):
+    """Ids are numbers and UUIDs: in pages they stand as text, 10 before 9."""
+    for number in range(12):
+        await keys.add(db, OLD, "openai", f"key {number}", f"sk-live-{number}", actor="test")
+    for account in (cast.alice, cast.bob, cast.carol):
+        await factors.begin(db, OLD, account.id)
+    after, met = None, list[tuple[str, str]]()
+    while rows := await vaults.page(db, after, batch):
+        after = rows[-1]
+        met += [(row.place, row.id) for row in rows]
+    assert len(met) == len(set(met)) == 3 + 12 + 3
+    done = await vaults.reseal(db, Vault.parse(f"{generate_key('k2')},{VAULT_KEYS}"), batch=batch)
+    assert (done.done, done.left, done.stuck) == (18, 0, [])
 
 
 async def test_another_rotation_begins_only_when_it_is_asked_for(desk):

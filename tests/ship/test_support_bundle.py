@@ -26,6 +26,7 @@ SECRETS = {
     "s3_access_key": f"{CANARY.upper()}ACCESS",
     "s3_secret_key": f'{CANARY}-s3-"quoted"\\ü',
     "sandbox_secret": f"{CANARY}-sandbox-secret",
+    "smtp_password": f"{CANARY}-smtp-password",
     "bot_token": f"123456:{CANARY}-bot-token",
     "telegram_proxy": f"socks5://user:{CANARY}-proxy@127.0.0.1:1",
 }

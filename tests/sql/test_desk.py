@@ -117,12 +117,6 @@ async def test_a_key_is_added_and_listed_without_its_secret(config):
     assert "canary" not in listing
 
 
-async def test_somebody_is_made_an_admin_by_address(config, cast):
-    assert await desk.promote(config, "BOB@example.com", "admin") == "bob@example.com is admin now"
-    with pytest.raises(NotFound):
-        await desk.promote(config, "nobody@example.com", "admin")
-
-
 CAPS = {"scopes": (), "per_day": 5, "per_month": None, "models": (), "networks": ("192.0.2.0/24",), "expires": None}
 
 

@@ -1,0 +1,62 @@
+"""Wording: how each language says numbers, dates and amounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+LANGUAGES = ("en", "ru", "zh")
+MONTHS = {
+    "en": (
+        "January", "February", "March", "April", "May", "June",
+        "July", "August", "September", "October", "November", "December",
+    ),
+    "ru": (
+        "января", "февраля", "марта", "апреля", "мая", "июня",
+        "июля", "августа", "сентября", "октября", "ноября", "декабря",
+    ),
+}  # fmt: skip
+
+
+def language_of(locale: str) -> str:
+    """The language to write in: that of the locale, such as "ru" of "ru-RU", else English."""
+    wished = locale.replace("_", "-").split("-")[0].lower()
+    return wished if wished in LANGUAGES else "en"
+
+
+def filters(language: str) -> Mapping[str, Callable[..., str]]:
+    """What templates may say of a value: ``moment``, ``money(currency)``, ``plural(forms…)``."""
+    return {
+        "moment": lambda told: moment(language, str(told)),
+        "money": money,
+        "plural": lambda number, *forms: plural(language, int(number), forms),
+    }
+
+
+def moment(language: str, told: str) -> str:
+    """2026-12-05T14:00:00+00:00 as "5 December 2026, 14:00 UTC". Raises ValueError for what is no moment."""
+    at = datetime.fromisoformat(told).astimezone(UTC)
+    if language == "zh":
+        return f"{at.year}年{at.month}月{at.day}日 {at:%H:%M} UTC"
+    year = f"{at.year} г." if language == "ru" else f"{at.year}"
+    return f"{at.day} {MONTHS[language][at.month - 1]} {year}, {at:%H:%M} UTC"
+
+
+def money(cents: int, currency: str) -> str:
+    """999 USD cents as "9.99 USD", as the pages say it."""
+    return f"{cents // 100:,}.{cents % 100:02d} {currency}"
+
+
+def plural(language: str, number: int, forms: tuple[str, ...]) -> str:
+    """The number with the form that goes with it: English has two, Russian three, Chinese one."""
+    return f"{number} {forms[_form(language, number)]}"
+
+
+def _form(language: str, number: int) -> int:
+    if language == "en":
+        return 0 if number == 1 else 1
+    if language == "zh":
+        return 0
+    if number % 10 == 1 and number % 100 != 11:
+        return 0
+    return 1 if 2 <= number % 10 <= 4 and not 12 <= number % 100 <= 14 else 2

@@ -1,0 +1,158 @@
+"""A fresh proof of who acts: the password, and the code where there is one, before keys, money and roles are touched."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from urllib.parse import quote
+
+from aiohttp import web
+from multidict import MultiDict, MultiDictProxy
+
+from limner.http import forms, pages
+from limner.http.auth import _next, _secret
+from limner.http.middleware import SAFE, Handler
+from limner.http.state import (
+    DB,
+    SESSION,
+    VAULT,
+    FactorNeeded,
+    NotAllowed,
+    ProofNeeded,
+    address_of,
+    session_of,
+    signed_in,
+)
+from limner.runtime import passwords
+from limner.runtime.errors import Refused
+from limner.runtime.log import logger
+from limner.runtime.vault import VaultError
+from limner.sql import accounts, factors, sessions, throttles
+
+log = logger(__name__)
+
+OURS = ("csrf", "proof_password", "proof_code", "proof_form")
+"""Fields of the proof itself: the rest is what somebody was about to send."""
+
+
+@web.middleware
+async def ask(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whoever acts without a fresh proof is asked for one on the way; what they typed is kept, and then done."""
+    try:
+        return await handler(request)
+    except FactorNeeded as why:
+        if request.method in SAFE:
+            return pages.see_other("/account/security", "factor_first")
+        raise NotAllowed(str(why)) from None
+    except ProofNeeded:
+        if request.method in SAFE:
+            return pages.see_other(f"/account/proof?next={quote(request.path_qs, safe='', errors='replace')}")
+        return await _prove_and_act(request, handler)
+
+
+async def _prove_and_act(request: web.Request, handler: Handler) -> web.StreamResponse:
+    form = await forms.read(request)
+    kept = _sealed(request, form) if "proof_form" not in form else forms.text(form, "proof_form", most=200_000)
+    if "proof_password" not in form:
+        return _page(request, request.path_qs, kept, status=401)
+    try:
+        meant = _opened(request, kept)
+        await _prove(request, form)
+    except Refused as why:
+        return _page(request, request.path_qs, kept, why)
+    request[forms.MEANT] = meant
+    return await handler(request)
+
+
+async def show(request: web.Request) -> web.Response:
+    signed_in(request)
+    return _page(request, "/account/proof", next=_next(request.query.get("next", "")))
+
+
+async def take(request: web.Request) -> web.Response:
+    signed_in(request)
+    form = await forms.read(request)
+    goal = _next(forms.kept(form, "next")["next"])
+    try:
+        await _prove(request, form)
+    except Refused as why:
+        return _page(request, "/account/proof", why=why, next=goal)
+    return pages.see_other(goal or "/account/security")
+
+
+async def _prove(request: web.Request, form: forms.Form) -> None:
+    """From now on the session counts as fresh. Raises Refused."""
+    db, viewer, session = request.app[DB], signed_in(request), session_of(request)
+    assert session is not None
+    try:
+        await check(request, _secret(form, "proof_password"), forms.text(form, "proof_code", most=40))
+    except Refused:
+        log.info("proof_refused", account=str(viewer.id), address=address_of(request))
+        raise
+    await sessions.prove(db, session.token_hash)
+    request[SESSION] = replace(session, is_fresh=True)
+
+
+async def check(request: web.Request, password: str, code: str) -> None:
+    """Whether these are the viewer's own: the code too, when there is a second factor. Raises Refused."""
+    db, viewer, session = request.app[DB], signed_in(request), session_of(request)
+    bucket = f"login {viewer.email.lower()}"
+    await throttles.take(db, throttles.LOGIN_BY_ACCOUNT, bucket)
+    found = await accounts.with_password(db, viewer.email)
+    if found is None or not await passwords.matches(password, found[1]):
+        raise Refused("That is not your password.", field="password")
+    if session is not None and session.has_factor:
+        await factors.check(db, request.app[VAULT], viewer, code, ip=address_of(request))
+    await throttles.clear(db, bucket)
+
+
+def _sealed(request: web.Request, form: forms.Form) -> str:
+    """What was sent, for the page to carry: unreadable there, and of use to this session and this address alone."""
+    pairs = [(name, value) for name, value in form.items() if name not in OURS]
+    if any(not isinstance(value, str) for _, value in pairs):
+        raise Refused(
+            "Files cannot wait while you show who you are. Do that first at /account/proof, then send it again."
+        )
+    text = json.dumps(pairs)
+    if len(text) > 100_000:
+        raise Refused("That is too long to wait while you show who you are. Do that first at /account/proof.")
+    return request.app[VAULT].seal(text, bound_to=_place(request))
+
+
+def _opened(request: web.Request, kept: str) -> forms.Form:
+    """Raises Refused for what this session did not send here."""
+    try:
+        pairs = json.loads(request.app[VAULT].open(kept, bound_to=_place(request)))
+    except VaultError:
+        raise Refused("This form is out of date. Please go back and send it again.", field="form") from None
+    return MultiDictProxy(MultiDict(pairs))
+
+
+def _place(request: web.Request) -> str:
+    session = session_of(request)
+    assert session is not None
+    return f"session/{session.id}{request.path}"
+
+
+def _page(
+    request: web.Request,
+    action: str,
+    kept: str | None = None,
+    why: Refused | None = None,
+    *,
+    next: str = "",
+    status: int = 200,
+) -> web.Response:
+    session = session_of(request)
+    response = pages.render(
+        request,
+        "proof.html",
+        why,
+        action=action,
+        kept=kept,
+        next=next,
+        wants_code=session is not None and session.has_factor,
+    )
+    if why is None:
+        response.set_status(status)
+    return response

@@ -1,0 +1,144 @@
+"""Erasure: what becomes of everything when an account is deleted for good."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from limner.runtime.database import Db, Transaction
+from limner.runtime.errors import NotFound, Refused
+from limner.runtime.log import logger
+from limner.sql import accounts, audit, generations, notices
+from limner.sql.accounts import Account
+
+log = logger(__name__)
+
+# Banned, too: images of before know nothing of deleted_at.
+MARK = f"""
+update account set deleted_at = now(), banned_at = coalesce(banned_at, now()), ban_reason = 'deleted', password_hash = ''
+where id = $1 and deleted_at is null and role <> 'admin' returning {accounts.COLUMNS}
+"""
+
+
+async def erase(db: Db, account_id: UUID, *, actor: str, why: str, ip: str = "") -> None:
+    """For good: whoever they were cannot be told afterwards, and the books still add up. ``actor``: an address, or "cli".
+
+    Sessions, tokens and links end, what is being painted is canceled uncharged, the subscription ends; prompts go, pictures
+    are wiped by the janitor. Invoices, ledger and audit stay, without the name. Raises NotFound, Refused for an admin.
+    """
+    async with db.transaction() as tx:
+        row = await tx.fetchrow(MARK, account_id)
+        if row is None:
+            raise await _why_not(tx, account_id)
+        account = Account(**row)
+        name = await tx.fetchval(NAME, account.id)
+        await _end_access(tx, account)
+        await _stop_painting(tx, account.id)
+        await _forget_content(tx, account.id)
+        about = {"at": datetime.now(UTC).isoformat(timespec="seconds")}
+        await notices.mail(tx, account.email, "account_deleted", locale=account.locale, details=about)
+        by = name if actor == account.email else actor
+        await _take_the_name_out(tx, account)
+        await audit.record(tx, by, "account.delete", name, None, {"why": why}, ip="" if by == name else ip)
+    log.info("account_deleted", account=str(account.id))
+
+
+async def _why_not(tx: Transaction, account_id: UUID) -> Refused:
+    account = await accounts.get(tx, account_id)
+    if account.is_admin:
+        return Refused("An admin cannot be deleted: take the role away first.", field="form")
+    return NotFound("This account is deleted already.")
+
+
+NAME = "select anonymous_name($1)"
+END_ACCESS = (
+    "delete from session where account_id = $1",
+    "delete from sign_in where account_id = $1",
+    "delete from ticket where account_id = $1",
+    """
+    update api_token set revoked_at = coalesce(revoked_at, now()), name = 'deleted', last_used_ip = '', networks = null
+    where account_id = $1
+    """,
+    """
+    update subscription set state = 'canceled'
+    where account_id = $1 and state in ('pending_activation', 'active', 'past_due')
+    """,
+)
+FORGET_THROTTLES = "delete from throttle where key = any($1::text[])"
+
+
+async def _end_access(tx: Transaction, account: Account) -> None:
+    for statement in END_ACCESS:
+        await tx.execute(statement, account.id)
+    keys = [f"{what} {name}" for what in ("login", "reset") for name in (account.email.lower(), str(account.id))]
+    await tx.execute(FORGET_THROTTLES, keys)
+
+
+UNFINISHED = """
+select id from generation where account_id = $1 and state in ('queued', 'running') order by id for update
+"""
+STOP = """
+update job set state = 'canceled', finished_at = now(), line = '', percent = null, waits_until = null, reason = $2
+where generation_id = $1 and state in ('queued', 'running') returning id
+"""
+
+
+async def _stop_painting(tx: Transaction, account_id: UUID) -> None:
+    """Without their messages, whoever paints them finds the fence lost: nothing arrives, and nothing is charged."""
+    for row in await tx.fetch(UNFINISHED, account_id):
+        stopped = [job["id"] for job in await tx.fetch(STOP, row["id"], "the account was deleted")]
+        await generations.release_all(tx, stopped, "the account was deleted")
+        await generations.settle_state(tx, row["id"])
+
+
+FORGET_CONTENT = (
+    "update generation set prompt = 'deleted', parameters = '{}', idempotency_key = null where account_id = $1",
+    "update attempt set detail = '' where detail <> '' and job_id in (select id from job where account_id = $1)",
+    "delete from preview where job_id in (select id from job where account_id = $1)",
+    "delete from partial where job_id in (select id from job where account_id = $1)",
+    "update image set deleted_at = now() where account_id = $1 and deleted_at is null",
+    "update upload set deleted_at = now() where account_id = $1 and deleted_at is null",
+)
+
+
+async def _forget_content(tx: Transaction, account_id: UUID) -> None:
+    for statement in FORGET_CONTENT:
+        await tx.execute(statement, account_id)
+
+
+# Of what only grows, the schema lets exactly this be changed, and only so (V0022).
+ERASING = "select set_config('limner.erasing', $1, true)"
+TAKE_OUT_OF_LEDGER = "update ledger_entry set why = 'a picture' where account_id = $1 and kind = 'reserve'"
+TAKE_OUT_OF_AUDIT = """
+update audit as x set actor = y.actor, subject = y.subject, before = y.before, after = y.after, ip = y.ip
+from audit as z
+cross join lateral jsonb_to_record(audit_anonymised(to_jsonb(z), $1, anonymous_name($2)))
+    as y (actor text, subject text, before jsonb, after jsonb, ip text)
+where x.id = z.id and (
+    z.actor = $1 or z.subject = $1 or starts_with(z.subject, $1 || ' ') or strpos(z.before::text, to_json($1::text)::text) > 0
+    or strpos(z.after::text, to_json($1::text)::text) > 0
+)
+"""
+FORGET_MAILS = (
+    "delete from notice where channel = 'mail' and recipient = $1 and (sent_at is not null or template <> $2)"
+)
+RENAME = "update account set email = anonymous_name(id), invitation_id = null where id = $1"
+
+
+async def _take_the_name_out(tx: Transaction, account: Account) -> None:
+    await tx.execute(ERASING, str(account.id))
+    await tx.execute(TAKE_OUT_OF_LEDGER, account.id)
+    await tx.execute(TAKE_OUT_OF_AUDIT, account.email, account.id)
+    await tx.execute(ERASING, "")
+    await tx.execute(FORGET_MAILS, account.email, "account_deleted")
+    await tx.execute(RENAME, account.id)
+
+
+# The last mail still has to go out; then nothing names the address any more.
+FORGET_FAREWELLS = """
+delete from notice where template = 'account_deleted' and coalesce(sent_at, failed_at) < now() - interval '1 hour'
+"""
+
+
+async def forget_farewells(db: Db) -> None:
+    await db.execute(FORGET_FAREWELLS)

@@ -1,0 +1,130 @@
+"""The outbox as admins see it: which mails went, which wait and why, and the links that somebody has to pass on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from limner.runtime.database import Db
+from limner.runtime.errors import NotFound, Refused
+from limner.sql import audit, tickets
+from limner.sql.channels import NOTICE_QUEUED
+from limner.sql.mails import WHY_SPENT
+from limner.sql.tickets import LinkSpent
+
+STATES = ("waiting", "sent", "failed")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """``has_link``: it carries one that still holds and may be passed on, since the mail itself has not gone out."""
+
+    id: int
+    recipient: str
+    name: str
+    state: str
+    error: str
+    attempts: int
+    created_at: datetime
+    next_at: datetime | None
+    ended_at: datetime | None
+    is_under_way: bool
+    has_link: bool
+
+
+STATE = "case when n.sent_at is not null then 'sent' when n.failed_at is not null then 'failed' else 'waiting' end"
+UNDER_WAY = "(n.failed_at is null and n.sent_at is null and n.attempts > 0 and n.error = '' and n.next_at > now())"
+LIST = f"""
+select n.id, n.recipient, coalesce(n.template, n.subject) as name, {STATE} as state, n.error, n.attempts, n.created_at,
+    n.next_at, coalesce(n.sent_at, n.failed_at) as ended_at, {UNDER_WAY} as is_under_way,
+    n.sent_at is null and n.ticket_id is not null and {WHY_SPENT} = '' as has_link
+from notice as n left join ticket as t on t.id = n.ticket_id
+where n.channel = 'mail' and ($1 = '' or {STATE} = $1) and ($2::bigint is null or n.id < $2)
+order by n.id desc limit $3
+"""
+
+
+async def listing(db: Db, *, state: str = "", before: int | None = None, count: int = 50) -> list[Entry]:
+    """The newest first. ``state``: one of STATES; "": all."""
+    return [Entry(**row) for row in await db.fetch(LIST, state, before, count)]
+
+
+LINK = f"""
+select n.recipient, n.template, n.ticket_id, n.sent_at is not null as sent, t.purpose, {WHY_SPENT} as spent
+from notice as n left join ticket as t on t.id = n.ticket_id where n.id = $1 and n.channel = 'mail'
+"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    id: int
+    recipient: str
+    link: str
+
+
+async def link(db: Db, mail_id: int, public_url: str, secret_keys: Sequence[str], *, actor: str, ip: str = "") -> Shown:
+    """The link of a mail that has not gone out, for somebody to pass on; that it was shown is written down.
+
+    Raises NotFound, LinkSpent, or Refused for a mail without a link, or one that is on its way by itself.
+    """
+    async with db.transaction() as tx:
+        row = await tx.fetchrow(LINK, mail_id)
+        if row is None:
+            raise NotFound
+        if row["ticket_id"] is None:
+            raise Refused("This mail carries no link of its own.", code="no_link")
+        if row["sent"]:
+            raise Refused("This mail went out: its link is with whom it is for.", code="mail_sent")
+        if row["spent"]:
+            raise LinkSpent
+        subject, after = row["recipient"], {"mail": mail_id, "template": row["template"]}
+        await audit.record(tx, actor, "mail.link_shown", subject, None, after, ip=ip)
+        ticket_id: UUID = row["ticket_id"]
+        return Shown(mail_id, subject, tickets.link(ticket_id, row["purpose"], public_url, secret_keys))
+
+
+# The fence (attempts) stays, and so does the length of its pauses.
+RETRY = f"""
+update notice as n set failed_at = null, next_at = null, error = ''
+where n.id = $1 and n.channel = 'mail' and n.sent_at is null and not {UNDER_WAY} and (n.details is not null or n.template is null)
+returning n.recipient
+"""
+GIVE_UP = """
+update notice as n set failed_at = now(), error = $2
+where n.id = $1 and n.channel = 'mail' and n.sent_at is null and n.failed_at is null returning n.recipient
+"""
+
+
+async def retry(db: Db, mail_id: int, *, actor: str, ip: str = "") -> None:
+    """Send it now, also when it was given up. Raises NotFound, or Refused for one that is out or under way."""
+    async with db.transaction() as tx:
+        recipient = await tx.fetchval(RETRY, mail_id)
+        if recipient is None:
+            await _explain(tx, mail_id)
+        await audit.record(tx, actor, "mail.retry", recipient, None, {"mail": mail_id}, ip=ip)
+        tx.tell(NOTICE_QUEUED)
+
+
+async def give_up(db: Db, mail_id: int, *, actor: str, ip: str = "") -> None:
+    """Never send it. Raises NotFound, or Refused for one that has ended already."""
+    async with db.transaction() as tx:
+        recipient = await tx.fetchval(GIVE_UP, mail_id, f"given up by {actor}")
+        if recipient is None:
+            await _explain(tx, mail_id)
+        await audit.record(tx, actor, "mail.give_up", recipient, None, {"mail": mail_id}, ip=ip)
+
+
+FIND = f"select {STATE} as state, {UNDER_WAY} as is_under_way from notice as n where n.id = $1 and n.channel = 'mail'"
+
+
+async def _explain(db: Db, mail_id: int) -> None:
+    """Raises NotFound, or Refused with the reason why nothing can be done with it."""
+    row = await db.fetchrow(FIND, mail_id)
+    if row is None:
+        raise NotFound
+    if row["is_under_way"]:
+        raise Refused("This mail is on its way just now: look again in a minute.", code="mail_under_way")
+    words = {"sent": "This mail has gone out.", "failed": "This mail was given up, and what it said is forgotten."}
+    raise Refused(words.get(row["state"], "Nothing can be done with this mail."), code="mail_ended")
