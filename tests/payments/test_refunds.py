@@ -35,8 +35,8 @@ async def test_btcpay_makes_a_pull_payment_and_its_owner_gets_the_link(till):
     pull = till.btcpay.pulls[0]
     assert (found.state, found.processor_ref, found.claim_url) == ("sent", pull["id"], pull["viewLink"])
     assert (pull["amount"], pull["currency"], pull["payoutMethods"]) == ("9.99", "USD", ["BTC-CHAIN"])
-    mail = await till.db.fetchrow("select recipient, template, details from notice where template = 'refund'")
-    assert mail["recipient"] == till.cast.bob.email and mail["details"]["claim_url"] == pull["viewLink"]
+    mail = await till.db.fetchrow("select recipient, template, details from notice where template = 'refund_sent'")
+    assert mail["recipient"] == till.cast.bob.email and mail["details"]["path"] == f"/invoices/{invoice.id}"
     assert await till.audited("invoice.refund") == await till.audited("invoice.refund_sent") == 1
 
 
