@@ -9,7 +9,7 @@ import aiohttp
 import anyio
 
 from limner.actors import reconciliation, settlement
-from limner.actors.processors.base import Opened, Processor, Unreachable, Unwilling, plain, processor
+from limner.actors.processors.base import Opened, Payment, Processor, Unreachable, Unwilling, plain, processor
 from limner.runtime import faults
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
@@ -68,14 +68,19 @@ class Cashier(Actor):
         if invoice.processor_ref is None and invoice.is_open:
             await self._attach(invoice, await self._with(invoice).open(invoice))
 
-    async def check(self, invoice: Invoice) -> None:
-        """Ask the processor and apply its answer. Nothing runs out here before it was asked. Raises Unreachable, Unwilling."""
+    async def check(self, invoice: Invoice, *, is_wanted: bool = True) -> None:
+        """Ask the processor and apply its answer. Nothing runs out here before it was asked. Raises Unreachable, Unwilling.
+
+        ``is_wanted``: what was closed there before its time is opened anew.
+        """
         way = self._with(invoice)
         if invoice.processor_ref is None and (invoice := await self._looked_for(invoice, way)).processor_ref is None:
             return
         payment = await way.read(str(invoice.processor_ref))
         faults.point("after-read", invoice.id)
         invoice = await invoices.get(self.db, invoice.id)
+        if is_wanted and payment and payment.state == "expired" and await self._reopened(invoice, payment):
+            return
         if payment is not None:
             await settlement.apply(self.db, invoice, payment, way.store)
         elif invoice.is_open and invoice.has_run_out:
@@ -90,7 +95,7 @@ class Cashier(Actor):
                 await self._with(invoice).cancel(invoice.processor_ref)
             except Unwilling as error:
                 log.warning("cannot_be_canceled", invoice=str(invoice.id), error=str(error))
-            await self.check(invoice)
+            await self.check(invoice, is_wanted=False)
         invoice = await invoices.get(self.db, invoice.id)
         if invoice.processor_ref is None and invoice.is_open:
             await invoices.move(self.db, invoice.id, "canceled")
@@ -145,6 +150,13 @@ class Cashier(Actor):
         else:
             await self.open(invoice)
         return await invoices.get(self.db, invoice.id)
+
+    async def _reopened(self, invoice: Invoice, payment: Payment) -> bool:
+        """Whether it was closed there, unpaid, long before its end: then it is open again."""
+        if payment.received_cents or not await invoices.detach(self.db, invoice.id, payment.ref):
+            return False
+        await self.open(await invoices.get(self.db, invoice.id))
+        return True
 
     async def _attach(self, invoice: Invoice, opened: Opened) -> None:
         faults.point("after-open", invoice.id)

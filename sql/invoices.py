@@ -124,7 +124,8 @@ async def make(
 
 
 ATTACH = """
-update invoice set processor_ref = $2, checkout_url = $3, expires_at = coalesce($4, expires_at), ways = $5
+update invoice set processor_ref = $2, checkout_url = $3, ways = $5,
+    expires_at = case when expires_at > now() + interval '2 hours' then expires_at else coalesce($4, expires_at) end
 where id = $1 and processor_ref is null returning id
 """
 
@@ -140,6 +141,20 @@ async def attach(
 ) -> None:
     """Remember under which name the processor knows it, where and how it is paid, and until when."""
     await db.fetchval(ATTACH, invoice_id, processor_ref, checkout_url, expires_at, list(ways))
+
+
+# A renewal is open for days, a Checkout Session for one at the most.
+DETACH = """
+update invoice set processor_ref = null, checkout_url = null, ways = '[]'
+where id = $1 and processor_ref = $2 and state = 'pending' and received_cents = 0
+    and expires_at > now() + interval '30 minutes' and expires_at > created_at + interval '2 hours'
+returning id
+"""
+
+
+async def detach(db: Db, invoice_id: UUID, processor_ref: str) -> bool:
+    """The processor has closed it, and it is open here for longer: it is to be opened there anew. False when it is not so."""
+    return await db.fetchval(DETACH, invoice_id, processor_ref) is not None
 
 
 GET = f"select {COLUMNS} from invoice where id = $1"

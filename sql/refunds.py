@@ -169,10 +169,9 @@ async def sent(db: Db, refund: Refund, processor_ref: str, claim_url: str | None
         after = {"refund": str(refund.id), "amount_cents": refund.amount_cents, "ref": processor_ref}
         await audit.record(tx, "cashier", "invoice.refund_sent", str(invoice.id), None, after)
         details = {"what": invoice.plan.name, "amount_cents": refund.amount_cents, "currency": refund.currency}
-        details["path"] = f"/invoices/{invoice.id}"  # which says where to claim it
-        await notices.mail(
-            tx, account.email, "refund_sent", locale=account.locale, details=details, dedupe_key=f"refund {refund.id}"
-        )
+        details |= {"path": f"/invoices/{invoice.id}"}  # there stands the claim's link, for whoever is signed in
+        once = f"refund {refund.id}"
+        await notices.mail(tx, account.email, "refund_sent", locale=account.locale, details=details, dedupe_key=once)
         tx.tell(INVOICE_CHANGED, str(invoice.id))
 
 

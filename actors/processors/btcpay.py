@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from limner.sql.invoices import Invoice
 from limner.sql.refunds import Refund
 
 PAGE = 100
+SHORT = timedelta(hours=1)
 STATES = {"New": "pending", "Processing": "processing", "Settled": "paid", "Expired": "expired", "Invalid": "invalid"}
 BEST = ("Settled", "Processing", "New", "Expired", "Invalid")
 """Of several invoices for one order, which counts: the furthest."""
@@ -119,7 +121,7 @@ class Btcpay:
         page = f"{self.config.public_url}/invoices/{invoice.id}"
         checkout: dict[str, Any] = {
             "speedPolicy": self.config.btcpay_speed,
-            "expirationMinutes": self.config.btcpay_minutes,
+            "expirationMinutes": self._minutes(invoice),
             "monitoringMinutes": 1440,
             "paymentTolerance": self.config.btcpay_tolerance,
             "redirectURL": page,
@@ -133,6 +135,12 @@ class Btcpay:
             "metadata": {"orderId": str(invoice.id), "orderUrl": page, "itemDesc": invoice.plan.name},
             "checkout": checkout,
         }
+
+    def _minutes(self, invoice: Invoice) -> int:
+        """A renewal is open until the period ends; whatever is bought now, for as long as the operator holds a rate."""
+        whole = math.ceil((invoice.expires_at - datetime.now(UTC)).total_seconds() / 60)
+        is_long = invoice.expires_at - invoice.created_at > SHORT
+        return max(self.config.btcpay_minutes, whole) if is_long else self.config.btcpay_minutes
 
     def _paid_back(self, pull: dict[str, Any]) -> PaidBack:
         with self.wire.sensibly():

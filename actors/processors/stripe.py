@@ -15,8 +15,8 @@ from limner.runtime.config import Config
 from limner.sql.invoices import Invoice
 from limner.sql.refunds import Refund
 
-OPEN_FOR = timedelta(hours=1)
-"""From when the invoice was made: Stripe takes 30 minutes to a day from when the session is."""
+HOUR, WINDOW = timedelta(hours=1), timedelta(hours=23)
+"""Stripe keeps a session open for 30 minutes to a day: an invoice that is open for longer gets one for each window."""
 VERSION = "2024-06-20"
 """Of the API: pinned, so that an account's default changes nothing here."""
 PAGE = 100
@@ -35,14 +35,14 @@ class Stripe:
         )
 
     async def open(self, invoice: Invoice) -> Opened:
-        answer = await self.wire.ask(
-            "POST", "/v1/checkout/sessions", form=self._order(invoice), headers=_once(f"invoice {invoice.id}")
-        )
+        order = self._order(invoice)
+        once = _once(f"invoice {invoice.id} {order['expires_at']}")
+        answer = await self.wire.ask("POST", "/v1/checkout/sessions", form=order, headers=once)
         return self._opened(answer)
 
     async def find(self, invoice: Invoice) -> Opened | None:
-        async for session in self._sessions(invoice.created_at, invoice.created_at + OPEN_FOR):
-            if session.get("client_reference_id") == str(invoice.id):
+        async for session in self._sessions(invoice.created_at):
+            if session.get("client_reference_id") == str(invoice.id) and session.get("status") != "expired":
                 return self._opened(session)
         return None
 
@@ -79,7 +79,7 @@ class Stripe:
             raise Unwilling("Stripe does not know this session any more") from error
 
     async def since(self, moment: datetime) -> AsyncIterator[Payment]:
-        async for session in self._sessions(moment, None):
+        async for session in self._sessions(moment):
             with self.wire.sensibly():
                 payment = judged(session)
             yield payment
@@ -88,10 +88,8 @@ class Stripe:
         path = f"/v1/checkout/sessions/{quote(ref, safe='')}"
         return await self.wire.ask("GET", path, query={"expand[]": "payment_intent"})  # type: ignore[no-any-return]
 
-    async def _sessions(self, begin: datetime, end: datetime | None) -> AsyncIterator[dict[str, Any]]:
+    async def _sessions(self, begin: datetime) -> AsyncIterator[dict[str, Any]]:
         query = {"created[gte]": str(int(begin.timestamp())), "limit": str(PAGE)}
-        if end is not None:
-            query["created[lte]"] = str(int(end.timestamp()))
         while True:
             page = await self.wire.ask("GET", "/v1/checkout/sessions", query=query)
             with self.wire.sensibly():
@@ -123,7 +121,7 @@ class Stripe:
             "line_items[0][price_data][product_data][name]": invoice.plan.name,
             "success_url": page,
             "cancel_url": page,
-            "expires_at": str(int((invoice.created_at + OPEN_FOR).timestamp())),
+            "expires_at": str(int(_until(invoice).timestamp())),
         }
 
 
@@ -150,6 +148,13 @@ def _state(session: dict[str, Any]) -> str:
         is_over = isinstance(intent, dict) and intent.get("status") in ("requires_payment_method", "canceled")
         return "invalid" if is_over else "processing"
     return {"open": "pending", "expired": "expired"}[session["status"]]
+
+
+def _until(invoice: Invoice) -> datetime:
+    """The end of the window that now is in, or of the invoice: the same however often it is asked within a window."""
+    window = max(0, (datetime.now(UTC) - invoice.created_at) // WINDOW)
+    end = invoice.created_at + (window + 1) * WINDOW + HOUR
+    return min(end, max(invoice.expires_at, invoice.created_at + HOUR))
 
 
 def _once(key: str) -> dict[str, str]:

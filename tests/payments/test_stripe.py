@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -153,3 +154,30 @@ async def test_nothing_runs_out_while_stripe_cannot_be_asked(till, answer):
     await till.pass_by("2 hours")
     await till.look()
     assert await till.is_credited_once(invoice)
+
+
+async def test_a_renewal_that_is_open_for_days_gets_a_new_session_each_day(till):
+    plan, until = await plans.by_code(till.db, "monthly"), datetime.now(UTC) + timedelta(hours=72)
+    made = await invoices.make(till.db, till.cast.bob.id, plan, "stripe", purpose="renewal", until=until)
+    await till.cashier().open(made)
+    first = await till.invoice(made.id)
+    assert first.expires_at == made.expires_at, "the session's day is not the invoice's"
+    till.stripe.expire(first.processor_ref)
+    till.stripe.sessions[first.processor_ref].created -= 24 * 3600
+    await till.pass_by("24 hours")
+    await till.look()
+    second = await till.invoice(made.id)
+    assert (second.state, len(till.stripe.sessions)) == ("pending", 2)
+    assert second.processor_ref != first.processor_ref
+    till.stripe.pay(second.processor_ref)
+    await till.look()
+    assert await till.grants(made) == 1
+
+
+async def test_a_renewal_is_open_at_btcpay_until_the_period_ends(till):
+    plan, until = await plans.by_code(till.db, "monthly"), datetime.now(UTC) + timedelta(hours=72)
+    made = await invoices.make(till.db, till.cast.bob.id, plan, "btcpay", purpose="renewal", until=until)
+    await till.cashier().open(made)
+    found = await till.invoice(made.id)
+    assert till.there(found).checkout["expirationMinutes"] == 72 * 60
+    assert found.expires_at == made.expires_at
