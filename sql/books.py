@@ -35,12 +35,13 @@ union all
 select distinct e.account_id::text, 'entries without a balance' from ledger_entry as e
 where not exists (select from balance as b where b.account_id = e.account_id)
 """
+# What a gift's payer bought is somebody else's: its code is granted, not the invoice.
 PAID_IS_CREDITED_ONCE = """
 select i.id::text as what, format('%s, with %s grants of %s credits for %s', i.state, count(e.id),
     coalesce(sum(e.credits), 0), i.credits) as why
 from invoice as i left join ledger_entry as e on e.invoice_id = i.id and e.kind = 'grant'
 group by i.id
-having (i.state = 'paid') <> (count(e.id) = 1) or count(e.id) > 1 or count(e.id) = 1 and sum(e.credits) <> i.credits
+having (i.state = 'paid' and i.purpose <> 'gift') <> (count(e.id) = 1) or count(e.id) > 1 or count(e.id) = 1 and sum(e.credits) <> i.credits
 """
 DELIVERED_IS_CHARGED_ONCE = """
 select j.id::text as what, format('%s, with %s pictures and %s charges', j.state, i.n, e.n) as why
@@ -68,6 +69,35 @@ select i.id::text as what, format('of job %s, whose account or generation is ano
 from image as i join job as j on j.id = i.job_id
 where (i.account_id, i.generation_id) is distinct from (j.account_id, j.generation_id)
 """
+# A use of a code that gives credits, a trial and an earned thank-you have one grant each, and a counter counts its uses.
+GIVEN_ONCE = """
+select format('redemption %s', r.id) as what, format('%s, of a code for %s %s, with a grant of %s', r.state, c.quantity,
+    c.gives, e.credits) as why
+from redemption as r join code as c on c.id = r.code_id left join ledger_entry as e on e.id = r.entry_id
+where (r.state = 'used' and c.gives in ('credits', 'cycle')) <> (e.id is not null)
+    or e.id is not null and (e.kind, e.account_id, e.credits) <> ('grant', r.account_id, c.quantity)
+union all
+select format('code %s', c.id), format('counts %s uses, there are %s', c.uses, count(r.id))
+from code as c left join redemption as r on r.code_id = c.id and r.state <> 'returned' and not r.is_beyond
+group by c.id having c.uses <> count(r.id)
+union all
+select format('invoice %s', i.id), format('a gift that is %s, with %s codes', i.state, count(c.id))
+from invoice as i left join code as c on c.invoice_id = i.id
+where i.purpose = 'gift' group by i.id having count(c.id) <> 1
+union all
+select format('invoice %s', i.id), format('%s, its code is %s', i.state, r.state)
+from invoice as i join redemption as r on r.invoice_id = i.id
+where (r.state = 'used') <> (i.state = 'paid') or r.state = 'reserved' and i.state not in ('pending', 'processing')
+union all
+select format('trial of %s', t.account_id), format('%s credits, granted %s', t.credits, e.credits)
+from trial as t left join ledger_entry as e on e.id = t.entry_id
+where (e.kind, e.account_id, e.credits) is distinct from ('grant', t.account_id, t.credits)
+union all
+select format('referral of %s', r.account_id), format('%s credits, granted %s', r.credits, e.credits)
+from referral as r left join ledger_entry as e on e.id = r.entry_id left join invoice as i on i.id = r.invoice_id
+where r.entry_id is not null and (e.kind, e.account_id, e.credits) is distinct from ('grant', r.referrer_id, r.credits)
+    or r.invoice_id is not null and i.state <> 'paid'
+"""
 RULES = {
     "a balance is the sum of its entries": BALANCE_IS_THE_SUM,
     "a paid invoice is credited once, an unpaid one never": PAID_IS_CREDITED_ONCE,
@@ -75,6 +105,7 @@ RULES = {
     "a job that ended without a picture was released": UNDELIVERED_IS_RELEASED,
     "a job that has not ended holds its credits": UNFINISHED_IS_HELD,
     "a picture belongs to whom its job belongs": OWN_PICTURES,
+    "a code, a trial and a referral give what they promise, once": GIVEN_ONCE,
 }
 FILES = "the bytes behind each charge are there"
 """The rule that the storage answers for."""

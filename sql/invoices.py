@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from limner.runtime.database import Db
+from limner.runtime.database import Db, Transaction
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import audit, ledger, plans, subscriptions
+from limner.sql import audit, codes, gifts, ledger, plans, redemptions, referrals, subscriptions
 from limner.sql.channels import INVOICE_CHANGED
+from limner.sql.codes import Code
 from limner.sql.plans import Plan
 
 
@@ -44,6 +45,11 @@ class Invoice:
     def is_open(self) -> bool:
         return self.state in ("pending", "processing")
 
+    @property
+    def list_cents(self) -> int:
+        """The price before a code took something off."""
+        return self.amount_cents + self.discount_cents
+
 
 COLUMNS = (
     "id, account_id, plan_id, processor, processor_ref, checkout_url, amount_cents, currency, credits, state, "
@@ -55,27 +61,42 @@ REUSE = f"""
 select {COLUMNS} from invoice
 where account_id = $1 and plan_id = $2 and processor = $3 and state in ('pending', 'processing')
     and expires_at > now() + interval '2 minutes' and amount_cents = $4 and currency = $5
-    and purpose = 'plan' and discount_cents = 0
+    and purpose = 'plan' and discount_cents = $6
+    and (select code_id from redemption where invoice_id = invoice.id) is not distinct from $7::uuid
 order by created_at desc limit 1
 """
 
 CREATE = f"""
-insert into invoice (account_id, plan_id, processor, amount_cents, currency, credits, expires_at)
-values ($1, $2, $3, $4, $5, $6, now() + make_interval(mins => 30))
+insert into invoice (
+    account_id, plan_id, processor, amount_cents, currency, credits, discount_cents, purpose, details, expires_at
+)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(mins => 30))
 returning {COLUMNS}
 """
 
 
-async def create(db: Db, account_id: UUID, plan: Plan, processor: str) -> Invoice:
-    """An invoice for one cycle of the plan at today's terms; an open one with the same terms is found again."""
+async def create(db: Db, account_id: UUID, plan: Plan, processor: str, *, code: Code | None = None) -> Invoice:
+    """An invoice for one cycle of the plan at today's terms; an open one with the same terms is found again.
+
+    ``code``: a use of it is reserved, and what it takes off is off the price. Raises CodeSpent.
+    """
     async with db.transaction() as tx:
         await tx.execute("select 1 from account where id = $1 for update", account_id)
-        terms = (account_id, plan.id, processor, plan.price_cents, plan.price_currency)
-        row = await tx.fetchrow(REUSE, *terms)
+        off = codes.discount(code, plan.price_cents, plan.price_currency) if code else 0
+        terms = (account_id, plan.id, processor, plan.price_cents - off, plan.price_currency)
+        row = await tx.fetchrow(REUSE, *terms, off, code and code.id)
         if row is None:
             await subscriptions.prepare(tx, account_id, plan.id)
-            row = await tx.fetchrow(CREATE, *terms, plan.credits_per_cycle)
+            row = await tx.fetchrow(CREATE, *terms, plan.credits_per_cycle, off, "plan", {})
+            if code is not None and row is not None:
+                await redemptions.reserve(tx, code, account_id, plan, row["id"])
         return await _invoice(tx, row)
+
+
+async def create_gift(db: Db, account_id: UUID, plan: Plan, processor: str, details: dict[str, Any]) -> Invoice:
+    """An invoice for a cycle of the plan that somebody else is to have. ``details``: to, message."""
+    terms = (account_id, plan.id, processor, plan.price_cents, plan.price_currency)
+    return await _invoice(db, await db.fetchrow(CREATE, *terms, plan.credits_per_cycle, 0, "gift", details))
 
 
 ATTACH = """
@@ -160,16 +181,27 @@ async def settle(db: Db, invoice_id: UUID, *, actor: str) -> bool:
         if await tx.fetchval(SETTLE, invoice_id) is None:
             return False
         invoice = await get(tx, invoice_id)
-        subscription_id = await subscriptions.prepare(tx, invoice.account_id, invoice.plan.id)
-        was_open, until = await subscriptions.renew(tx, subscription_id, invoice.plan.id, invoice.credits)
-        if not was_open:
-            await ledger.reset(tx, invoice.account_id, "what was left of the last period")
-        await ledger.grant(tx, invoice.account_id, invoice.credits, f"Plan {invoice.plan.name}", invoice_id=invoice_id)
-        await tx.execute("update invoice set subscription_id = $2 where id = $1", invoice_id, subscription_id)
-        after = {"state": "paid", "credits": invoice.credits, "until": until.isoformat()}
+        after = {"state": "paid", "credits": invoice.credits}
+        if invoice.purpose == "gift":
+            await gifts.paid(tx, invoice)
+        else:
+            after["until"] = await _credit(tx, invoice)
+            await redemptions.paid(tx, invoice.id, invoice.account_id)
+        await referrals.paid(tx, invoice)
         await audit.record(tx, actor, "invoice.paid", str(invoice_id), None, after)
         tx.tell(INVOICE_CHANGED, str(invoice_id))
         return True
+
+
+async def _credit(tx: Transaction, invoice: Invoice) -> str:
+    """One cycle for whoever paid it. Returns until when."""
+    subscription_id = await subscriptions.prepare(tx, invoice.account_id, invoice.plan.id)
+    was_open, until = await subscriptions.renew(tx, subscription_id, invoice.plan.id, invoice.credits)
+    if not was_open:
+        await ledger.reset(tx, invoice.account_id, "what was left of the last period")
+    await ledger.grant(tx, invoice.account_id, invoice.credits, f"Plan {invoice.plan.name}", invoice_id=invoice.id)
+    await tx.execute("update invoice set subscription_id = $2 where id = $1", invoice.id, subscription_id)
+    return until.isoformat()
 
 
 MOVE = """

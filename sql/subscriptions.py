@@ -102,6 +102,33 @@ async def renew(db: Db, subscription_id: UUID, plan_id: int, credits: int) -> tu
     return row["is_open"], await db.fetchval(statement, subscription_id, plan_id, credits)
 
 
+# Months are counted from the new end then.
+ADD_DAYS = """
+update subscription set period_end = period_end + make_interval(hours => 24 * $2),
+    anchored_at = period_end + make_interval(hours => 24 * $2), cycles = 0
+where account_id = $1 and state = 'active' and period_end > now() returning period_end
+"""
+
+
+async def add_days(db: Db, account_id: UUID, days: int) -> datetime | None:
+    """The open period lasts longer. Returns its new end, or None when there is none."""
+    return await db.fetchval(ADD_DAYS, account_id, days)  # type: ignore[no-any-return]
+
+
+# A month that is paid meanwhile begins when the days are over.
+BEGIN_DAYS = """
+update subscription set state = 'active', plan_id = $2, period_start = now(), cycles = 0, cycle_credits = $4,
+    period_end = now() + make_interval(hours => 24 * $3), anchored_at = now() + make_interval(hours => 24 * $3)
+where id = $1 returning period_end
+"""
+
+
+async def begin_days(db: Db, account_id: UUID, plan_id: int, days: int, credits: int) -> datetime:
+    """A period of some days for somebody who has none. Returns its end."""
+    subscription_id = await prepare(db, account_id, plan_id)
+    return await db.fetchval(BEGIN_DAYS, subscription_id, plan_id, days, credits)  # type: ignore[no-any-return]
+
+
 EXPIRE = """
 update subscription set state = 'expired' where state in ('active', 'past_due') and period_end <= now()
 returning id, account_id

@@ -19,6 +19,9 @@ class Rate:
 LOGIN_BY_ACCOUNT = Rate(5, 15 * 60)
 LOGIN_BY_ADDRESS = Rate(20, 15 * 60)
 REGISTER_BY_ADDRESS = Rate(5, 60 * 60)
+CODE_BY_ACCOUNT = Rate(10, 15 * 60)
+CODE_BY_ADDRESS = Rate(30, 15 * 60)
+GIFT_BY_ACCOUNT = Rate(20, 60 * 60)
 ORDER_BY_ACCOUNT = Rate(60, 60)
 
 # Refill by the time that passed, then take one. No row is returned when less than one token is there.

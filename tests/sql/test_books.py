@@ -97,6 +97,10 @@ DAMAGE = {
     "a picture belongs to whom its job belongs": (
         "update image set account_id = (select id from account where email = 'bob@example.com')"
     ),
+    "a code, a trial and a referral give what they promise, once": (
+        "insert into code (kind, word, word_key, gives, quantity, uses, made_by)"
+        " values ('promo', 'X', 'X', 'credits', 5, 1, 'test')"
+    ),
 }
 
 
