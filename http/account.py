@@ -7,11 +7,11 @@ from aiohttp import web
 from limner.http import forms, pages
 from limner.http.auth import _new_password, _secret
 from limner.http.gallery import hung
-from limner.http.state import DB, session_of, signed_in
+from limner.http.state import CONFIG, DB, session_of, signed_in
 from limner.runtime import passwords
 from limner.runtime.database import Db
 from limner.runtime.errors import Refused
-from limner.sql import accounts, audit, invoices, ledger, plans, sessions, studio, subscriptions, throttles
+from limner.sql import accounts, audit, invoices, ledger, plans, sessions, studio, subscriptions, throttles, trials
 
 
 async def landing(request: web.Request) -> web.Response:
@@ -30,6 +30,7 @@ async def dashboard(request: web.Request) -> web.Response:
         bucket=ledger.bucket(balance.available, subscription.cycle_credits) if subscription and is_open else None,
         pictures=[hung(picture) for picture in await studio.gallery(db, viewer.id, count=8)],
         pending_invoice=await invoices.pending(db, viewer.id),
+        trial=await trials.offer(db, viewer, request.app[CONFIG]),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from email_validator import EmailNotValidError, validate_email
 
-from limner.http import forms, pages
+from limner.http import forms, pages, referrals
 from limner.http.middleware import cookie_name
 from limner.http.state import CONFIG, DB, address_of, session_of, viewer_of
 from limner.runtime import passwords
@@ -33,6 +33,7 @@ async def register(request: web.Request) -> web.StreamResponse:
         account = await accounts.create(request.app[DB], email, await passwords.hash_password(password))
     except Refused as why:
         return _page(request, "register.html", goal, form, why)
+    await referrals.came_by(request, account)
     log.info("registered", account=str(account.id))
     return await _enter(request, account, goal or "/plans", "welcome")
 

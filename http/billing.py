@@ -8,28 +8,46 @@ from uuid import UUID
 import anyio
 from aiohttp import web
 
-from limner.http import forms, pages
+from limner.http import forms, guessing, pages
 from limner.http.state import BUS, CONFIG, DB, path_id, signed_in
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import billing, invoices, plans, subscriptions
+from limner.sql import billing, gifts, invoices, plans, subscriptions, trials
 from limner.sql.channels import INVOICE_CHANGED
+from limner.sql.invoices import Invoice
 
 PATIENCE = 2.0
 """Seconds to wait for the cashier, so that most people never see an invoice that cannot be paid yet."""
 
 
 async def show_plans(request: web.Request) -> web.Response:
-    viewer = signed_in(request)
-    subscription = await subscriptions.alive(request.app[DB], viewer.id)
-    return pages.render(request, "plans.html", plans=await plans.on_sale(request.app[DB]), subscription=subscription)
+    return await _plans(request)
+
+
+async def _plans(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:
+    db, viewer = request.app[DB], signed_in(request)
+    return pages.render(
+        request,
+        "plans.html",
+        why,
+        form=form or {},
+        plans=await plans.on_sale(db),
+        subscription=await subscriptions.alive(db, viewer.id),
+        trial=await trials.offer(db, viewer, request.app[CONFIG]),
+    )
 
 
 async def buy(request: web.Request) -> web.StreamResponse:
     viewer, code = signed_in(request), request.match_info["code"]
     if code != forms.clean(code):
         raise NotFound
-    plan = await plans.by_code(request.app[DB], code)
-    invoice = await billing.buy(request.app[DB], viewer.id, plan, _processor(request))
+    plan, form = await plans.by_code(request.app[DB], code), await forms.read(request)
+    try:
+        given = await guessing.code(request, form)
+        invoice = await billing.buy(request.app[DB], viewer.id, plan, _processor(request), code=given)
+    except Refused as why:
+        if why.field != "code":
+            raise
+        return await _plans(request, why, forms.kept(form, "code") | {"plan": plan.code})
     await _until_payable(request, invoice.id)
     return pages.see_other(f"/invoices/{invoice.id}")
 
@@ -41,12 +59,12 @@ async def show_invoices(request: web.Request) -> web.Response:
 
 async def show_invoice(request: web.Request) -> web.Response:
     invoice = await invoices.get(request.app[DB], path_id(request), signed_in(request).id)
-    return pages.render(request, "invoice.html", invoice=invoice)
+    return pages.render(request, "invoice.html", invoice=invoice, gift=await _gift(request, invoice))
 
 
 async def show_status(request: web.Request) -> web.Response:
     invoice = await invoices.get(request.app[DB], path_id(request), signed_in(request).id)
-    return pages.render(request, "partials/invoice_status.html", invoice=invoice)
+    return pages.render(request, "partials/invoice_status.html", invoice=invoice, gift=await _gift(request, invoice))
 
 
 async def check_again(request: web.Request) -> web.StreamResponse:
@@ -54,6 +72,15 @@ async def check_again(request: web.Request) -> web.StreamResponse:
     invoice = await invoices.get(request.app[DB], path_id(request), signed_in(request).id)
     await billing.ask(request.app[DB], invoice.id)
     return pages.see_other(f"/invoices/{invoice.id}")
+
+
+async def _gift(request: web.Request, invoice: Invoice) -> dict[str, object] | None:
+    """What the buyer of a gift is shown as soon as it is paid."""
+    if invoice.purpose != "gift" or invoice.state != "paid":
+        return None
+    db = request.app[DB]
+    secret = await gifts.bought_with(db, invoice.id, request.app[CONFIG].secret_keys)
+    return {"code": secret, "is_redeemed": await gifts.is_redeemed(db, invoice.id)}
 
 
 def _processor(request: web.Request) -> str:
@@ -73,9 +100,13 @@ async def _until_payable(request: web.Request, invoice_id: UUID) -> None:
     await request.app[BUS].on(INVOICE_CHANGED, heard)
     try:
         with anyio.move_on_after(PATIENCE):
-            while (await invoices.get(request.app[DB], invoice_id)).checkout_url is None:
+            while _is_on_its_way(await invoices.get(request.app[DB], invoice_id)):
                 await receive.receive()
     finally:
         send.close()
         receive.close()
         request.app[BUS].off(INVOICE_CHANGED, heard)
+
+
+def _is_on_its_way(invoice: Invoice) -> bool:
+    return invoice.is_open and invoice.checkout_url is None

@@ -8,10 +8,12 @@ from limner.http import (
     account,
     auth,
     billing,
+    codes,
     gallery,
     health,
     hooks,
     live,
+    referrals,
     sandbox,
     static_files,
     status,
@@ -19,6 +21,7 @@ from limner.http import (
     tokens,
 )
 from limner.http.admin import audit, generations, keys, margins, models, overview, providers, proxies, users
+from limner.http.admin import codes as admin_codes
 from limner.http.api import files, images, manual, openapi, tasks
 from limner.http.api import models as api_models
 
@@ -38,6 +41,13 @@ ROUTES = (
     web.post("/account/tokens/{id}/revocation", tokens.revoke),
     web.get("/plans", billing.show_plans),
     web.post("/plans/{code}/invoices", billing.buy),
+    web.get("/codes", codes.show),
+    web.post("/codes", codes.redeem),
+    web.post("/gifts", codes.give),
+    web.post("/trial", codes.begin_trial),
+    web.get("/r/{code}", referrals.follow),
+    web.get("/account/referrals", referrals.show),
+    web.post("/account/referrals", referrals.make_link),
     web.get("/invoices", billing.show_invoices),
     web.get("/invoices/{id}", billing.show_invoice),
     web.get("/invoices/{id}/status", billing.show_status),
@@ -87,6 +97,11 @@ ROUTES = (
     web.get("/admin/models/{code}", models.show),
     web.post("/admin/models/{code}/terms", models.change),
     web.get("/admin/margins", margins.show),
+    web.get("/admin/codes", admin_codes.show_list),
+    web.post("/admin/codes", admin_codes.create),
+    web.post("/admin/codes/batches", admin_codes.make_batch),
+    web.get("/admin/codes/{id}", admin_codes.show),
+    web.post("/admin/codes/{id}/stop", admin_codes.stop),
     web.get("/admin/audit", audit.show_list),
     web.get("/api", manual.show),
     web.get("/v1/models", api_models.show_list),

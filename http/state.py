@@ -47,6 +47,7 @@ NOTICES = {
     "too_late": "There was nothing left to cancel.",
     "revoked": "The token is revoked. Nothing can use it any more.",
     "saved": "Done.",
+    "trial": "Your trial has begun. Describe a picture, and see.",
     "asked": "A worker does it: look again in a moment.",
 }
 

@@ -41,7 +41,11 @@ select i.id::text as what, format('%s, with %s grants of %s credits for %s', i.s
     coalesce(sum(e.credits), 0), i.credits) as why
 from invoice as i left join ledger_entry as e on e.invoice_id = i.id and e.kind = 'grant'
 group by i.id
-having (i.state = 'paid' and i.purpose <> 'gift') <> (count(e.id) = 1) or count(e.id) > 1 or count(e.id) = 1 and sum(e.credits) <> i.credits
+having count(e.id) > 1 or i.state <> 'paid' and count(e.id) > 0
+    or i.purpose <> 'gift' and (
+        i.state = 'paid' and count(e.id) = 0
+        or count(e.id) = 1 and (sum(e.credits) <> i.credits or not bool_and(e.account_id = i.account_id))
+    )
 """
 DELIVERED_IS_CHARGED_ONCE = """
 select j.id::text as what, format('%s, with %s pictures and %s charges', j.state, i.n, e.n) as why

@@ -11,7 +11,7 @@ from uuid import UUID
 from limner.runtime.database import Db, Transaction
 from limner.sql import audit, ledger, subscriptions
 from limner.sql.accounts import Account
-from limner.sql.places import mail_key
+from limner.sql.places import household, mail_key
 
 if TYPE_CHECKING:
     from limner.sql.invoices import Invoice
@@ -23,18 +23,20 @@ MOST_PER_ADDRESS = 2
 MOST_PER_DAY = 20
 """Accounts that are counted for one referrer in a day."""
 
-LINK = """
-with made as (
-    insert into referral_link (account_id, code) values ($1, $2) on conflict (account_id) do nothing returning code
-)
-select code from made union all select code from referral_link where account_id = $1 limit 1
-"""
+MAKE_LINK = "insert into referral_link (account_id, code) values ($1, $2) on conflict (account_id) do nothing"
 
 
-async def link(db: Db, account_id: UUID) -> str:
-    """The word in somebody's link; made when it is first asked for."""
-    fresh = "".join(secrets.choice(ALPHABET) for _ in range(10))
-    return await db.fetchval(LINK, account_id, fresh)  # type: ignore[no-any-return]
+async def make_link(db: Db, account_id: UUID) -> None:
+    """A link of one's own, once."""
+    await db.execute(MAKE_LINK, account_id, "".join(secrets.choice(ALPHABET) for _ in range(10)))
+
+
+LINK = "select code from referral_link where account_id = $1"
+
+
+async def link(db: Db, account_id: UUID) -> str | None:
+    """The word in somebody's link, if they have made one."""
+    return await db.fetchval(LINK, account_id)  # type: ignore[no-any-return]
 
 
 LOCK = """
@@ -42,9 +44,7 @@ select a.id from referral_link as l join account as a on a.id = l.account_id
 where l.code = $1 and a.banned_at is null and a.id <> $2 for update of a
 """
 REFERRER = """
-select a.email, exists (
-    select from session where account_id = a.id and ip = $2
-) as is_here, (
+select a.email, array(select distinct ip from session where account_id = a.id) as places, (
     select count(*) from referral
     where referrer_id = a.id and address = $2 and created_at > now() - interval '30 days'
 ) as from_here, (
@@ -65,19 +65,20 @@ async def note(db: Db, account: Account, code: str, address: str, credits: int) 
     """
     if credits <= 0 or not code or len(code) > 40 or not code.isalnum():
         return
+    home = household(address)
     async with db.transaction() as tx:
         referrer_id = await tx.fetchval(LOCK, code, account.id)
-        row = await tx.fetchrow(REFERRER, referrer_id, address)
+        row = await tx.fetchrow(REFERRER, referrer_id, home)
         if row is None:
             return
         refused = ""
         if mail_key(row["email"]) == mail_key(account.email):
             refused = "mail"
-        elif row["from_here"] >= MOST_PER_ADDRESS or (row["is_here"] and row["from_here"] >= 1):
+        elif row["from_here"] >= MOST_PER_ADDRESS or (home in map(household, row["places"]) and row["from_here"] >= 1):
             refused = "address"
         elif row["today"] >= MOST_PER_DAY:
             refused = "many"
-        await tx.execute(NOTE, account.id, referrer_id, address, credits, refused)
+        await tx.execute(NOTE, account.id, referrer_id, home, credits, refused)
 
 
 EARN = """

@@ -18,8 +18,6 @@ from limner.sql.places import household, mail_hash, subnet
 class TrialRefused(Refused):
     """Somebody may not try for free; the words say why."""
 
-    status = 403
-
     def __init__(self, words: str) -> None:
         super().__init__(words, field="trial", code="trial_refused")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from limner.runtime.cli import archive, care, desk, installation, pool, roles, rotation, upgrade
+from limner.runtime.cli import archive, care, codes, desk, installation, pool, roles, rotation, upgrade
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -15,7 +15,7 @@ def main() -> None:
     On a developer's machine    limner up, limner demo
     The roles of the image      limner migrate, web, worker, bot, archivist
     For the operator            limner init, config, health, actors, drain, resume, ledger, key, pair, user,
-                                token, proxy, provider, model, fund, margin,
+                                token, code, proxy, provider, model, fund, margin,
                                 doctor, checklist, support-bundle,
                                 backup, backups, restore, drill, pitr,
                                 secrets, export, preflight, upgrade, rollback, releases, bundle
@@ -25,6 +25,6 @@ def main() -> None:
     """
 
 
-for part in (roles, installation, desk, pool, archive, care, rotation, upgrade):
+for part in (roles, installation, desk, codes, pool, archive, care, rotation, upgrade):
     for command in part.COMMANDS:
         main.add_command(command)

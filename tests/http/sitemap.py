@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from limner.runtime.vault import Vault
-from limner.sql import invoices, plans, proxies, sandbox, tokens, uploads
+from limner.sql import codes, invoices, plans, proxies, sandbox, tokens, uploads
 from tests.conftest import Cast
 from tests.http.conftest import Browser, Site, drawn, hang
 
@@ -62,6 +62,7 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         )
         await invoices.attach(db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
     await tokens.create(db, cast.alice, "a program", tokens.Caps(), actor="test")
+    promo = await codes.create(db, codes.Promo("SITEMAP", "days", 3), actor="test")
     picture = (await hang(site, cast.alice))[0]
     proxy = await proxies.add(
         db, Vault.from_config(site.config), "way out", "socks5://me:pw@192.0.2.1:1080", actor="test"
@@ -76,6 +77,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/invoices/": str(invoice.id),
         "/plans/": "monthly",
         "/sandbox/": str(payment.id),
+        "/r/": "abcdefghjk",
+        "/admin/codes/": str(promo.id),
         "/admin/users/": str(cast.bob.id),
         "/admin/generations/": generation,
         "/admin/proxies/": str(proxy),

@@ -11,6 +11,7 @@ from tests.http.sitemap import Place, places
 TABLES = (
     "account", "invoice", "subscription", "ledger_entry", "balance", "generation", "job", "image", "upload",
     "provider_key", "audit", "sandbox_payment", "message", "throttle",
+    "code", "redemption", "trial", "referral", "referral_link",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ OPEN = {
     "GET /", "GET /register", "POST /register", "GET /login", "POST /login", "POST /logout",
     "GET /sandbox/{id}", "POST /sandbox/{id}",
     "GET /status", "GET /status.json", "GET /health/live", "GET /health/ready", "GET /static/{hash}/{path}",
-    "GET /v1/openapi.json", "GET /api",
+    "GET /v1/openapi.json", "GET /api", "GET /r/{code}",
 }  # fmt: skip
 """For everybody. The sandbox plays an outsider: whoever knows a payment's id may pay it."""
 MACHINES = {"POST /hooks/sandbox", "POST /sandbox/api/payments", "GET /sandbox/api/payments/{id}"}
@@ -31,7 +31,8 @@ HOLDERS = {"GET /v1/files/{id}"}
 MEMBERS = {
     "GET /dashboard", "GET /account", "POST /account/password", "POST /account/sessions/deletion",
     "GET /plans", "POST /plans/{code}/invoices", "GET /invoices", "GET /studio", "POST /generations", "GET /gallery",
-    "GET /account/tokens", "POST /account/tokens",
+    "GET /account/tokens", "POST /account/tokens", "GET /codes", "POST /codes", "POST /gifts", "POST /trial",
+    "GET /account/referrals", "POST /account/referrals",
 }  # fmt: skip
 OWNERS = {
     "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check",
@@ -44,6 +45,7 @@ STAFF = {
     "GET /admin", "GET /admin/users", "GET /admin/users/{id}", "GET /admin/generations", "GET /admin/generations/{id}",
     "GET /admin/keys", "GET /admin/audit", "GET /admin/generations/{id}/explain", "GET /admin/keys/{id}",
     "GET /admin/proxies", "GET /admin/providers", "GET /admin/models", "GET /admin/models/{code}", "GET /admin/margins",
+    "GET /admin/codes", "GET /admin/codes/{id}",
 }  # fmt: skip
 ADMINS = {
     "POST /admin/users/{id}/grants",
@@ -61,6 +63,9 @@ ADMINS = {
     "POST /admin/providers/{code}/models",
     "POST /admin/providers/{code}/funds",
     "POST /admin/models/{code}/terms",
+    "POST /admin/codes",
+    "POST /admin/codes/batches",
+    "POST /admin/codes/{id}/stop",
 }
 LISTED = (OPEN, MACHINES, PROGRAMS, HOLDERS, MEMBERS, OWNERS, STAFF, ADMINS)
 
@@ -161,6 +166,7 @@ async def test_support_sees_no_form_that_it_may_not_send(site, cast, db, alice):
         "/admin/proxies",
         "/admin/providers",
         "/admin/models/demo",
+        "/admin/codes",
     ):
         assert 'action="/admin' not in (await support.get(path)).text
 
