@@ -75,5 +75,6 @@ async def _page(
         form=form or {},
         said=said,
         plans=await plans.on_sale(db),
+        thanks=request.app[CONFIG].referral_credits,
         uses=await redemptions.of_account(db, viewer.id),
     )

@@ -46,7 +46,8 @@ async def test_gifts_are_printed_once_and_work(limner, db, cast):
 
 
 @pytest.mark.parametrize("words", [
-    ["create"], ["create", "SPRING"], ["create", "SPRING", "--percent", "5", "--days", "5"], ["create", "SPRING", "--percent", "101"],
+    ["create"], ["create", "SPRING"],
+    ["create", "SPRING", "--percent", "5", "--days", "5"], ["create", "SPRING", "--percent", "101"],
     ["create", "SPRING", "--amount", "1.234"], ["create", "SPRING", "--amount", "-1"], ["create", "--gifts", "2"],
     ["create", "--gifts", "2", "--percent", "5"], ["create", "X", "--gifts", "2", "--credits", "5"],
     ["create", "ab", "--percent", "5"], ["create", "SPRING", "--percent", "5", "--plan", "nothing"],
