@@ -215,7 +215,9 @@ async def stop(db: Db, code: Code, reason: str, *, actor: str, ip: str = "") -> 
 
 LIST = f"""
 select {COLUMNS} from code as c
-where ($1 = '' or c.kind = $1) and ($2::timestamptz is null or (c.created_at, c.id) < ($2, $3))
+where ($1 = '' or c.kind = $1)
+    and (c.invoice_id is null or exists (select from invoice as i where i.id = c.invoice_id and i.state = 'paid'))
+    and ($2::timestamptz is null or (c.created_at, c.id) < ($2, $3))
 order by c.created_at desc, c.id desc limit $4
 """
 
@@ -223,6 +225,6 @@ order by c.created_at desc, c.id desc limit $4
 async def listing(
     db: Db, *, kind: str = "", before: tuple[datetime, UUID] | None = None, count: int = 50
 ) -> list[Code]:
-    """Newest first."""
+    """Newest first; gifts that nobody has paid for yet are none."""
     at, last = before or (None, None)
     return [Code(**row) for row in await db.fetch(LIST, kind, at, last, count)]

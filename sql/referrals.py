@@ -39,6 +39,7 @@ async def link(db: Db, account_id: UUID) -> str | None:
     return await db.fetchval(LINK, account_id)  # type: ignore[no-any-return]
 
 
+FORGET = "update referral set address = '' where created_at < now() - interval '30 days' and address <> ''"
 LOCK = """
 select a.id from referral_link as l join account as a on a.id = l.account_id
 where l.code = $1 and a.banned_at is null and a.id <> $2 for update of a
@@ -67,6 +68,7 @@ async def note(db: Db, account: Account, code: str, address: str, credits: int) 
         return
     home = household(address)
     async with db.transaction() as tx:
+        await tx.execute(FORGET)
         referrer_id = await tx.fetchval(LOCK, code, account.id)
         row = await tx.fetchrow(REFERRER, referrer_id, home)
         if row is None:
