@@ -54,7 +54,7 @@ def occupations(
         Cashier(db, bus, presence, config=config, session=session),
         Courier(db, bus, presence, config=config, session=session),
         Watchman(db, bus, presence, config=config),
-        Steward(db, bus, presence),
+        Steward(db, bus, presence, config=config),
         Locksmith(db, bus, presence, config=config, vault=Vault.from_config(config)),
         Janitor(db, bus, presence, storage=storage),
     )

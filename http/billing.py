@@ -11,7 +11,7 @@ from aiohttp import web
 from limner.http import forms, guessing, pages
 from limner.http.state import BUS, CONFIG, DB, path_id, signed_in
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import billing, gifts, invoices, plans, subscriptions, trials
+from limner.sql import billing, changes, gifts, invoices, plans, subscriptions, trials
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice
 
@@ -24,14 +24,18 @@ async def show_plans(request: web.Request) -> web.Response:
 
 
 async def _plans(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:
+    """What can be bought; whoever has tried for nothing so far buys like anybody, and has nothing to change."""
     db, viewer = request.app[DB], signed_in(request)
+    on_sale, held = await plans.on_sale(db), await subscriptions.alive(db, viewer.id)
+    can_change = held is not None and held.runs and held.plan.price_cents > 0
     return pages.render(
         request,
         "plans.html",
         why,
         form=form or {},
-        plans=await plans.on_sale(db),
-        subscription=await subscriptions.alive(db, viewer.id),
+        plans=on_sale,
+        subscription=held,
+        offers={plan.code: changes.offer(held, plan) for plan in on_sale} if held and can_change else {},
         trial=await trials.offer(db, viewer, request.app[CONFIG]),
     )
 

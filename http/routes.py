@@ -18,6 +18,7 @@ from limner.http import (
     static_files,
     status,
     studio,
+    subscription,
     tokens,
 )
 from limner.http.admin import audit, generations, keys, margins, models, overview, providers, proxies, users
@@ -36,6 +37,10 @@ ROUTES = (
     web.get("/account", account.show),
     web.post("/account/password", account.change_password),
     web.post("/account/sessions/deletion", account.end_other_sessions),
+    web.get("/account/subscription", subscription.show),
+    web.post("/account/subscription/plan", subscription.change),
+    web.post("/account/subscription/cancellation", subscription.cancel),
+    web.post("/account/subscription/continuation", subscription.go_on),
     web.get("/account/tokens", tokens.show),
     web.post("/account/tokens", tokens.create),
     web.post("/account/tokens/{id}/revocation", tokens.revoke),
@@ -74,6 +79,7 @@ ROUTES = (
     web.get("/admin/users/{id}", users.show),
     web.post("/admin/users/{id}/grants", users.grant),
     web.post("/admin/users/{id}/ban", users.ban),
+    web.post("/admin/users/{id}/subscription", users.steer),
     web.get("/admin/generations", generations.show_list),
     web.get("/admin/generations/{id}", generations.show),
     web.get("/admin/generations/{id}/explain", generations.explained),

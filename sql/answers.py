@@ -10,6 +10,7 @@ from uuid import UUID
 
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound
+from limner.sql import subscriptions
 from limner.sql.generations import Value
 from limner.sql.tokens import Token
 
@@ -154,9 +155,9 @@ async def born(db: Db) -> dict[str, int]:
     return {row["id"]: row["born"] for row in await db.fetch(BORN)}
 
 
-ALLOWED = """
-select p.allowed_models from subscription as s join plan as p on p.id = s.plan_id
-where s.account_id = $1 and s.state = 'active' and s.period_end > now()
+ALLOWED = f"""
+select p.allowed_models from subscription as s join plan as p on p.id = {subscriptions.PLAN}
+where s.account_id = $1 and {subscriptions.IS_OPEN}
 """
 
 

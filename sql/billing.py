@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from limner.runtime import mailbox
+from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.mailbox import Message
 from limner.sql import gifts, invoices
@@ -39,6 +40,11 @@ class CheckOpenInvoices(Message):
     mailbox = "billing"
 
 
+def processors(config: Config) -> tuple[str, ...]:
+    """Through whom one can pay here; the first one is offered first."""
+    return ("sandbox",) if config.takes_sandbox_payments else ()
+
+
 async def buy(db: Db, account_id: UUID, plan: Plan, processor: str, *, code: Code | None = None) -> Invoice:
     """An invoice for one cycle of the plan, and the order to make it payable: in one transaction. Raises CodeSpent.
 
@@ -48,8 +54,8 @@ async def buy(db: Db, account_id: UUID, plan: Plan, processor: str, *, code: Cod
         invoice = await invoices.create(tx, account_id, plan, processor, code=code)
         if code is not None and invoice.discount_cents and not invoice.amount_cents:
             await invoices.settle(tx, invoice.id, actor=f"code {code.shown}")
-        elif invoice.processor_ref is None:
-            await mailbox.send(tx, OpenInvoice(invoice.id), key=f"open {invoice.id}", max_attempts=20)
+        else:
+            await make_payable(tx, invoice)
         return invoice
 
 
@@ -58,10 +64,17 @@ async def buy_gift(
 ) -> Invoice:
     """An invoice for a cycle of the plan as a gift, with its code, which holds as soon as it is paid."""
     async with db.transaction() as tx:
-        invoice = await invoices.create_gift(tx, account.id, plan, processor, {"to": to, "message": message})
+        details = {"to": to, "message": message}
+        invoice = await invoices.make(tx, account.id, plan, processor, purpose="gift", details=details)
         await gifts.attach(tx, invoice, secret_keys, actor=account.email)
-        await mailbox.send(tx, OpenInvoice(invoice.id), key=f"open {invoice.id}", max_attempts=20)
+        await make_payable(tx, invoice)
         return invoice
+
+
+async def make_payable(tx: Db, invoice: Invoice) -> None:
+    """Have the cashier make it known to its processor, unless it is."""
+    if invoice.processor_ref is None:
+        await mailbox.send(tx, OpenInvoice(invoice.id), key=f"open {invoice.id}", max_attempts=20)
 
 
 async def hint(db: Db, invoice: Invoice, event_ref: str, kind: str) -> None:

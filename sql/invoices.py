@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from limner.runtime.database import Db, Transaction
+from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import audit, codes, gifts, ledger, plans, redemptions, referrals, subscriptions
+from limner.sql import audit, codes, gifts, plans, redemptions, referrals, subscriptions
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.codes import Code
 from limner.sql.plans import Plan
@@ -61,16 +61,17 @@ REUSE = f"""
 select {COLUMNS} from invoice
 where account_id = $1 and plan_id = $2 and processor = $3 and state in ('pending', 'processing')
     and expires_at > now() + interval '2 minutes' and amount_cents = $4 and currency = $5
-    and purpose = 'plan' and discount_cents = $6
+    and purpose in ('plan', 'renewal') and discount_cents = $6
     and (select code_id from redemption where invoice_id = invoice.id) is not distinct from $7::uuid
 order by created_at desc limit 1
 """
 
 CREATE = f"""
 insert into invoice (
-    account_id, plan_id, processor, amount_cents, currency, credits, discount_cents, purpose, details, expires_at
+    account_id, plan_id, processor, amount_cents, currency, credits, purpose, details, idempotency_key, expires_at,
+    discount_cents
 )
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(mins => 30))
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10, now() + make_interval(mins => 30)), $11)
 returning {COLUMNS}
 """
 
@@ -85,18 +86,35 @@ async def create(db: Db, account_id: UUID, plan: Plan, processor: str, *, code: 
         off = codes.discount(code, plan.price_cents, plan.price_currency) if code else 0
         terms = (account_id, plan.id, processor, plan.price_cents - off, plan.price_currency)
         row = await tx.fetchrow(REUSE, *terms, off, code and code.id)
-        if row is None:
-            await subscriptions.prepare(tx, account_id, plan.id)
-            row = await tx.fetchrow(CREATE, *terms, plan.credits_per_cycle, off, "plan", {})
-            if code is not None and row is not None:
-                await redemptions.reserve(tx, code, account_id, plan, row["id"])
-        return await _invoice(tx, row)
+        if row is not None:
+            return await _invoice(tx, row)
+        await subscriptions.prepare(tx, account_id, plan.id)
+        invoice = await make(tx, account_id, plan, processor, off=off)
+        if code is not None:
+            await redemptions.reserve(tx, code, account_id, plan, invoice.id)
+        return invoice
 
 
-async def create_gift(db: Db, account_id: UUID, plan: Plan, processor: str, details: dict[str, Any]) -> Invoice:
-    """An invoice for a cycle of the plan that somebody else is to have. ``details``: to, message."""
-    terms = (account_id, plan.id, processor, plan.price_cents, plan.price_currency)
-    return await _invoice(db, await db.fetchrow(CREATE, *terms, plan.credits_per_cycle, 0, "gift", details))
+async def make(
+    db: Db,
+    account_id: UUID,
+    plan: Plan,
+    processor: str,
+    *,
+    purpose: str = "plan",
+    price: tuple[int, int] | None = None,
+    details: dict[str, Any] | None = None,
+    key: str | None = None,
+    until: datetime | None = None,
+    off: int = 0,
+) -> Invoice:
+    """A new invoice for that purpose. ``price``: cents and credits, unless those of a whole cycle.
+
+    ``off``: cents that a code takes off. ``key``: no second one is ever made under it. ``until``: unless it is to be paid within half an hour.
+    """
+    cents, credits = price or (plan.price_cents, plan.credits_per_cycle)
+    terms = (account_id, plan.id, processor, cents - off, plan.price_currency, credits)
+    return await _invoice(db, await db.fetchrow(CREATE, *terms, purpose, details or {}, key, until, off))
 
 
 ATTACH = """
@@ -181,27 +199,17 @@ async def settle(db: Db, invoice_id: UUID, *, actor: str) -> bool:
         if await tx.fetchval(SETTLE, invoice_id) is None:
             return False
         invoice = await get(tx, invoice_id)
-        after = {"state": "paid", "credits": invoice.credits}
+        effect: dict[str, Any] = {}
         if invoice.purpose == "gift":
             await gifts.paid(tx, invoice)
         else:
-            after["until"] = await _credit(tx, invoice)
+            effect = await subscriptions.paid(tx, invoice)
             await redemptions.paid(tx, invoice.id, invoice.account_id)
         await referrals.paid(tx, invoice)
+        after = {"state": "paid", "credits": invoice.credits} | effect
         await audit.record(tx, actor, "invoice.paid", str(invoice_id), None, after)
         tx.tell(INVOICE_CHANGED, str(invoice_id))
         return True
-
-
-async def _credit(tx: Transaction, invoice: Invoice) -> str:
-    """One cycle for whoever paid it. Returns until when."""
-    subscription_id = await subscriptions.prepare(tx, invoice.account_id, invoice.plan.id)
-    was_open, until = await subscriptions.renew(tx, subscription_id, invoice.plan.id, invoice.credits)
-    if not was_open:
-        await ledger.reset(tx, invoice.account_id, "what was left of the last period")
-    await ledger.grant(tx, invoice.account_id, invoice.credits, f"Plan {invoice.plan.name}", invoice_id=invoice.id)
-    await tx.execute("update invoice set subscription_id = $2 where id = $1", invoice.id, subscription_id)
-    return until.isoformat()
 
 
 MOVE = """

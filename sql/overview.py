@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from limner.runtime.database import Db
+from limner.sql import subscriptions
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,10 @@ class Numbers:
     held: int
 
 
-NUMBERS = """
+NUMBERS = f"""
 select
     (select count(*) from account) as accounts,
-    (select count(*) from subscription where state = 'active' and period_end > now()) as active_subscriptions,
+    (select count(*) from subscription as s where {subscriptions.IS_OPEN}) as active_subscriptions,
     (select coalesce(sum(amount_cents), 0) from invoice where paid_at > now() - interval '24 hours')::bigint as revenue_today,
     (select coalesce(sum(amount_cents), 0) from invoice where paid_at > now() - interval '30 days')::bigint as revenue_month,
     (select count(*) from job where state = 'delivered' and finished_at > now() - interval '24 hours') as delivered_today,

@@ -11,7 +11,7 @@ import asyncpg
 
 from limner.runtime.database import Db, Transaction
 from limner.runtime.errors import Refused
-from limner.sql import audit, codes, ledger, plans, referrals, subscriptions
+from limner.sql import audit, codes, ledger, pauses, plans, referrals, subscriptions
 from limner.sql.accounts import Account
 from limner.sql.codes import Code
 from limner.sql.plans import Plan
@@ -127,9 +127,10 @@ async def redeem(db: Db, account: Account, typed: str, *, ip: str = "") -> str:
 async def _give(tx: Transaction, redemption_id: int, code: Code, account_id: UUID) -> str:
     match code.gives:
         case "days":
-            until = await subscriptions.add_days(tx, account_id, code.quantity)
-            if until is None:
-                raise CodeSpent(NEEDS_A_PLAN)
+            try:
+                until = await pauses.lengthen(tx, account_id, code.quantity, _why(code), actor="code")
+            except subscriptions.NoSubscription:
+                raise CodeSpent(NEEDS_A_PLAN) from None
             return f"{code.promise}: your plan is open until {until:%-d %B %Y}."
         case "credits":
             if (plan := await subscriptions.alive(tx, account_id)) is None or not plan.is_open:
@@ -145,10 +146,7 @@ async def _give(tx: Transaction, redemption_id: int, code: Code, account_id: UUI
 async def _begin_cycle(tx: Transaction, redemption_id: int, code: Code, account_id: UUID) -> str:
     """A month of the plan, as if it had been paid for."""
     plan = await plans.get(tx, code.plan_id or 0)
-    subscription_id = await subscriptions.prepare(tx, account_id, plan.id)
-    was_open, until = await subscriptions.renew(tx, subscription_id, plan.id, code.quantity)
-    if not was_open:
-        await ledger.reset(tx, account_id, "what was left of the last period")
+    until = await subscriptions.given(tx, account_id, plan, code.quantity)
     await _grant(tx, redemption_id, account_id, code.quantity, f"{_why(code)}: {plan.name}")
     await referrals.pay_due(tx, account_id)
     return f"{plan.name} is yours until {until:%-d %B %Y}, with {code.quantity} credits."

@@ -20,7 +20,8 @@ with alice as (
 ),
 subscribed as (
     insert into subscription (account_id, plan_id, state, anchored_at, cycles, period_start, period_end, cycle_credits)
-    select id, plan_id, 'active', now(), 1, now(), now() + interval '1 month', credits_per_cycle from alice
+    select id, plan_id, 'active', now(), 1, now(), (now() at time zone 'utc' + interval '1 month') at time zone 'utc', credits_per_cycle
+    from alice
     returning account_id, cycle_credits
 )
 insert into ledger_entry (account_id, kind, credits, why)

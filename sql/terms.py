@@ -10,7 +10,7 @@ from limner.runtime.errors import Refused
 from limner.sql import models
 from limner.sql.models import Model
 from limner.sql.plans import Plan
-from limner.sql.subscriptions import ENDED, NoSubscription
+from limner.sql.subscriptions import ENDED, IS_OPEN, LIVES, PAUSED, PLAN, NoSubscription
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Terms:
 
 
 AGREED = f"""
-select s.state = 'active' and s.period_end > now() as is_open, to_jsonb(p) as plan, (
+select {IS_OPEN} as is_open, s.paused_at, to_jsonb(p) as plan, (
     select to_jsonb(m) from model as m join provider as p on p.id = m.provider_id where m.id = $2 and {models.IS_OFFERED}
 ) as model
 from (select) as one
-left join subscription as s on s.account_id = $1 and s.state in ('pending_activation', 'active', 'past_due')
-left join plan as p on p.id = s.plan_id
+left join subscription as s on s.account_id = $1 and {LIVES}
+left join plan as p on p.id = {PLAN}
 """
 
 
@@ -36,7 +36,7 @@ async def agreed(db: Db, account_id: UUID, name: str) -> Terms:
     if row["plan"] is None:
         raise NoSubscription
     if not row["is_open"]:
-        raise NoSubscription(ENDED)
+        raise NoSubscription(PAUSED if row["paused_at"] else ENDED)
     plan = Plan(**{field.name: row["plan"][field.name] for field in fields(Plan)})
     if row["model"] is None:
         model = await models.offered(db, name)

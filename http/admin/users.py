@@ -10,11 +10,12 @@ from limner.http import forms, pages
 from limner.http.gallery import as_keyset, keyset
 from limner.http.state import DB, about, admin, path_id, staff
 from limner.runtime.errors import Refused
-from limner.sql import accounts, audit, invoices, ledger, subscriptions
+from limner.sql import accounts, audit, invoices, ledger, pauses, renewals, subscriptions
 from limner.sql.accounts import Account
 
 PAGE = 50
 MOST_CREDITS = 100_000
+STEERING = {"pause": pauses.pause, "resume": pauses.resume}
 
 
 async def show_list(request: web.Request) -> web.Response:
@@ -75,6 +76,24 @@ async def ban(request: web.Request) -> web.StreamResponse:
     return pages.see_other(f"/admin/users/{account.id}", "saved")
 
 
+async def steer(request: web.Request) -> web.StreamResponse:
+    """Pause a subscription, let it go on, or give it days."""
+    admin(request)
+    account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
+    try:
+        act, reason = forms.text(form, "act", most=10), forms.text(form, "reason", most=200, needed=True)
+        if act == "extend":
+            days = forms.whole(form, "days", least=1, most=pauses.MOST_DAYS)
+            await pauses.extend(request.app[DB], account.id, days, reason, **about(request))
+        elif act in STEERING:
+            await STEERING[act](request.app[DB], account.id, reason, **about(request))
+        else:
+            raise Refused(f"A subscription is paused, resumed or extended, not {act!r}.", field="act")
+    except Refused as why:
+        return await _page(request, account, pages.in_general(why))
+    return pages.see_other(f"/admin/users/{account.id}", "saved")
+
+
 async def _page(
     request: web.Request, account: Account, why: Refused | None = None, field: str = "form"
 ) -> web.Response:
@@ -84,7 +103,8 @@ async def _page(
         "admin/user.html",
         why,
         account=account,
-        subscription=await subscriptions.alive(db, account.id),
+        subscription=await subscriptions.latest(db, account.id),
+        waiting=await renewals.waiting(db, account.id),
         balance=await ledger.balance(db, account.id),
         entries=await ledger.entries(db, account.id, 50),
         invoices=await invoices.of_account(db, account.id, 20),

@@ -15,7 +15,7 @@ def main() -> None:
     On a developer's machine    limner up, limner demo
     The roles of the image      limner migrate, web, worker, bot, archivist
     For the operator            limner init, config, health, actors, drain, resume, ledger, key, pair, user,
-                                token, code, proxy, provider, model, fund, margin,
+                                subscription, token, code, proxy, provider, model, fund, margin,
                                 doctor, checklist, support-bundle,
                                 backup, backups, restore, drill, pitr,
                                 secrets, export, preflight, upgrade, rollback, releases, bundle

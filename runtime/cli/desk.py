@@ -119,6 +119,46 @@ def user_promote(email: str, role: str) -> None:
     click.echo(run(call("limner.sql.desk", "promote", settings(), email, role)))
 
 
+reason_option = click.option("--reason", required=True, help="Why; it stands in the audit.")
+
+
+@click.group()
+def subscription() -> None:
+    """Who has which plan, and until when."""
+
+
+@subscription.command("show")
+@click.argument("email")
+def subscription_show(email: str) -> None:
+    """What runs until when, what comes next, and what was paid and done."""
+    for line in run(call("limner.sql.subscribers", "show", settings(), email)):
+        click.echo(line)
+
+
+@subscription.command("pause")
+@click.argument("email")
+@reason_option
+def subscription_pause(email: str, reason: str) -> None:
+    """Stop the clock: nobody orders, and the rest of the period is kept."""
+    click.echo(run(call("limner.sql.subscribers", "pause", settings(), email, reason)))
+
+
+@subscription.command("resume")
+@click.argument("email")
+@reason_option
+def subscription_resume(email: str, reason: str) -> None:
+    """Let a paused one go on: its end is as much later as the pause was long."""
+    click.echo(run(call("limner.sql.subscribers", "resume", settings(), email, reason)))
+
+
+@subscription.command("cancel")
+@click.argument("email")
+@reason_option
+def subscription_cancel(email: str, reason: str) -> None:
+    """End it with the period that is paid; no further invoice is made."""
+    click.echo(run(call("limner.sql.subscribers", "cancel", settings(), email, reason)))
+
+
 @click.group()
 def token() -> None:
     """The tokens with which programs order in somebody's name."""
@@ -203,4 +243,4 @@ def pair_cleanup() -> None:
     click.echo(run(call("limner.sql.desk", "forget_codes", settings())))
 
 
-COMMANDS = (config, health, actors, drain, resume, ledger, key, user, token, pair)
+COMMANDS = (config, health, actors, drain, resume, ledger, key, user, subscription, token, pair)

@@ -15,7 +15,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 FIELDS = (
     "prompt", "email", "password", "current", "next", "reason", "label", "secret", "provider", "count", "thread", "picture",
     "idempotency_key", "act", "state", "switch", "credits", "banned", "size", "model",
-    "code", "plan", "to", "message", "word", "gives", "quantity", "currency", "ends_at", "most_uses", "gift_plan",
+    "code", "plan", "to", "message", "word", "gives", "quantity", "currency", "ends_at", "most_uses", "gift_plan", "days",
 )  # fmt: skip
 LONE = b"\\ud800"
 BODIES = {

@@ -14,7 +14,18 @@ async def test_a_stranger_finds_the_open_doors(stranger, path):
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/dashboard", "/account", "/plans", "/invoices", "/studio", "/gallery", "/codes", "/account/referrals"],
+    [
+        "/",
+        "/dashboard",
+        "/account",
+        "/account/subscription",
+        "/plans",
+        "/invoices",
+        "/studio",
+        "/gallery",
+        "/codes",
+        "/account/referrals",
+    ],
 )
 async def test_somebody_with_a_plan_sees_each_page(alice, bob, path):
     for browser in (alice, bob):

@@ -33,6 +33,8 @@ MEMBERS = {
     "GET /plans", "POST /plans/{code}/invoices", "GET /invoices", "GET /studio", "POST /generations", "GET /gallery",
     "GET /account/tokens", "POST /account/tokens", "GET /codes", "POST /codes", "POST /gifts", "POST /trial",
     "GET /account/referrals", "POST /account/referrals",
+    "GET /account/subscription", "POST /account/subscription/plan", "POST /account/subscription/cancellation",
+    "POST /account/subscription/continuation",
 }  # fmt: skip
 OWNERS = {
     "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check",
@@ -50,6 +52,7 @@ STAFF = {
 ADMINS = {
     "POST /admin/users/{id}/grants",
     "POST /admin/users/{id}/ban",
+    "POST /admin/users/{id}/subscription",
     "POST /admin/keys",
     "POST /admin/keys/{id}/state",
     "POST /admin/keys/{id}/terms",
