@@ -110,7 +110,8 @@ async def make(
 ) -> Invoice:
     """A new invoice for that purpose. ``price``: cents and credits, unless those of a whole cycle.
 
-    ``off``: cents that a code takes off. ``key``: no second one is ever made under it. ``until``: unless it is to be paid within half an hour.
+    ``off``: cents that a code takes off.
+    ``key``: no second one is ever made under it. ``until``: unless it is to be paid within half an hour.
     """
     cents, credits = price or (plan.price_cents, plan.credits_per_cycle)
     terms = (account_id, plan.id, processor, cents - off, plan.price_currency, credits)

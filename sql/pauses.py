@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from limner.runtime.database import Db
@@ -41,33 +41,18 @@ async def resume(db: Db, account_id: UUID, reason: str, *, actor: str, ip: str =
 async def extend(db: Db, account_id: UUID, days: int, reason: str, *, actor: str, ip: str = "") -> None:
     """So many days more, for nothing; a pause goes on. Raises NoSubscription."""
     async with db.transaction() as tx:
-        await lengthen(tx, account_id, days, reason, actor=actor, ip=ip)
-
-
-async def lengthen(tx: Db, account_id: UUID, days: int, reason: str, *, actor: str, ip: str = "") -> datetime:
-    """The same inside a transaction. Returns the new end. Raises NoSubscription."""
-    held = await _held(tx, account_id)
-    return await _move(tx, held, timedelta(days=days), ("subscription.extend", reason, actor, ip), is_gift=True)
-
-
-# A change that is paid for comes when the plan before it has had its days.
-MOVE = """
-update subscription set period_end = $2, anchored_at = $3, cycles = $4, changes_at = changes_at + $5,
-    paused_at = case when $6 then paused_at end
-where id = $1
-"""
+        held = await _held(tx, account_id)
+        await _move(tx, held, timedelta(days=days), ("subscription.extend", reason, actor, ip), is_gift=True)
 
 
 async def _move(
     tx: Db, held: Subscription, by: timedelta, about: tuple[str, str, str, str], *, is_gift: bool = False
-) -> datetime:
+) -> None:
     action, reason, actor, ip = about
-    period = held.period.moved(by)
-    await tx.execute(MOVE, held.id, period.end, period.anchor, period.cycles, by, is_gift)
+    end = await subscriptions.move(tx, held, by, keeps_pause=is_gift)
     before = {"ends_at": held.period.end.isoformat()}
-    after = {"ends_at": period.end.isoformat(), "reason": reason}
+    after = {"ends_at": end.isoformat(), "reason": reason}
     await audit.record(tx, actor, action, str(held.id), before, after, ip=ip)
-    return period.end
 
 
 async def _held(tx: Db, account_id: UUID) -> Subscription:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ import asyncpg
 
 from limner.runtime.database import Db, Transaction
 from limner.runtime.errors import Refused
-from limner.sql import audit, codes, ledger, pauses, plans, referrals, subscriptions
+from limner.sql import audit, codes, ledger, plans, referrals, subscriptions
 from limner.sql.accounts import Account
 from limner.sql.codes import Code
 from limner.sql.plans import Plan
@@ -127,10 +128,10 @@ async def redeem(db: Db, account: Account, typed: str, *, ip: str = "") -> str:
 async def _give(tx: Transaction, redemption_id: int, code: Code, account_id: UUID) -> str:
     match code.gives:
         case "days":
-            try:
-                until = await pauses.lengthen(tx, account_id, code.quantity, _why(code), actor="code")
-            except subscriptions.NoSubscription:
-                raise CodeSpent(NEEDS_A_PLAN) from None
+            held = await subscriptions.locked(tx, account_id)
+            if held is None or not held.runs:
+                raise CodeSpent(NEEDS_A_PLAN)
+            until = await subscriptions.move(tx, held, timedelta(days=code.quantity), keeps_pause=True)
             return f"{code.promise}: your plan is open until {until:%-d %B %Y}."
         case "credits":
             if (plan := await subscriptions.alive(tx, account_id)) is None or not plan.is_open:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -154,6 +154,21 @@ async def paid(tx: Db, invoice: Invoice) -> dict[str, Any]:
     counts = {"from": course.since.isoformat(), "until": period.end.isoformat()}
     await tx.execute(BOUGHT, invoice.id, held.id, counts)
     return counts
+
+
+# A change that is paid for comes when the plan before it has had its days.
+MOVE = """
+update subscription set period_end = $2, anchored_at = $3, cycles = $4, changes_at = changes_at + $5,
+    paused_at = case when $6 then paused_at end
+where id = $1
+"""
+
+
+async def move(tx: Db, held: Subscription, by: timedelta, *, keeps_pause: bool) -> datetime:
+    """The end of one that is locked and runs comes later. Returns it."""
+    period = held.period.moved(by)
+    await tx.execute(MOVE, held.id, period.end, period.anchor, period.cycles, by, keeps_pause)
+    return period.end
 
 
 # A month that is paid meanwhile begins when the days are over.
