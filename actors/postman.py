@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
+from uuid import UUID
 
 import anyio
 
@@ -20,7 +22,7 @@ from limner.runtime.errors import Busy, Hopeless, as_raised
 from limner.runtime.log import following, logger
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
-from limner.sql import mails, tickets
+from limner.sql import gifts, mails, tickets
 from limner.sql.channels import NOTICE_QUEUED
 from limner.sql.mails import Mail
 
@@ -101,7 +103,7 @@ async def _deliver_one(db: Database, config: Config, connection: Server, mail: M
     transaction holds both. Nothing is done in between.
     """
     try:
-        letter = written(mail, config)
+        letter = written(mail, config, await _secrets(db, mail, config))
         envelope = sealed(letter, config.mail_from or "", mail.recipient, mail.id, mail.created_at)
         await connection.send(envelope)
     except Hopeless as why:
@@ -125,8 +127,19 @@ def pause(attempts: int) -> float:
     return min(FIRST_PAUSE * 2.0 ** (min(attempts, 20) - 1), LONGEST_PAUSE)
 
 
-def written(mail: Mail, config: Config) -> Letter:
-    """What it says, with its link in it. Raises Hopeless, also when that link is of no use any more."""
+async def _secrets(db: Database, mail: Mail, config: Config) -> dict[str, str]:
+    """What a mail says and the outbox does not hold: the code of a gift. Raises Hopeless when it is of no use any more."""
+    if mail.template != "gift_code":
+        return {}
+    invoice_id = UUID(str((mail.details or {}).get("invoice_id")))
+    code = await gifts.bought_with(db, invoice_id, config.secret_keys)
+    if code is None or await gifts.is_redeemed(db, invoice_id):
+        raise Hopeless("the gift was withdrawn or used, or its code cannot be made any more", blame="request")
+    return {"code": code}
+
+
+def written(mail: Mail, config: Config, secrets: Mapping[str, str] | None = None) -> Letter:
+    """What it says, with its link and its ``secrets`` in it. Raises Hopeless, also when that link is of no use any more."""
     if mail.spent:
         raise Hopeless(mail.spent, blame="request")
     if mail.template is None:
@@ -137,5 +150,5 @@ def written(mail: Mail, config: Config) -> Letter:
         )
     except KeyError:
         raise Hopeless(f"nobody knows where the link of a ticket for {mail.purpose} leads") from None
-    details = mail.details or {}
+    details = {**(mail.details or {}), **(secrets or {})}
     return letters.write(mail.template, mail.locale or "en", details, public_url=config.public_url, link=link or None)

@@ -23,6 +23,7 @@ from limner.sql import (
     statements,
     studio,
     subscriptions,
+    trials,
 )
 
 
@@ -42,6 +43,7 @@ async def dashboard(request: web.Request) -> web.Response:
         bucket=ledger.bucket(balance.available, subscription.cycle_credits) if subscription and is_open else None,
         pictures=[hung(picture) for picture in await studio.gallery(db, viewer.id, count=8)],
         pending_invoice=await invoices.pending(db, viewer.id),
+        trial=await trials.offer(db, viewer, request.app[CONFIG]),
     )
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from limner.http import entrance, forms, pages
+from limner.http import (
+    entrance,
+    forms,
+    pages,
+    referrals,
+)
 from limner.http.middleware import cookie_name
 from limner.http.state import CONFIG, DB, address_of, session_of, viewer_of
 from limner.runtime import passwords
@@ -39,6 +44,7 @@ async def register(request: web.Request) -> web.StreamResponse:
         account = await admission.register(db, config, email, known, invite=invite)
     except Refused as why:
         return await _register_page(request, goal, forms.kept(form, "invite")["invite"][:100], form, why)
+    await referrals.came_by(request, account)
     await _ask_to_confirm(request, account)
     return await entrance.enter(request, account, goal or "/plans", "welcome")
 

@@ -9,16 +9,18 @@ from uuid import UUID
 import anyio
 from aiohttp import web
 
-from limner.http import forms, pages, qr
+from limner.http import forms, guessing, pages, qr
 from limner.http.state import BUS, CONFIG, DB, path_id, signed_in
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import (
     billing,
     changes,
+    gifts,
     invoices,
     plans,
     refunds,
     subscriptions,
+    trials,
 )
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice
@@ -28,11 +30,25 @@ PATIENCE = 2.0
 
 
 async def show_plans(request: web.Request) -> web.Response:
-    viewer, on_sale = signed_in(request), await plans.on_sale(request.app[DB])
-    held = await subscriptions.alive(request.app[DB], viewer.id)
-    offers = {plan.code: changes.offer(held, plan) for plan in on_sale} if held and held.runs else {}
-    ways = billing.processors(request.app[CONFIG])
-    return pages.render(request, "plans.html", plans=on_sale, subscription=held, offers=offers, processors=ways)
+    return await _plans(request)
+
+
+async def _plans(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:
+    """What can be bought; whoever has tried for nothing so far buys like anybody, and has nothing to change."""
+    db, viewer = request.app[DB], signed_in(request)
+    on_sale, held = await plans.on_sale(db), await subscriptions.alive(db, viewer.id)
+    can_change = held is not None and held.runs and held.plan.price_cents > 0
+    return pages.render(
+        request,
+        "plans.html",
+        why,
+        form=form or {},
+        plans=on_sale,
+        subscription=held,
+        offers={plan.code: changes.offer(held, plan) for plan in on_sale} if held and can_change else {},
+        processors=billing.processors(request.app[CONFIG]),
+        trial=await trials.offer(db, viewer, request.app[CONFIG]),
+    )
 
 
 async def buy(request: web.Request) -> web.StreamResponse:
@@ -40,7 +56,13 @@ async def buy(request: web.Request) -> web.StreamResponse:
     if code != forms.clean(code):
         raise NotFound
     plan, form = await plans.by_code(request.app[DB], code), await forms.read(request)
-    invoice = await billing.buy(request.app[DB], viewer.id, plan, _processor(request, form))
+    try:
+        given = await guessing.code(request, form)
+        invoice = await billing.buy(request.app[DB], viewer.id, plan, _processor(request, form), code=given)
+    except Refused as why:
+        if why.field != "code":
+            raise
+        return await _plans(request, why, forms.kept(form, "code") | {"plan": plan.code})
     await _until_payable(request, invoice.id)
     return pages.see_other(f"/invoices/{invoice.id}")
 
@@ -81,6 +103,7 @@ async def _shown(request: web.Request, invoice: Invoice) -> dict[str, Any]:
         "invoice": invoice,
         "way": way,
         "code": qr.drawn(way["link"] or way["address"]) if way else None,
+        "gift": await _gift(request, invoice),
         "refunds": await refunds.of_invoice(request.app[DB], invoice.id),
     }
 
@@ -104,6 +127,15 @@ def _processor(request: web.Request, form: forms.Form) -> str:
     return chosen
 
 
+async def _gift(request: web.Request, invoice: Invoice) -> dict[str, object] | None:
+    """What the buyer of a gift is shown as soon as it is paid."""
+    if invoice.purpose != "gift" or invoice.state != "paid":
+        return None
+    db = request.app[DB]
+    secret = await gifts.bought_with(db, invoice.id, request.app[CONFIG].secret_keys)
+    return {"code": secret, "is_redeemed": await gifts.is_redeemed(db, invoice.id)}
+
+
 async def _until_payable(request: web.Request, invoice_id: UUID) -> None:
     send, receive = anyio.create_memory_object_stream[None](1)
 
@@ -115,9 +147,13 @@ async def _until_payable(request: web.Request, invoice_id: UUID) -> None:
     await request.app[BUS].on(INVOICE_CHANGED, heard)
     try:
         with anyio.move_on_after(PATIENCE):
-            while (await invoices.get(request.app[DB], invoice_id)).checkout_url is None:
+            while _is_on_its_way(await invoices.get(request.app[DB], invoice_id)):
                 await receive.receive()
     finally:
         send.close()
         receive.close()
         request.app[BUS].off(INVOICE_CHANGED, heard)
+
+
+def _is_on_its_way(invoice: Invoice) -> bool:
+    return invoice.is_open and invoice.checkout_url is None

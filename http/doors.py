@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import aiohttp_jinja2
 from aiohttp import web
 
-from limner.http import forms, pages, security
+from limner.http import forms, pages, referrals, security
 from limner.http.auth import _subnet
 from limner.http.entrance import admit, forget
 from limner.http.state import CONFIG, DB, about, address_of, viewer_of
@@ -136,6 +136,7 @@ async def _register(request: web.Request, visitor: Visitor, email: str) -> Accou
             tx, account, door.issuer, visitor.subject, visitor.label, provider=door.name, actor=email,
             ip=address_of(request),
         )  # fmt: skip
+    await referrals.came_by(request, account)
     return account
 
 

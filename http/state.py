@@ -58,6 +58,7 @@ NOTICES = {
     "too_late": "There was nothing left to cancel.",
     "revoked": "The token is revoked. Nothing can use it any more.",
     "saved": "Done.",
+    "trial": "Your trial has begun. Describe a picture, and see.",
     "ends": "Your plan ends with the period that is paid. Until then everything works as before.",
     "goes_on": "Your plan goes on. Its next invoice comes before the period ends.",
     "asked": "A worker does it: look again in a moment.",

@@ -139,6 +139,20 @@ class Config(BaseSettings):
         None, description="signs its webhooks; empty: they are refused, and payments are found by asking"
     )
 
+    trial_credits: int = Field(
+        0, ge=0, le=1000, description="credits with which a new account may try the studio once; 0: no trial"
+    )
+    trial_days: int = Field(7, ge=1, le=90, description="days that a trial lasts")
+    trial_per_address: int = Field(1, ge=1, le=1000, description="trials from one address (IPv6: /64) in a month")
+    trial_per_subnet: int = Field(5, ge=1, le=10_000, description="trials from one network (IPv4: /24) in a month")
+    trial_per_day: int = Field(50, ge=1, le=100_000, description="trials in a day, of all together")
+    referral_credits: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="credits for whoever's link brought somebody who paid a first order; 0: nobody is thanked",
+    )
+
     demo_painter: bool | None = Field(
         None, description="seed the demo painter with a pool of demo keys; empty: only in development"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,7 +10,9 @@ from limner.runtime import mailbox
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.mailbox import Message
-from limner.sql import invoices
+from limner.sql import gifts, invoices
+from limner.sql.accounts import Account
+from limner.sql.codes import Code
 from limner.sql.invoices import Invoice, WrongState
 from limner.sql.plans import Plan
 
@@ -62,10 +65,28 @@ def processors(config: Config) -> tuple[str, ...]:
     return tuple(name for name, is_on in takes.items() if is_on)
 
 
-async def buy(db: Db, account_id: UUID, plan: Plan, processor: str) -> Invoice:
-    """An invoice for one cycle of the plan, and the order to make it payable: in one transaction."""
+async def buy(db: Db, account_id: UUID, plan: Plan, processor: str, *, code: Code | None = None) -> Invoice:
+    """An invoice for one cycle of the plan, and the order to make it payable: in one transaction. Raises CodeSpent.
+
+    When ``code`` has taken everything off its price, it is paid at once and no processor hears of it.
+    """
     async with db.transaction() as tx:
-        invoice = await invoices.create(tx, account_id, plan, processor)
+        invoice = await invoices.create(tx, account_id, plan, processor, code=code)
+        if code is not None and invoice.discount_cents and not invoice.amount_cents:
+            await invoices.settle(tx, invoice.id, actor=f"code {code.shown}")
+        else:
+            await make_payable(tx, invoice)
+        return invoice
+
+
+async def buy_gift(
+    db: Db, account: Account, plan: Plan, processor: str, secret_keys: Sequence[str], *, to: str, message: str
+) -> Invoice:
+    """An invoice for a cycle of the plan as a gift, with its code, which holds as soon as it is paid."""
+    async with db.transaction() as tx:
+        details = {"to": to, "message": message}
+        invoice = await invoices.make(tx, account.id, plan, processor, purpose="gift", details=details)
+        await gifts.attach(tx, invoice, secret_keys, actor=account.email)
         await make_payable(tx, invoice)
         return invoice
 

@@ -143,6 +143,35 @@ where not case g.kind
         select from pg_constraint where conname = g.name and conrelid = 'balance'::regclass and convalidated
     ) end
 """
+# A use of a code that gives credits, a trial and an earned thank-you have one grant each, and a counter counts its uses.
+GIVEN_ONCE = """
+select format('redemption %s', r.id) as what, format('%s, of a code for %s %s, with a grant of %s', r.state, c.quantity,
+    c.gives, e.credits) as why
+from redemption as r join code as c on c.id = r.code_id left join ledger_entry as e on e.id = r.entry_id
+where (r.state = 'used' and c.gives in ('credits', 'cycle')) <> (e.id is not null)
+    or e.id is not null and (e.kind, e.account_id, e.credits) <> ('grant', r.account_id, c.quantity)
+union all
+select format('code %s', c.id), format('counts %s uses, there are %s', c.uses, count(r.id))
+from code as c left join redemption as r on r.code_id = c.id and r.state <> 'returned' and not r.is_beyond
+group by c.id having c.uses <> count(r.id)
+union all
+select format('invoice %s', i.id), format('a gift that is %s, with %s codes', i.state, count(c.id))
+from invoice as i left join code as c on c.invoice_id = i.id
+where i.purpose = 'gift' group by i.id having count(c.id) <> 1
+union all
+select format('invoice %s', i.id), format('%s, its code is %s', i.state, r.state)
+from invoice as i join redemption as r on r.invoice_id = i.id
+where (r.state = 'used') <> (i.state = 'paid') or r.state = 'reserved' and i.state not in ('pending', 'processing')
+union all
+select format('trial of %s', t.account_id), format('%s credits, granted %s', t.credits, e.credits)
+from trial as t left join ledger_entry as e on e.id = t.entry_id
+where (e.kind, e.account_id, e.credits) is distinct from ('grant', t.account_id, t.credits)
+union all
+select format('referral of %s', r.account_id), format('%s credits, granted %s', r.credits, e.credits)
+from referral as r left join ledger_entry as e on e.id = r.entry_id left join invoice as i on i.id = r.invoice_id
+where r.entry_id is not null and (e.kind, e.account_id, e.credits) is distinct from ('grant', r.referrer_id, r.credits)
+    or r.invoice_id is not null and i.state <> 'paid'
+"""
 RULES = {
     "a balance is the sum of its entries": BALANCE_IS_THE_SUM,
     "a paid invoice is credited once, an unpaid one never": PAID_IS_CREDITED_ONCE,
@@ -155,6 +184,7 @@ RULES = {
     "nothing was reserved after the end of a period": RESERVED_IN_A_PERIOD,
     "a token has spent what its orders cost": TOKENS_SPENT_WHAT_THEY_ORDERED,
     "whatever guards the ledger is in its place": GUARDS_STAND,
+    "a code, a trial and a referral give what they promise, once": GIVEN_ONCE,
 }
 """They hold at any moment, also in a backup of any age."""
 HELD_IN_TIME = """

@@ -59,6 +59,9 @@ END_ACCESS = (
     "delete from second_factor where account_id = $1",
     "delete from pending_sign_in where account_id = $1",
     "delete from linked_sign_in where account_id = $1",
+    "update trial set address = '', subnet = '' where account_id = $1",
+    "update referral set address = '' where account_id = $1 or referrer_id = $1",
+    "update invoice set details = details - 'to' - 'message' where account_id = $1 and purpose = 'gift'",
     """
     update api_token set revoked_at = coalesce(revoked_at, now()), name = 'deleted', last_used_ip = '', networks = null
     where account_id = $1

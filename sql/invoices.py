@@ -10,8 +10,9 @@ from uuid import UUID
 
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import audit, plans, subscriptions
+from limner.sql import audit, codes, gifts, plans, redemptions, referrals, subscriptions
 from limner.sql.channels import INVOICE_CHANGED
+from limner.sql.codes import Code
 from limner.sql.plans import Plan
 
 
@@ -66,6 +67,11 @@ class Invoice:
         more = self.received_cents - self.amount_cents
         return more if self.state == "paid" and more >= DUST_CENTS else 0
 
+    @property
+    def list_cents(self) -> int:
+        """The price before a code took something off."""
+        return self.amount_cents + self.discount_cents
+
 
 COLUMNS = (
     "id, account_id, plan_id, processor, processor_ref, checkout_url, amount_cents, currency, credits, state, "
@@ -78,28 +84,38 @@ REUSE = f"""
 select {COLUMNS} from invoice
 where account_id = $1 and plan_id = $2 and processor = $3 and state in ('pending', 'processing')
     and expires_at > now() + interval '2 minutes' and amount_cents = $4 and currency = $5
-    and purpose in ('plan', 'renewal') and discount_cents = 0
+    and purpose in ('plan', 'renewal') and discount_cents = $6
+    and (select code_id from redemption where invoice_id = invoice.id) is not distinct from $7::uuid
 order by created_at desc limit 1
 """
 
 CREATE = f"""
 insert into invoice (
-    account_id, plan_id, processor, amount_cents, currency, credits, purpose, details, idempotency_key, expires_at
+    account_id, plan_id, processor, amount_cents, currency, credits, purpose, details, idempotency_key, expires_at,
+    discount_cents
 )
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10, now() + make_interval(mins => 30)))
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10, now() + make_interval(mins => 30)), $11)
 returning {COLUMNS}
 """
 
 
-async def create(db: Db, account_id: UUID, plan: Plan, processor: str) -> Invoice:
-    """An invoice for one cycle of the plan at today's terms; an open one with the same terms is found again."""
+async def create(db: Db, account_id: UUID, plan: Plan, processor: str, *, code: Code | None = None) -> Invoice:
+    """An invoice for one cycle of the plan at today's terms; an open one with the same terms is found again.
+
+    ``code``: a use of it is reserved, and what it takes off is off the price. Raises CodeSpent.
+    """
     async with db.transaction() as tx:
         await tx.execute("select 1 from account where id = $1 for update", account_id)
-        row = await tx.fetchrow(REUSE, account_id, plan.id, processor, plan.price_cents, plan.price_currency)
+        off = codes.discount(code, plan.price_cents, plan.price_currency) if code else 0
+        terms = (account_id, plan.id, processor, plan.price_cents - off, plan.price_currency)
+        row = await tx.fetchrow(REUSE, *terms, off, code and code.id)
         if row is not None:
             return await _invoice(tx, row)
         await subscriptions.prepare(tx, account_id, plan.id)
-        return await make(tx, account_id, plan, processor)
+        invoice = await make(tx, account_id, plan, processor, off=off)
+        if code is not None:
+            await redemptions.reserve(tx, code, account_id, plan, invoice.id)
+        return invoice
 
 
 async def make(
@@ -113,14 +129,16 @@ async def make(
     details: dict[str, Any] | None = None,
     key: str | None = None,
     until: datetime | None = None,
+    off: int = 0,
 ) -> Invoice:
     """A new invoice for that purpose. ``price``: cents and credits, unless those of a whole cycle.
 
+    ``off``: cents that a code takes off.
     ``key``: no second one is ever made under it. ``until``: unless it is to be paid within half an hour.
     """
     cents, credits = price or (plan.price_cents, plan.credits_per_cycle)
-    terms = (account_id, plan.id, processor, cents, plan.price_currency, credits)
-    return await _invoice(db, await db.fetchrow(CREATE, *terms, purpose, details or {}, key, until))
+    terms = (account_id, plan.id, processor, cents - off, plan.price_currency, credits)
+    return await _invoice(db, await db.fetchrow(CREATE, *terms, purpose, details or {}, key, until, off))
 
 
 ATTACH = """
@@ -253,7 +271,13 @@ async def settle(db: Db, invoice_id: UUID, *, actor: str) -> bool:
         if await tx.fetchval(SETTLE, invoice_id) is None:
             return False
         invoice = await get(tx, invoice_id)
-        effect = await subscriptions.paid(tx, invoice)
+        effect: dict[str, Any] = {}
+        if invoice.purpose == "gift":
+            await gifts.paid(tx, invoice)
+        else:
+            effect = await subscriptions.paid(tx, invoice)
+            await redemptions.paid(tx, invoice.id, invoice.account_id)
+        await referrals.paid(tx, invoice)
         after = {"state": "paid", "credits": invoice.credits} | effect
         await audit.record(tx, actor, "invoice.paid", str(invoice_id), None, after)
         tx.tell(INVOICE_CHANGED, str(invoice_id))

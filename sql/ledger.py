@@ -65,12 +65,12 @@ async def refund(db: Db, job_id: UUID, why: str) -> int:
     return int(credits)
 
 
-GRANT = "insert into ledger_entry (account_id, invoice_id, kind, credits, why) values ($1, $2, 'grant', $3, $4)"
+GRANT = "insert into ledger_entry (account_id, invoice_id, kind, credits, why) values ($1, $2, 'grant', $3, $4) returning id"
 
 
-async def grant(db: Db, account_id: UUID, credits: int, why: str, *, invoice_id: UUID | None = None) -> None:
-    """Give credits; for an invoice at most once, by constraint."""
-    await db.execute(GRANT, account_id, invoice_id, credits, why)
+async def grant(db: Db, account_id: UUID, credits: int, why: str, *, invoice_id: UUID | None = None) -> int:
+    """Give credits; for an invoice at most once, by constraint. Returns the entry's id."""
+    return await db.fetchval(GRANT, account_id, invoice_id, credits, why)  # type: ignore[no-any-return]
 
 
 ADJUST = "insert into ledger_entry (account_id, kind, credits, why) values ($1, 'adjust', $2, $3)"

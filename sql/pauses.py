@@ -45,22 +45,13 @@ async def extend(db: Db, account_id: UUID, days: int, reason: str, *, actor: str
         await _move(tx, held, timedelta(days=days), ("subscription.extend", reason, actor, ip), is_gift=True)
 
 
-# A change that is paid for comes when the plan before it has had its days.
-MOVE = """
-update subscription set period_end = $2, anchored_at = $3, cycles = $4, changes_at = changes_at + $5,
-    paused_at = case when $6 then paused_at end
-where id = $1
-"""
-
-
 async def _move(
     tx: Db, held: Subscription, by: timedelta, about: tuple[str, str, str, str], *, is_gift: bool = False
 ) -> None:
     action, reason, actor, ip = about
-    period = held.period.moved(by)
-    await tx.execute(MOVE, held.id, period.end, period.anchor, period.cycles, by, is_gift)
+    end = await subscriptions.move(tx, held, by, keeps_pause=is_gift)
     before = {"ends_at": held.period.end.isoformat()}
-    after = {"ends_at": period.end.isoformat(), "reason": reason}
+    after = {"ends_at": end.isoformat(), "reason": reason}
     await audit.record(tx, actor, action, str(held.id), before, after, ip=ip)
 
 

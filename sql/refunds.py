@@ -9,10 +9,10 @@ from uuid import UUID
 import asyncpg
 
 from limner.runtime import mailbox
-from limner.runtime.database import Db
+from limner.runtime.database import Db, Transaction
 from limner.runtime.errors import NotFound
 from limner.runtime.mailbox import Message
-from limner.sql import accounts, audit, invoices, ledger, notices
+from limner.sql import accounts, audit, gifts, invoices, ledger, notices, referrals
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice, WrongState
 
@@ -97,7 +97,7 @@ async def order(db: Db, invoice_id: UUID, kind: str, reason: str, *, actor: str,
         await tx.execute("select 1 from invoice where id = $1 for update", invoice_id)
         invoice = await invoices.get(tx, invoice_id)
         amount = await _owed(tx, invoice, kind)
-        taken = await _take_back(tx, invoice) if kind == "whole" else 0
+        taken = await _undo(tx, invoice, actor) if kind == "whole" else 0
         try:
             row = await tx.fetchrow(
                 ORDER, invoice_id, kind, amount, invoice.currency, taken + invoice.frozen_credits, reason, actor
@@ -125,6 +125,14 @@ async def _owed(db: Db, invoice: Invoice, kind: str) -> int:
     if amount <= 0:
         raise WrongState("There is nothing to give back: nothing was received, or it went back.", field="state")
     return amount
+
+
+async def _undo(tx: Transaction, invoice: Invoice, actor: str) -> int:
+    """What the whole payment had brought about, as far as it is still there. Returns the credits that are taken back."""
+    if invoice.purpose == "gift":
+        await gifts.withdraw(tx, invoice.id, actor=actor)
+    await referrals.unpaid(tx, invoice.id)
+    return await _take_back(tx, invoice)
 
 
 async def _take_back(db: Db, invoice: Invoice) -> int:

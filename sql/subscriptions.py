@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -149,15 +149,59 @@ async def paid(tx: Db, invoice: Invoice) -> dict[str, Any]:
     if not held.runs and not _was_under_way(held, invoice):
         await ledger.reset(tx, invoice.account_id, "what was left of the last period")
     await ledger.grant(tx, invoice.account_id, invoice.credits, f"Plan {invoice.plan.name}", invoice_id=invoice.id)
-    next_id = course.next_plan.id if course.next_plan else None
-    period, goes_on = course.period, invoice.purpose != "change"
+    await _keep(tx, held, course, goes_on=invoice.purpose != "change")
+    period = course.period
+    counts = {"from": course.since.isoformat(), "until": period.end.isoformat()}
+    await tx.execute(BOUGHT, invoice.id, held.id, counts)
+    return counts
+
+
+# A change that is paid for comes when the plan before it has had its days.
+MOVE = """
+update subscription set period_end = $2, anchored_at = $3, cycles = $4, changes_at = changes_at + $5,
+    paused_at = case when $6 then paused_at end
+where id = $1
+"""
+
+
+async def move(tx: Db, held: Subscription, by: timedelta, *, keeps_pause: bool) -> datetime:
+    """The end of one that is locked and runs comes later. Returns it."""
+    period = held.period.moved(by)
+    await tx.execute(MOVE, held.id, period.end, period.anchor, period.cycles, by, keeps_pause)
+    return period.end
+
+
+# A month that is paid meanwhile begins when the days are over.
+BEGIN_DAYS = """
+update subscription set state = 'active', plan_id = $2, period_start = now(), cycles = 0, cycle_credits = $4,
+    period_end = now() + make_interval(hours => 24 * $3), anchored_at = now() + make_interval(hours => 24 * $3)
+where id = $1 returning period_end
+"""
+
+
+async def begin_days(db: Db, account_id: UUID, plan_id: int, days: int, credits: int) -> datetime:
+    """A period of some days for somebody who has none. Returns its end."""
+    subscription_id = await prepare(db, account_id, plan_id)
+    return await db.fetchval(BEGIN_DAYS, subscription_id, plan_id, days, credits)  # type: ignore[no-any-return]
+
+
+async def given(tx: Db, account_id: UUID, plan: Plan, credits: int) -> datetime:
+    """One cycle that nobody paid for here; the credits are the caller's to grant. Returns until when."""
+    held = await read(tx, await tx.fetchrow(GET, await prepare(tx, account_id, plan.id)))
+    assert held is not None
+    if not held.runs:
+        await ledger.reset(tx, account_id, "what was left of the last period")
+    course = one_more(held, plan, credits)
+    await _keep(tx, held, course, goes_on=True)
+    return course.period.end
+
+
+async def _keep(tx: Db, held: Subscription, course: Course, *, goes_on: bool) -> None:
+    period, next_id = course.period, course.next_plan.id if course.next_plan else None
     await tx.execute(
         KEEP, held.id, period.start, period.end, period.anchor, period.cycles, course.plan.id, next_id, course.changes_at,
         course.credits, goes_on,
     )  # fmt: skip
-    counts = {"from": course.since.isoformat(), "until": period.end.isoformat()}
-    await tx.execute(BOUGHT, invoice.id, held.id, counts)
-    return counts
 
 
 @dataclass(frozen=True)
@@ -174,14 +218,21 @@ class Course:
 
 def bought(held: Subscription, invoice: Invoice) -> Course:
     """One cycle of the invoice's plan."""
+    return one_more(held, invoice.plan, invoice.credits)
+
+
+def one_more(held: Subscription, plan: Plan, credits: int) -> Course:
+    """One cycle of a plan from the old end, or from now. What costs nothing gives way at once."""
     if not held.runs:
-        return Course(Period.begun(held.now), held.now, invoice.plan, None, None, invoice.credits)
+        return Course(Period.begun(held.now), held.now, plan, None, None, credits)
     end, following, changes_at = held.period.end, held.next_plan, held.changes_at
+    if held.plan.price_cents == 0 and following is None:
+        return Course(held.period.longer(), end, plan, None, None, credits)
     if changes_at is not None and following is not None:  # two cycles of different plans ahead: the dearer one for both
-        following = dearer(following, invoice.plan)
-    elif invoice.plan.id != held.plan.id:
-        following, changes_at = invoice.plan, end
-    return Course(held.period.longer(), end, held.plan, following, changes_at, invoice.credits)
+        following = dearer(following, plan)
+    elif plan.id != held.plan.id:
+        following, changes_at = plan, end
+    return Course(held.period.longer(), end, held.plan, following, changes_at, credits)
 
 
 def changed(held: Subscription, invoice: Invoice) -> Course:

@@ -7,6 +7,7 @@ import click
 from limner.runtime.cli import (
     archive,
     care,
+    codes,
     desk,
     installation,
     mail,
@@ -29,7 +30,7 @@ def main() -> None:
     The roles of the image      limner migrate, web, worker, bot, archivist
     For the operator            limner init, config, health, actors, drain, resume, ledger, key, pair, user,
                                 subscription, invite, token, mail, proxy, provider, model, plan, fund,
-                                margin, invoice,
+                                margin, invoice, code,
                                 doctor, checklist, support-bundle,
                                 backup, backups, restore, drill, pitr,
                                 secrets, export, preflight, upgrade, rollback, releases, bundle
@@ -39,6 +40,6 @@ def main() -> None:
     """
 
 
-for part in (roles, installation, desk, till, people, mail, pool, shop, archive, care, rotation, upgrade):
+for part in (roles, installation, desk, codes, till, people, mail, pool, shop, archive, care, rotation, upgrade):
     for command in part.COMMANDS:
         main.add_command(command)

@@ -10,17 +10,22 @@ import pytest
 from limner.runtime.vault import Vault
 from limner.sql import (
     accounts,
+    billing,
+    codes,
     factors,
     invoices,
     keys,
     notices,
     plans,
+    redemptions,
+    referrals,
     sandbox,
     sessions,
     tickets,
     tokens,
     uploads,
 )
+from limner.sql.codes import Promo
 from limner.sql.tokens import Caps
 from tests.browser.conftest import Desk, Screen
 from tests.conftest import Cast, held
@@ -37,11 +42,13 @@ MEMBERS = (
     "/dashboard", "/account", "/account/deletion", "/plans", "/invoices", "/invoices/{invoice}", "/invoices/{paid}", "/studio",
     "/studio/{thread}", "/studio/{failed}", "/studio/{running}", "/gallery", "/pictures/{picture}", "/sandbox/{payment}",
     "/account/tokens", "/account/security", "/account/security/totp", "/account/proof",
+    "/codes", "/account/referrals", "/invoices/{gift}",
 )  # fmt: skip
 STAFF = (
     "/admin", "/admin/users", "/admin/users/{alice}", "/admin/users/{bob}", "/admin/generations", "/admin/generations/{failed}",
     "/admin/keys", "/admin/audit", "/admin/keys/1", "/admin/proxies", "/admin/providers", "/admin/models", "/admin/models/demo",
     "/admin/margins", "/admin/mails", "/admin/invoices", "/admin/invoices/{paid}", "/admin/invoices/{paid}/refunds",
+    "/admin/codes", "/admin/codes/{code}",
 )  # fmt: skip
 
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -55,7 +62,7 @@ COLOURS_ALONE = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-
 @pytest.fixture
 async def world(dsn, tmp_path, db, cast: Cast):
     """The site without a worker, full of things, each with a canary in it; by name, the ids of things."""
-    async with held(serving(dsn, tmp_path, db)) as site:
+    async with held(serving(dsn, tmp_path, db, trial_credits=5, referral_credits=10)) as site:
         yield site, await furnish(site, cast)
 
 
@@ -76,6 +83,7 @@ async def furnish(site: Site, cast: Cast) -> dict[str, str]:
         upload,
     )
     await _bill(site, cast, ids)
+    await _hand_out(site, cast, ids)
     await _administer(site, cast)
     caps = Caps(credits_per_day=5, networks=tokens.networks("192.0.2.0/24"))
     await tokens.create(db, cast.alice, CANARY[:80], caps, actor="test")
@@ -103,6 +111,18 @@ async def _bill(site: Site, cast: Cast, ids: dict[str, str]) -> None:
         if name == "paid":
             await invoices.settle(site.db, invoice.id, actor="test")
     await site.db.execute("update plan set name = $1", f"Monthly {CANARY}"[:80])
+
+
+async def _hand_out(site: Site, cast: Cast, ids: dict[str, str]) -> None:
+    db, plan = site.db, await plans.by_code(site.db, "monthly")
+    code = await codes.create(db, Promo(CANARY[:40], "credits", 5, note=CANARY), actor=CANARY)
+    await redemptions.redeem(db, cast.alice, CANARY[:40])
+    keys_ = site.config.secret_keys
+    gift = await billing.buy_gift(db, cast.alice, plan, "sandbox", keys_, to="d@example.com", message=CANARY)
+    await invoices.settle(db, gift.id, actor="test")
+    await referrals.make_link(db, cast.alice.id)
+    await referrals.note(db, cast.bob, await referrals.link(db, cast.alice.id) or "", "192.0.2.1", 10)
+    ids |= {"code": str(code.id), "gift": str(gift.id)}
 
 
 async def _administer(site: Site, cast: Cast) -> None:

@@ -79,6 +79,7 @@ ACCOUNTS: dict[str, list[tuple[str, Account]]] = {
                                          "old-model": "gpt-image-1-mini"})),
         ("limner fund top-up", Run()),
     ],
+    "docs/how-to/codes-trials-and-referrals.md": [("limner code create SPRING", Run()), ("limner code create --gifts", Run())],
     "docs/how-to/paint-with-gemini.md": [("limner key add", Run(swaps={"key.txt": "second-key.txt"}))],
     "docs/how-to/paint-with-stability.md": [("limner key add", Run(swaps={"key.txt": "second-key.txt"}))],
     "docs/how-to/paint-with-a1111.md": [("echo none | limner key add", Run())],

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from limner.runtime.vault import Vault
 from limner.sql import (
+    codes,
     invitations,
     invoices,
     notices,
@@ -90,6 +91,7 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
     await invitations.create(db, actor="test")
     await sessions.start(db, cast.alice.id, ip="192.0.2.9", agent="another device")
     await tokens.create(db, cast.alice, "a program", tokens.Caps(), actor="test")
+    promo = await codes.create(db, codes.Promo("SITEMAP", "days", 3), actor="test")
     picture = (await hang(site, cast.alice))[0]
     proxy = await proxies.add(
         db, Vault.from_config(site.config), "way out", "socks5://me:pw@192.0.2.1:1080", actor="test"
@@ -111,6 +113,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/admin/invoices/": str(invoice.id),
         "/sandbox/": str(payment.id),
         "/sandbox/api/payments/": str(payment.id),
+        "/r/": "abcdefghjk",
+        "/admin/codes/": str(promo.id),
         "/admin/users/": str(cast.bob.id),
         "/admin/generations/": generation,
         "/admin/proxies/": str(proxy),

@@ -17,6 +17,7 @@ FIELDS = (
     "idempotency_key", "act", "state", "switch", "credits", "banned", "size", "model", "code",
     "proof_form", "proof_password", "proof_code",
     "plan", "days",
+    "to", "message", "word", "gives", "quantity", "currency", "ends_at", "most_uses", "gift_plan",
 )  # fmt: skip
 LONE = b"\\ud800"
 BODIES = {

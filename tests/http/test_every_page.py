@@ -26,6 +26,8 @@ async def test_a_stranger_finds_the_open_doors(stranger, path):
         "/gallery",
         "/account/security",
         "/account/proof",
+        "/codes",
+        "/account/referrals",
     ],
 )
 async def test_somebody_with_a_plan_sees_each_page(alice, bob, path):
@@ -63,6 +65,8 @@ async def test_a_picture_its_thread_and_an_invoice_have_pages(alice, site, cast)
         "/margins?by=key",
         "/margins?by=plan",
         "/margins?by=model",
+        "/codes",
+        "/codes?kind=gift",
     ],
 )
 async def test_carol_sees_each_admin_page(carol, alice, cast, path):

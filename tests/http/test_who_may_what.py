@@ -18,7 +18,7 @@ OPEN = {
     "GET /login/code", "POST /login/code",
     "GET /sandbox/{id}", "POST /sandbox/{id}",
     "GET /status", "GET /status.json", "GET /health/live", "GET /health/ready", "GET /static/{hash}/{path}",
-    "GET /v1/openapi.json", "GET /api",
+    "GET /v1/openapi.json", "GET /api", "GET /r/{code}",
 }  # fmt: skip
 """For everybody. The sandbox plays an outsider: whoever knows a payment's id may pay it."""
 MACHINES = {
@@ -50,6 +50,8 @@ MEMBERS = {
     "POST /account/security/links/{code}/removal",
     "GET /account/proof", "POST /account/proof",
     "GET /account/statement", "GET /account/statement.csv",
+    "GET /codes", "POST /codes", "POST /gifts", "POST /trial",
+    "GET /account/referrals", "POST /account/referrals",
     "GET /account/subscription", "POST /account/subscription/plan", "POST /account/subscription/cancellation",
     "POST /account/subscription/continuation",
 }  # fmt: skip
@@ -66,6 +68,7 @@ STAFF = {
     "GET /admin/proxies", "GET /admin/providers", "GET /admin/models", "GET /admin/models/{code}", "GET /admin/margins",
     "GET /admin/invitations",
     "GET /admin/invoices", "GET /admin/invoices/{id}",
+    "GET /admin/codes", "GET /admin/codes/{id}",
 }  # fmt: skip
 ADMINS = {
     "GET /admin/mails",
@@ -99,6 +102,9 @@ ADMINS = {
     "POST /admin/providers/{code}/funds",
     "POST /admin/models",
     "POST /admin/models/{code}/terms",
+    "POST /admin/codes",
+    "POST /admin/codes/batches",
+    "POST /admin/codes/{id}/stop",
 }
 LISTED = (OPEN, MACHINES, PROGRAMS, HOLDERS, SHUT, MEMBERS, OWNERS, STAFF, ADMINS)
 
@@ -203,6 +209,7 @@ async def test_support_sees_no_form_that_it_may_not_send(site, cast, db, alice):
         "/admin/providers",
         "/admin/models/demo",
         "/admin/invitations",
+        "/admin/codes",
     ):
         assert 'action="/admin' not in (await support.get(path)).text
 

@@ -118,6 +118,10 @@ DAMAGE = {
     "nothing is held longer than its deadline and a quarter of an hour": (
         "update job set deadline = now() - interval '16 minutes' where state = 'running'"
     ),
+    "a code, a trial and a referral give what they promise, once": (
+        "insert into code (kind, word, word_key, gives, quantity, uses, made_by)"
+        " values ('promo', 'X', 'X', 'credits', 5, 1, 'test')"
+    ),
 }
 
 

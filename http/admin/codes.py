@@ -1,0 +1,160 @@
+"""Codes: make, batch, stop, and see who used which."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, date, datetime, time
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from limner.http import forms, pages
+from limner.http.gallery import as_keyset, keyset
+from limner.http.state import DB, about, fresh, path_id, staff
+from limner.runtime.errors import Refused
+from limner.sql import codes, gifts, plans, redemptions
+from limner.sql.codes import Promo
+from limner.sql.gifts import Batch
+from limner.sql.plans import Plan
+
+PAGE = 50
+KINDS = ("promo", "gift")
+TYPED = (
+    "word", "gives", "quantity", "currency", "plan", "most_uses", "most_per_account", "ends_at", "note", "first_order_only",
+    "count", "gift_plan", "credits", "gift_ends_at", "gift_note",
+)  # fmt: skip
+
+
+async def show_list(request: web.Request) -> web.Response:
+    staff(request)
+    return await _list(request)
+
+
+async def create(request: web.Request) -> web.StreamResponse:
+    fresh(request)
+    form = await forms.read(request)
+    try:
+        code = await codes.create(request.app[DB], await _promo(request, form), **about(request))
+    except Refused as why:
+        return await _list(request, why, forms.kept(form, *TYPED))
+    return pages.see_other(f"/admin/codes/{code.id}", "saved")
+
+
+async def make_batch(request: web.Request) -> web.Response:
+    """The answer is the file with the codes in it: nowhere else are they ever told."""
+    fresh(request)
+    form = await forms.read(request)
+    try:
+        batch = await _batch(request, form)
+        made = await gifts.make(request.app[DB], batch, **about(request))
+    except Refused as why:
+        return await _list(request, why, forms.kept(form, *TYPED))
+    return _as_csv(made, batch)
+
+
+async def show(request: web.Request) -> web.Response:
+    staff(request)
+    return await _detail(request)
+
+
+async def stop(request: web.Request) -> web.StreamResponse:
+    fresh(request)
+    code, form = await codes.get(request.app[DB], path_id(request)), await forms.read(request)
+    try:
+        reason = forms.text(form, "reason", most=200, needed=True, label="The reason")
+        await codes.stop(request.app[DB], code, reason, **about(request))
+    except Refused as why:
+        return await _detail(request, why)
+    return pages.see_other(f"/admin/codes/{code.id}", "saved")
+
+
+async def _promo(request: web.Request, form: forms.Form) -> Promo:
+    """What the form says. An amount is typed as money, 5.00, and kept in cents."""
+    gives = forms.text(form, "gives", most=10, needed=True)
+    if gives not in codes.PROMISES:
+        raise Refused(f"A code gives {', '.join(codes.PROMISES)}, not {gives!r}.", field="gives")
+    plan = await _plan(request, form, "plan")
+    return Promo(
+        word=forms.text(form, "word", most=2 * codes.LONGEST, needed=True, label="The code"),
+        gives=gives,
+        quantity=_cents(form) if gives == "amount" else forms.whole(form, "quantity", least=1, most=100_000),
+        plans=(plan,) if plan else (),
+        currency=(forms.text(form, "currency", most=5) or "USD").upper(),
+        first_order_only=bool(forms.text(form, "first_order_only", most=5)),
+        most_uses=forms.whole(form, "most_uses", least=0, most=10**9, default=0) or None,
+        most_per_account=forms.whole(form, "most_per_account", least=1, most=1000, default=1),
+        ends_at=_day(form, "ends_at"),
+        note=forms.text(form, "note", most=200),
+    )
+
+
+async def _batch(request: web.Request, form: forms.Form) -> Batch:
+    plan = await _plan(request, form, "gift_plan")
+    return Batch(
+        count=forms.whole(form, "count", least=1, most=gifts.MOST_AT_ONCE),
+        plan=plan,
+        credits=0 if plan else forms.whole(form, "credits", least=1, most=100_000),
+        ends_at=_day(form, "gift_ends_at"),
+        note=forms.text(form, "gift_note", most=200),
+    )
+
+
+async def _plan(request: web.Request, form: forms.Form, field: str) -> Plan | None:
+    wanted = forms.text(form, field, most=40)
+    found = next((plan for plan in await plans.on_sale(request.app[DB]) if plan.code == wanted), None)
+    if wanted and found is None:
+        raise Refused(f"There is no plan {wanted!r} on sale.", field=field)
+    return found
+
+
+def _cents(form: forms.Form) -> int:
+    typed = forms.text(form, "quantity", most=12, needed=True)
+    whole, dot, part = typed.partition(".")
+    if not (
+        whole.isascii() and whole.isdigit() and (not dot or (part.isascii() and part.isdigit() and len(part) <= 2))
+    ):
+        raise Refused(f"An amount looks like 5 or 4.99, not {typed!r}.", field="quantity")
+    return int(whole) * 100 + int((part + "00")[:2])
+
+
+def _day(form: forms.Form, field: str) -> datetime | None:
+    """The end of that day, in UTC. Raises Refused."""
+    typed = forms.text(form, field, most=20)
+    try:
+        return datetime.combine(date.fromisoformat(typed), time.max, UTC) if typed else None
+    except ValueError:
+        raise Refused(f"A day looks like 2027-01-31, not {typed!r}.", field=field) from None
+
+
+def _as_csv(made: list[str], batch: Batch) -> web.Response:
+    what = batch.plan.name if batch.plan else f"{batch.credits} credits"
+    until = batch.ends_at.date().isoformat() if batch.ends_at else ""
+    file = io.StringIO()
+    lines = csv.writer(file)
+    lines.writerow(["code", "gives", "until"])
+    lines.writerows([code, what, until] for code in made)
+    headers = {"Content-Disposition": 'attachment; filename="gifts.csv"', "Cache-Control": "no-store"}
+    return web.Response(text=file.getvalue(), content_type="text/csv", headers=headers)
+
+
+async def _list(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:
+    kind = request.query.get("kind", "")
+    kind = kind if kind in KINDS else ""
+    before = keyset(request.query.get("before", ""))
+    found = await codes.listing(request.app[DB], kind=kind, before=before, count=PAGE + 1)
+    older = None
+    if len(found) > PAGE:
+        last = found[PAGE - 1]
+        older = "/admin/codes?" + urlencode({"kind": kind, "before": as_keyset(last.created_at, last.id)})
+    on_sale = await plans.on_sale(request.app[DB])
+    about_all = {"codes": found[:PAGE], "kind": kind, "kinds": KINDS, "older_url": older, "plans": on_sale}
+    return pages.render(request, "admin/codes.html", why, form=form or {}, promises=codes.PROMISES, **about_all)
+
+
+async def _detail(request: web.Request, why: Refused | None = None) -> web.Response:
+    db = request.app[DB]
+    code = await codes.get(db, path_id(request))
+    of_plans = [await plans.get(db, plan_id) for plan_id in code.plan_ids or (code.plan_id,) if plan_id]
+    uses = await redemptions.of_code(db, code.id)
+    return pages.render(request, "admin/code.html", why, code=code, uses=uses, plans=of_plans)
