@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
+from limner.runtime import mailbox
 from limner.runtime.database import Db, Transaction
 from limner.runtime.errors import NotFound, Refused
 from limner.runtime.log import logger
 from limner.sql import accounts, audit, generations, notices
 from limner.sql.accounts import Account
+from limner.sql.billing import CancelInvoice
 
 log = logger(__name__)
 
@@ -34,6 +36,7 @@ async def erase(db: Db, account_id: UUID, *, actor: str, why: str, ip: str = "")
         name = await tx.fetchval(NAME, account.id)
         await _end_access(tx, account)
         await _stop_painting(tx, account.id)
+        await _stop_asking(tx, account.id)
         await _forget_content(tx, account.id)
         about = {"at": datetime.now(UTC).isoformat(timespec="seconds")}
         await notices.mail(tx, account.email, "account_deleted", locale=account.locale, details=about)
@@ -96,6 +99,15 @@ async def _stop_painting(tx: Transaction, account_id: UUID) -> None:
         stopped = [job["id"] for job in await tx.fetch(STOP, row["id"], "the account was deleted")]
         await generations.release_all(tx, stopped, "the account was deleted")
         await generations.settle_state(tx, row["id"])
+
+
+UNPAID = "select id from invoice where account_id = $1 and state = 'pending'"
+
+
+async def _stop_asking(tx: Transaction, account_id: UUID) -> None:
+    """The processors take no money for what nobody would get any more; the cashier tells them."""
+    for row in await tx.fetch(UNPAID, account_id):
+        await mailbox.send(tx, CancelInvoice(row["id"]), key=f"cancel {row['id']}", max_attempts=20)
 
 
 FORGET_CONTENT = (

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import audit, codes, gifts, plans, redemptions, referrals, subscriptions
+from limner.sql import accounts, audit, codes, gifts, notices, plans, redemptions, referrals, subscriptions
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.codes import Code
 from limner.sql.plans import Plan
@@ -280,8 +280,26 @@ async def settle(db: Db, invoice_id: UUID, *, actor: str) -> bool:
         await referrals.paid(tx, invoice)
         after = {"state": "paid", "credits": invoice.credits} | effect
         await audit.record(tx, actor, "invoice.paid", str(invoice_id), None, after)
+        await _thank(tx, invoice, effect.get("until"))
         tx.tell(INVOICE_CHANGED, str(invoice_id))
         return True
+
+
+async def _thank(tx: Db, invoice: Invoice, until: str | None) -> None:
+    """A receipt by mail, unless a code had paid for all of it. ``until``: when what was bought ends."""
+    if not invoice.amount_cents or invoice.paid_at is None:
+        return
+    payer = await accounts.get(tx, invoice.account_id)
+    details = {
+        "what": f"Gift: {invoice.plan.name}" if invoice.purpose == "gift" else invoice.plan.name,
+        "amount_cents": invoice.amount_cents,
+        "currency": invoice.currency,
+        "paid_at": invoice.paid_at.isoformat(),
+        "ends_at": until,
+        "path": f"/invoices/{invoice.id}",
+    }
+    once = f"paid {invoice.id}"
+    await notices.mail(tx, payer.email, "invoice_paid", locale=payer.locale, details=details, dedupe_key=once)
 
 
 # What ran out may still be paid late. A paid one goes nowhere: money goes back by a refund.
