@@ -129,9 +129,9 @@ def pause(attempts: int) -> float:
 
 async def _secrets(db: Database, mail: Mail, config: Config) -> dict[str, str]:
     """What a mail says and the outbox does not hold: the code of a gift. Raises Hopeless when it is of no use any more."""
-    if mail.template != "gift_code":
+    if mail.template != "gift_code" or not mail.details or "invoice_id" not in mail.details:
         return {}
-    invoice_id = UUID(str((mail.details or {}).get("invoice_id")))
+    invoice_id = UUID(mail.details["invoice_id"])
     code = await gifts.bought_with(db, invoice_id, config.secret_keys)
     if code is None or await gifts.is_redeemed(db, invoice_id):
         raise Hopeless("the gift was withdrawn or used, or its code cannot be made any more", blame="request")

@@ -88,6 +88,10 @@ async def walk(browser: Browser, place, **options) -> int:
         return answer.status
 
 
+NOT_SET_UP = ("/hooks/btcpay", "/hooks/stripe")
+
+
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("who", ["stranger", "alice", "carol"])
 async def test_no_body_crashes_any_route(site, cast, alice, carol, stranger, who):
     sitemap = await places(site, cast, alice)
@@ -98,7 +102,7 @@ async def test_no_body_crashes_any_route(site, cast, alice, carol, stranger, who
         about = {**options.get("headers", {}), "X-CSRF-Token": await browser.csrf()}
         for place in sorted(sitemap, key=lambda place: place.path == "/logout"):
             status = await walk(browser, place, **options | {"headers": about})
-            if status >= 500:
+            if status >= 500 and not (status == 503 and place.pattern in NOT_SET_UP):
                 wrong.append(f"{place.name} with {name}: {status}")
     assert wrong == []
 

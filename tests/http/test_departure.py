@@ -11,9 +11,11 @@ import asyncpg
 import pytest
 
 from limner.actors.janitor import Janitor
+from limner.actors.pool import Pool
 from limner.runtime.errors import FenceLost
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Missing
+from limner.runtime.vault import Vault
 from limner.sql import accounts, books, erasure, ledger, tickets, tokens
 from tests.http.conftest import drawn, hang, numbers
 from tests.http.painting import ordered, take_up
@@ -144,7 +146,8 @@ async def test_the_bytes_are_wiped_by_the_janitor(alice, site, db, cast, dsn):
     )]  # fmt: skip
     assert len(keys) >= 3
     await alice.post("/account/deletion", SURE)
-    await Janitor(db, site.bus, Presence(db, "test", lease=3), storage=site.storage).tidy()
+    pool = Pool(db, site.config, Vault.from_config(site.config))
+    await Janitor(db, site.bus, Presence(db, "test", lease=3), storage=site.storage, pool=pool).tidy()
     for key in keys:
         with pytest.raises(Missing):
             await site.storage.get(key)

@@ -32,7 +32,8 @@ insert into invoice (account_id, plan_id, processor, amount_cents, currency, cre
 values ($1, $2, 'sandbox', 999, 'USD', $3, now() + interval '1 hour') returning id
 """
 EXPIRE = (
-    "update subscription set period_end = clock_timestamp() where account_id = $1 and period_end > clock_timestamp()"
+    "update subscription set period_end = clock_timestamp(), state = 'expired'"
+    " where account_id = $1 and state = 'active' and period_end > clock_timestamp()"
 )
 TAKE = """
 update message set state = 1, owner = $2, attempts = attempts + 1, claimed_at = now()

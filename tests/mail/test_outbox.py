@@ -8,9 +8,11 @@ import pytest
 from limner.actors import postman
 from limner.actors.courier import deliver as deliver_telegram
 from limner.actors.janitor import Janitor
+from limner.actors.pool import Pool
 from limner.runtime.bus import Bus
 from limner.runtime.presence import Presence
 from limner.runtime.storage import open_storage
+from limner.runtime.vault import Vault
 from limner.sql import mails, notices, tickets
 
 ALICE = "alice@example.com"
@@ -43,8 +45,9 @@ async def test_mail_and_telegram_do_not_wait_for_each_other(server, db, config):
 
 
 async def janitor(db, config):
+    pool = Pool(db, config, Vault.from_config(config))
     async with open_storage(config) as storage:
-        await Janitor(db, Bus(db), Presence(db, "test", lease=3), storage=storage).tidy()
+        await Janitor(db, Bus(db), Presence(db, "test", lease=3), storage=storage, pool=pool).tidy()
 
 
 async def test_what_a_mail_said_is_forgotten_after_a_month(server, db, config):

@@ -27,8 +27,9 @@ NOBODY = UUID(int=0)
 
 def plan(number: int, cents: int, credits: int) -> Plan:
     return Plan(
-        number, f"plan-{number}", f"Plan {number}", cents, "USD", "USDT", credits, 2, 0, None, None, 900, False, True
-    )
+        number, f"plan-{number}", f"Plan {number}", cents, "USD", "USDT", credits, 2, 0, None, None, 900, False, True,
+        credits_per_day=None, credits_per_month=None,
+    )  # fmt: skip
 
 
 PLANS = (plan(1, 499, 40), plan(2, 999, 100), plan(3, 999, 90), plan(4, 2999, 400), plan(5, 9999, 300))
@@ -39,6 +40,8 @@ def invoice(of: Plan, purpose: str, now: datetime, cents: int, credits: int, **d
         "id": NOBODY, "account_id": NOBODY, "plan": of, "processor": "sandbox", "processor_ref": None, "checkout_url": None,
         "amount_cents": cents, "currency": "USD", "credits": credits, "state": "paid", "created_at": now, "expires_at": now,
         "paid_at": now, "purpose": purpose, "discount_cents": 0, "details": details,
+        "received_cents": cents, "is_late": False, "ways": [], "trouble": "", "trouble_words": "", "frozen_credits": 0,
+        "paid_by": "", "has_run_out": False,
     }  # fmt: skip
     return Invoice(**known)
 
