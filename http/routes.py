@@ -72,7 +72,7 @@ ROUTES = (
     web.get("/dashboard", account.dashboard),
     web.get("/account", account.show),
     web.get("/account/statement", statement.show),
-    web.get("/account/statement.csv", statement.send_csv),
+    web.get("/account/statement.csv", statement.send_csv, allow_head=False),
     web.post("/account/password", account.change_password),
     web.post("/account/email", account.change_email),
     web.post("/account/verification", confirmations.send_verification),

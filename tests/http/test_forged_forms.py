@@ -79,7 +79,7 @@ async def test_a_visitors_token_ends_with_the_login(stranger, site, cast):
 
 
 async def test_the_token_may_come_in_a_header(alice, site):
-    page = await alice.send("POST", "/account/sessions/deletion", headers={"X-CSRF-Token": await alice.csrf()})
+    page = await alice.send("POST", "/logout", headers={"X-CSRF-Token": await alice.csrf()})
     assert page.status == 303
 
 
@@ -92,7 +92,7 @@ async def test_looking_changes_nothing(site, cast, alice, carol):
     sitemap = [place for place in await places(site, cast, alice) if place.method == "GET"]
     before = await fingerprint(site)
     for place in sitemap:
-        if place.pattern != "/threads/{id}/live":
+        if place.pattern not in ("/threads/{id}/live", "/account/export"):  # the one never ends, the other is counted
             for method in ("GET", "HEAD"):
                 await alice.send(method, place.path)
                 await carol.send(method, place.path)

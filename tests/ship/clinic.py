@@ -38,6 +38,7 @@ from limner.actors.generator import Generator
 from limner.runtime import embedded, installation
 from limner.runtime.config import Config
 from limner.runtime.database import open_database
+from limner.runtime.lull import Lull
 from limner.runtime.report import Line
 from limner.runtime.storage import open_storage
 from limner.runtime.testing import alone, deliver_all
@@ -158,7 +159,7 @@ async def furnish(dsn: str, data: Path) -> None:
         assert alice is not None
         await generations.order(db, Order(alice.id, PROMPT, "simulator", Size(512, 512), 1), deadline=120)
         async with open_storage(config) as storage:
-            painter = alone(db, Generator, config=config, storage=storage, vault=Vault.from_config(config))
+            painter = alone(db, Generator, config=config, storage=storage, vault=Vault.from_config(config), lull=Lull())
             assert await deliver_all(painter) == 1
         await db.execute(ALIVE, json.dumps([{"name": "Generator", "state": "running"}]))
         for statement in LEFT_BEHIND:

@@ -27,6 +27,11 @@ SECRETS = {
     "s3_secret_key": f'{CANARY}-s3-"quoted"\\ü',
     "sandbox_secret": f"{CANARY}-sandbox-secret",
     "smtp_password": f"{CANARY}-smtp-password",
+    "btcpay_api_key": f"{CANARY}-btcpay-api-key",
+    "btcpay_webhook_secret": f"{CANARY}-btcpay-webhook",
+    "stripe_api_key": f"{CANARY}-stripe-api-key",
+    "stripe_webhook_secret": f"{CANARY}-stripe-webhook",
+    "oidc_client_secret": f"{CANARY}-oidc-client",
     "bot_token": f"123456:{CANARY}-bot-token",
     "telegram_proxy": f"socks5://user:{CANARY}-proxy@127.0.0.1:1",
 }
