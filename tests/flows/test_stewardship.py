@@ -52,7 +52,9 @@ class House:
         await self.db.execute(SHIFT, now_left - timedelta(**span))
 
     async def mails(self) -> list[tuple[str, str, dict]]:
-        rows = await self.db.fetch("select recipient, template, details from notice where channel = 'mail' order by id")
+        rows = await self.db.fetch(
+            "select recipient, template, details from notice where channel = 'mail' and template <> 'invoice_paid' order by id"
+        )
         return [(row["recipient"].split("@")[0], row["template"], row["details"]) for row in rows]
 
     async def told(self) -> list[tuple[str, int | None]]:
