@@ -18,6 +18,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from limner.runtime import coherence
 from limner.runtime.cron import Calendar
 
 PREFIX = "LIMNER_"
@@ -381,50 +382,7 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Config:
-        mistakes = []
-        if self.database_url is None and (self.database_pooled or self.database_direct_url):
-            mistakes.append("LIMNER_DATABASE_URL is needed with LIMNER_DATABASE_POOLED or LIMNER_DATABASE_DIRECT_URL")
-        if self.storage == "s3" and not (self.s3_access_key and self.s3_secret_key):
-            mistakes.append("LIMNER_S3_ACCESS_KEY and LIMNER_S3_SECRET_KEY are needed when LIMNER_STORAGE is s3")
-        if self.backup_s3_bucket and not (self.backup_s3_access_key and self.backup_s3_secret_key):
-            mistakes.append("LIMNER_BACKUP_S3_ACCESS_KEY and LIMNER_BACKUP_S3_SECRET_KEY are needed with its bucket")
-        if self.backup_s3_bucket and self.backup_folder:
-            mistakes.append("LIMNER_BACKUP_S3_BUCKET and LIMNER_BACKUP_FOLDER are both set: keep one")
-        if self.smtp_host and not self.mail_from:
-            mistakes.append("LIMNER_MAIL_FROM is needed with LIMNER_SMTP_HOST")
-        if self.smtp_host and (self.smtp_user is None) != (self.smtp_password is None):
-            mistakes.append("LIMNER_SMTP_USER and LIMNER_SMTP_PASSWORD are needed both or neither")
-        if self.oidc_issuer and not self.oidc_client_id:
-            mistakes.append("LIMNER_OIDC_CLIENT_ID is needed with LIMNER_OIDC_ISSUER")
-        if self.oidc_issuer and "openid" not in self.oidc_scopes.split():
-            mistakes.append(f"LIMNER_OIDC_SCOPES must have openid among them, not {self.oidc_scopes!r}")
-        if self.telegram_login and not self.bot_token:
-            mistakes.append("LIMNER_BOT_TOKEN is needed with LIMNER_TELEGRAM_LOGIN: it proves what Telegram says")
-        if self.env == "production":
-            if self.smtp_host and self.smtp_user and self.smtp_tls == "none":
-                mistakes.append("LIMNER_SMTP_TLS must not be none in production: it would show the password")
-            if self.oidc_issuer and not self.oidc_issuer.startswith("https://"):
-                mistakes.append(f"LIMNER_OIDC_ISSUER must begin with https:// in production, not {self.oidc_issuer!r}")
-            if self.database_url is None:
-                mistakes.append("LIMNER_DATABASE_URL is needed in production")
-            if not self.public_url.startswith("https://"):
-                mistakes.append(f"LIMNER_PUBLIC_URL must begin with https:// in production, not {self.public_url!r}")
-            if not self.vault_keys.get_secret_value():
-                mistakes.append("LIMNER_VAULT_KEYS is needed in production")
-            if any(len(key) < 32 for key in self.secret_keys):
-                mistakes.append("LIMNER_SECRET_KEY needs at least 32 characters in production")
-        if (
-            self.takes_sandbox_payments
-            and self.env == "production"
-            and len(self.sandbox_secret.get_secret_value()) < 16
-        ):
-            mistakes.append("LIMNER_SANDBOX_SECRET needs at least 16 characters when LIMNER_SANDBOX_PAYMENTS is on")
-        if self.btcpay_url and not (self.btcpay_store and self.btcpay_api_key):
-            mistakes.append("LIMNER_BTCPAY_STORE and LIMNER_BTCPAY_API_KEY are needed with LIMNER_BTCPAY_URL")
-        for secret in ("btcpay_webhook_secret", "stripe_webhook_secret"):
-            value = getattr(self, secret)
-            if value and self.env == "production" and len(value.get_secret_value()) < 16:
-                mistakes.append(f"{setting_name(secret)} needs at least 16 characters in production")
+        mistakes = [*coherence.mistakes(self)]
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
