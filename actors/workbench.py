@@ -14,7 +14,7 @@ from limner.runtime.config import Config
 from limner.runtime.database import Database, open_briefly
 from limner.runtime.errors import NotFound, Refused
 from limner.runtime.vault import Vault
-from limner.sql import keys, models, probes, proxies, vaults
+from limner.sql import entries, keys, probes, proxies, vaults
 
 PATIENCE = 60.0
 """Seconds that a list of models may take."""
@@ -79,8 +79,8 @@ async def import_models(db: Database, pool: Pool, provider: str, *, actor: str) 
             listed = await painter.models(pool.access(way, PATIENCE))
     except (UpstreamError, TimeoutError) as error:
         raise Refused(f"{provider} did not tell its models: {error or 'it took too long'}", field="provider") from error
-    found = [models.Found(each.id, each.name, each.abilities, each.sizes) for each in listed]
-    return await models.import_new(db, provider, found, actor=actor)
+    found = [entries.Found(each.id, each.name, each.abilities, each.sizes) for each in listed]
+    return await entries.import_new(db, provider, found, actor=actor)
 
 
 async def proxy_test(config: Config, proxy_id: int) -> str:

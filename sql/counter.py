@@ -11,6 +11,7 @@ from limner.runtime.config import Config
 from limner.runtime.database import open_briefly
 from limner.runtime.vault import Vault
 from limner.sql import (
+    entries,
     funds,
     keys,
     margins,
@@ -20,7 +21,7 @@ from limner.sql import (
     proxies,
     vaults,
 )
-from limner.sql.models import Entry
+from limner.sql.entries import Entry
 
 ME = "cli"
 
@@ -122,13 +123,13 @@ async def set_model(
     **changes: object,
 ) -> str:
     async with open_briefly(config) as db:
-        known = await models.entry(db, models.normal(model_id))
+        known = await entries.entry(db, models.normal(model_id))
         wanted = {name: value for name, value in changes.items() if value is not None}
         wanted |= {"cost_micros": micros(cost)} if cost is not None else {}
         wanted |= {"aliases": list(aliases)} if aliases else {}
         wanted |= {"sizes": list(sizes)} if sizes else {}
         wanted |= {"retires_at": retires} if retires is not None else {}
-        await models.change(db, models.normal(model_id), replace(known, **wanted), actor=ME)  # type: ignore[arg-type]
+        await entries.change(db, models.normal(model_id), replace(known, **wanted), actor=ME)  # type: ignore[arg-type]
         return f"{model_id} is changed"
 
 
@@ -201,7 +202,7 @@ async def add_model(
         replacement=None,
     )
     async with open_briefly(config) as db:
-        await models.add(db, provider, model_id, entry, abilities, actor=ME)
+        await entries.add(db, provider, model_id, entry, abilities, actor=ME)
         return f"{models.normal(model_id)} is in the catalogue" + (f", as {upstream} at {provider}" if upstream else "")
 
 

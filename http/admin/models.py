@@ -11,8 +11,8 @@ from limner.http import forms, pages
 from limner.http.admin.providers import micros
 from limner.http.state import DB, about, fresh, path_code, staff
 from limner.runtime.errors import Refused
-from limner.sql import models, providers
-from limner.sql.models import Entry
+from limner.sql import entries, models, providers
+from limner.sql.entries import Entry
 
 FIELDS = ("name", "upstream_id", "credits", "cost", "active", "sizes", "aliases", "retires", "replacement")
 
@@ -51,9 +51,9 @@ async def add(request: web.Request) -> web.StreamResponse:
             retires_at=None,
             replacement=None,
         )
-        able = models.ABILITIES[: 1 + forms.whole(form, "abilities", least=0, most=2, default=0)]
+        able = entries.ABILITIES[: 1 + forms.whole(form, "abilities", least=0, most=2, default=0)]
         provider = forms.text(form, "provider", most=40, needed=True)
-        await models.add(request.app[DB], provider, model_id, entry, able, **about(request))
+        await entries.add(request.app[DB], provider, model_id, entry, able, **about(request))
     except Refused as why:
         return await _list_page(request, why, forms.kept(form, "id", "provider", "abilities", *FIELDS))
     return pages.see_other(f"/admin/models/{models.normal(model_id)}", "saved")
@@ -68,7 +68,7 @@ async def change(request: web.Request) -> web.StreamResponse:
     fresh(request)
     model_id, form = path_code(request), await forms.read(request)
     try:
-        await models.change(request.app[DB], model_id, _entry(form), **about(request))
+        await entries.change(request.app[DB], model_id, _entry(form), **about(request))
     except Refused as why:
         return await _page(request, model_id, why, forms.kept(form, *FIELDS))
     return pages.see_other(f"/admin/models/{model_id}", "saved")
@@ -107,7 +107,7 @@ async def _page(
     request: web.Request, model_id: str, why: Refused | None = None, form: dict[str, Any] | None = None
 ) -> web.Response:
     db = request.app[DB]
-    entry = await models.entry(db, model_id)
+    entry = await entries.entry(db, model_id)
     known = {
         "name": entry.name,
         "upstream_id": entry.upstream_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from limner.sql import keys, models, proxies, rests
+from limner.sql import entries, keys, proxies, rests
 from tests.http.conftest import numbers
 
 TERMS = {"label": "renamed", "account_group": "main", "concurrency": "3", "weight": "4", "rpm": "30", "proxy": "",
@@ -115,14 +115,14 @@ async def test_a_model_is_priced_and_renamed(carol, db):
             "sizes": "1024x1024, 1536x1024", "aliases": "Mine dall-e-3", "retires": "2030-01-31",
             "replacement": "demo"}  # fmt: skip
     assert (await carol.post("/admin/models/gpt-image-2/terms", form)).location == "/admin/models/gpt-image-2"
-    entry = await models.entry(db, "gpt-image-2")
+    entry = await entries.entry(db, "gpt-image-2")
     assert (entry.credits, entry.cost_micros, entry.aliases) == (3, 50_000, ["mine", "dall-e-3"])
     assert (entry.sizes, entry.replacement) == (["1024x1024", "1536x1024"], "demo")
     for wrong in ({"credits": "0"}, {"sizes": ""}, {"sizes": "big"}, {"retires": "soon"}, {"replacement": "nobody"},
                   {"cost": "-1"}, {"name": ""}):  # fmt: skip
         page = await carol.post("/admin/models/gpt-image-2/terms", form | wrong)
         assert page.status == 400, wrong
-    assert await models.entry(db, "gpt-image-2") == entry
+    assert await entries.entry(db, "gpt-image-2") == entry
 
 
 PROVIDER = {"code": "my-relay", "kind": "relay", "base_url": "https://relay.example/v1/", "is_local": "0",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from click.testing import CliRunner
 
@@ -10,8 +12,9 @@ from limner.actors.pool import Pool
 from limner.actors.providers import base
 from limner.runtime import cli
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import catalogue, generations, keys, models, painters, providers, rests
-from limner.sql.models import Found, Size
+from limner.sql import catalogue, entries, generations, keys, models, painters, providers, rests
+from limner.sql.entries import Found
+from limner.sql.models import Size
 
 GONE = "update model set retires_at = now() - interval '1 day', replacement = $2 where id = $1"
 
@@ -73,11 +76,11 @@ async def test_a_model_that_every_key_finds_gone_is_not_offered_until_somebody_m
 
 
 async def test_what_an_operator_changed_stays_when_the_seeds_are_sown_again(db, config, vault):
-    entry = await models.entry(db, "gpt-image-2")
-    await models.change(db, "gpt-image-2", models.replace(entry, credits=7, aliases=["mine"]), actor="test")
+    entry = await entries.entry(db, "gpt-image-2")
+    await entries.change(db, "gpt-image-2", replace(entry, credits=7, aliases=["mine"]), actor="test")
     await providers.change(db, "openai", actor="test", base_url="https://relay.example/v1")
     await providers.ensure_catalogue(db, config, vault)
-    found = await models.entry(db, "gpt-image-2")
+    found = await entries.entry(db, "gpt-image-2")
     assert (found.credits, found.aliases) == (7, ["mine"])
     assert {each["code"]: each["base_url"] for each in await providers.listing(db)}[
         "openai"
@@ -91,12 +94,12 @@ async def test_what_a_provider_lists_comes_in_switched_off_at_one_credit(db):
         Found("vendor/New Painter:v2", "New Painter", ("text", "image"), ("1024x1024", "512x512")),
         Found("demo", "another's id", ("text",), ()),
     ]
-    added = await models.import_new(db, "openai", listed, actor="test")
+    added = await entries.import_new(db, "openai", listed, actor="test")
     assert added == ["vendor.new.painter.v2", "openai.demo"]
     new = await db.fetchrow("select * from model where id = 'vendor.new.painter.v2'")
     assert (new["credits"], new["active"], new["upstream_id"]) == (1, False, "vendor/New Painter:v2")
     assert new["sizes"] == ["1024x1024", "512x512"]
-    assert await models.import_new(db, "openai", listed, actor="test") == []
+    assert await entries.import_new(db, "openai", listed, actor="test") == []
 
 
 async def test_a_painter_is_asked_through_a_key_of_the_pool(db, config, vault):
@@ -114,11 +117,11 @@ async def test_a_painter_is_asked_through_a_key_of_the_pool(db, config, vault):
      ({"replacement": "gpt-image-2"}, "replacement"), ({"replacement": "nobody"}, "replacement")],
 )  # fmt: skip
 async def test_a_change_that_cannot_be_is_refused(db, change, field):
-    entry = await models.entry(db, "gpt-image-2")
+    entry = await entries.entry(db, "gpt-image-2")
     with pytest.raises(Refused) as caught:
-        await models.change(db, "gpt-image-2", models.replace(entry, **change), actor="test")
+        await entries.change(db, "gpt-image-2", replace(entry, **change), actor="test")
     assert caught.value.field == field
-    assert await models.entry(db, "gpt-image-2") == entry
+    assert await entries.entry(db, "gpt-image-2") == entry
 
 
 RELAY = {"kind": "relay", "base_url": "https://relay.example/v1", "settings": {"path": "chat"}}
@@ -185,8 +188,8 @@ def test_every_painter_has_its_rules():
 
 async def test_a_model_of_ones_own_is_added_once_and_on_offer(db, vault):
     await providers.add(db, "my-relay", actor="test", **RELAY)
-    entry = models.Entry("Mine", "Vendor/Mine:v2", 3, 20_000, True, ["1024x1024"], [" Other "], None, None)
-    await models.add(db, "my-relay", " Mine ", entry, ["mask"], actor="test")
+    entry = entries.Entry("Mine", "Vendor/Mine:v2", 3, 20_000, True, ["1024x1024"], [" Other "], None, None)
+    await entries.add(db, "my-relay", " Mine ", entry, ["mask"], actor="test")
     await a_key(db, vault, "my-relay")
     found = await models.offered(db, "vendor/mine:v2")
     assert (found.id, found.credits, found.abilities, found.aliases) == (
@@ -198,14 +201,14 @@ async def test_a_model_of_ones_own_is_added_once_and_on_offer(db, vault):
     after = await db.fetchval("select after from audit where action = 'model.add' and subject = 'mine'")
     assert (after["provider"], after["cost_micros"]) == ("my-relay", 20_000)
     with pytest.raises(Refused, match="already") as caught:
-        await models.add(db, "my-relay", "mine", entry, ["text"], actor="test")
+        await entries.add(db, "my-relay", "mine", entry, ["text"], actor="test")
     assert caught.value.field == "id"
     for provider, model_id, able, field in (
         ("nobody", "new", ["text"], "provider"), ("my-relay", "no spaces", ["text"], "id"),
         ("my-relay", "new", ["smell"], "abilities"),
     ):  # fmt: skip
         with pytest.raises(Refused) as caught:
-            await models.add(db, provider, model_id, entry, able, actor="test")
+            await entries.add(db, provider, model_id, entry, able, actor="test")
         assert caught.value.field == field
 
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from limner.runtime import cli, mailbox
 from limner.runtime.errors import NotFound, Refused
 from limner.runtime.presence import Presence
-from limner.sql import generations, images, invoices, jobs, keys, ledger, models, plans, subscriptions, terms
+from limner.sql import entries, generations, images, invoices, jobs, keys, ledger, plans, subscriptions, terms
 from limner.sql.generations import Order
 from limner.sql.models import Size
 from limner.sql.plans import Entry
@@ -191,8 +191,8 @@ async def test_an_edit_changes_neither_invoices_nor_running_periods(db, cast):
 
 async def test_another_price_of_a_model_is_for_orders_to_come(db, cast, vault):
     job = await begun(db, vault, cast.alice)
-    await models.change(
-        db, "simulator", models.Entry(**{**vars(await models.entry(db, "simulator")), "credits": 5}), actor="test"
+    await entries.change(
+        db, "simulator", entries.Entry(**{**vars(await entries.entry(db, "simulator")), "credits": 5}), actor="test"
     )
     await jobs.deliver(db, job, jobs.Painted("a.png", "a.webp", "0" * 64, "image/png", 512, 512, 100))
     assert await ledger.balance(db, cast.alice.id) == ledger.Balance(99, 0, 1)
