@@ -92,9 +92,10 @@ async def run(config: Config) -> int:
             ]
         )
         presence.children = supervisor.report
-        log.info("worker_ready", id=str(presence.id), slots=config.worker_slots)
         try:
-            await supervise(supervisor)
+            await supervise(
+                supervisor, lambda: log.info("worker_ready", id=str(presence.id), slots=config.worker_slots)
+            )
         except CrashStorm as storm:
             log.error("worker_gives_up", why=str(storm))
             return 1

@@ -87,9 +87,9 @@ async def run(config: Config) -> int:
                 Child("metrics", partial(metrics.serve, config, metrics.Metrics(lambda: supervisor.report()))),
             ])  # fmt: skip
             presence.children = supervisor.report
-            log.info("web_ready", address=f"http://{config.http_host}:{config.http_port}")
+            address = f"http://{config.http_host}:{config.http_port}"
             try:
-                await supervise(supervisor)
+                await supervise(supervisor, lambda: log.info("web_ready", address=address))
             except CrashStorm as storm:
                 log.error("web_gives_up", why=str(storm))
                 return 1

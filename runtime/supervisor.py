@@ -267,9 +267,12 @@ class Supervisor:
         child.enter(state)
 
 
-async def stop_on_signal(stop: Callable[[], None]) -> None:
+async def stop_on_signal(
+    stop: Callable[[], None], *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
     """Call ``stop`` at SIGTERM or SIGINT; a second signal ends the process at once."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
         asked = False
         async for number in signals:
             if asked:
@@ -288,10 +291,14 @@ async def stop_when_orphaned(stop: Callable[[], None]) -> None:
     stop()
 
 
-async def supervise(supervisor: Supervisor) -> None:
-    """Run it until a signal, or until supervisord is gone. Raises CrashStorm."""
+async def supervise(supervisor: Supervisor, ready: Callable[[], object] = lambda: None) -> None:
+    """Run it until a signal, or until supervisord is gone. Raises CrashStorm.
+
+    ``ready`` is called when a signal is heard: who reads that a process is ready may stop it.
+    """
     async with anyio.create_task_group() as group:
-        group.start_soon(stop_on_signal, supervisor.stop)
+        await group.start(stop_on_signal, supervisor.stop)
+        ready()
         if "SUPERVISOR_ENABLED" in os.environ:
             group.start_soon(stop_when_orphaned, supervisor.stop)
         storm = await contained(supervisor.run)

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import asyncpg
 import pytest
+import structlog
 
 from limner.runtime import embedded
 from limner.runtime.config import Config
@@ -25,6 +26,16 @@ from limner.sql.accounts import Account
 VAULT_KEYS = "k1:" + base64.b64encode(b"limner-test-key-0123456789abcdef").decode()
 T = TypeVar("T")
 COUNTER = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def the_log_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command that runs in this process sets up its log for good: the next test would find its own events nowhere."""
+    configure = structlog.configure
+    monkeypatch.setattr(structlog, "configure", lambda **how: configure(**how | {"cache_logger_on_first_use": False}))
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture(scope="session")

@@ -104,9 +104,9 @@ async def run(config: Config) -> int:
         ])  # fmt: skip
         presence.children = supervisor.report
         await presence.beat()
-        log.info("archivist_ready", id=str(presence.id), backup_at=config.backup_at, drill_at=config.backup_drill_at)
+        plan = {"backup_at": config.backup_at, "drill_at": config.backup_drill_at}
         try:
-            await supervise(supervisor)
+            await supervise(supervisor, lambda: log.info("archivist_ready", id=str(presence.id), **plan))
         except CrashStorm as storm:
             log.error("archivist_gives_up", why=str(storm))
             return 1

@@ -98,8 +98,7 @@ async def _supervise(presence: Presence, supervisor: Supervisor, poller: Callabl
 
     presence.children = children
     await presence.beat()
-    log.info("bot_ready", id=str(presence.id))
-    await supervise(supervisor)
+    await supervise(supervisor, lambda: log.info("bot_ready", id=str(presence.id)))
 
 
 def _every(seconds: float, work: Callable[[], Awaitable[object]], *, first: float = 0) -> Callable[[], Awaitable[None]]:
