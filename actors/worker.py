@@ -11,6 +11,7 @@ from limner.actors.cashier import Cashier
 from limner.actors.courier import Courier, DeliverNotices
 from limner.actors.framer import Framer
 from limner.actors.generator import Generator
+from limner.actors.herald import Herald
 from limner.actors.janitor import EndLostJobs, Janitor, Tidy
 from limner.actors.locksmith import Locksmith
 from limner.actors.pool import Pool
@@ -33,6 +34,7 @@ from limner.runtime.vault import Vault
 from limner.sql import gauges, vaults
 from limner.sql.billing import CheckOpenInvoices, Reconcile
 from limner.sql.keys import LookAfterKeys
+from limner.sql.spreading import SpreadBroadcasts
 
 log = logger(__name__)
 
@@ -44,6 +46,7 @@ SCHEDULE = (
     Every("look after keys", 15, LookAfterKeys()),
     Every("look around", 60, LookAround()),  # the bot looks more often
     Every("deliver notices", 30, DeliverNotices()),
+    Every("spread broadcasts", 15, SpreadBroadcasts()),
     Every("deliver mails", 30, DeliverMails()),  # and as soon as one is queued
     Cron("reconcile payments", "41 2 * * *", Reconcile()),
 )
@@ -60,6 +63,7 @@ def occupations(
         Cashier(db, bus, presence, config=config, session=session),
         Courier(db, bus, presence, config=config, session=session),
         Postman(db, bus, presence, config=config),
+        Herald(db, bus, presence, config=config),
         Watchman(db, bus, presence, config=config),
         Steward(db, bus, presence, config=config),
         Locksmith(db, bus, presence, config=config, vault=Vault.from_config(config)),
