@@ -1,5 +1,5 @@
 /* pgmigrate-encoding: utf-8 */
--- Messages to many people: each of them gets one once, or it says why not.
+-- Messages to many people: each of them gets one once, or it says why not. And what failed may be painted again, on the house.
 
 alter table account add column news_stopped_at timestamptz;
 
@@ -46,3 +46,11 @@ comment on column broadcast_recipient.channel is 'of one that waits: by this way
 create index broadcast_recipient_waiting on broadcast_recipient (broadcast_id, account_id) where state = 'waiting';
 create index broadcast_recipient_by_telegram on broadcast_recipient (broadcast_id) where channel = 'telegram';
 create index broadcast_recipient_of_account on broadcast_recipient (account_id);
+
+-- An order whose failed pictures an admin has ordered again, on the house: once.
+create table retry (
+    generation_id uuid primary key references generation (id) on delete cascade,
+    retried_as uuid not null unique references generation (id) on delete cascade,
+    credits bigint not null check (credits > 0),
+    created_at timestamptz not null default now()
+);
