@@ -11,6 +11,7 @@ from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Men
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import accounts, billing, invoices, payments, refunds, till
 from limner.sql.invoices import Invoice, WrongState
+from limner.sql.till import Listed
 
 LISTS = {"stuck": "trouble", "open": "pending", "coming": "processing", "list_paid": "paid"}
 """What each list is called here, and at the till."""
@@ -38,10 +39,7 @@ async def press(visit: Visit, args: list[str]) -> Screen:
 
 async def _list(visit: Visit, name: str, search: str = "") -> Screen:
     found = await till.listing(visit.db, state="" if search else LISTS[name], search=search, count=PAGE)
-    rows = [
-        [Button(f"{'⚠️' if each.trouble else visit.light(each.state)} {_amount(each.amount_cents, each.currency)} · {each.email[:30]}", f"payments:see:{each.id}")]
-        for each in found
-    ]  # fmt: skip
+    rows = [[Button(_line(visit, each), f"payments:see:{each.id}")] for each in found]
     title = (
         visit.say("payments.found", search=search)
         if search
@@ -50,6 +48,11 @@ async def _list(visit: Visit, name: str, search: str = "") -> Screen:
     others = [visit.button(f"payments.{each}", f"payments:{each}") for each in LISTS if search or each != name]
     text = title if found else visit.say("payments.none", text=title)
     return Screen(text, [*rows, *pairs([*others, visit.button("payments.find", "payments:find")]), visit.back()])
+
+
+def _line(visit: Visit, each: Listed) -> str:
+    light = "⚠️" if each.trouble else visit.light(each.state)
+    return f"{light} {_amount(each.amount_cents, each.currency)} · {each.email[:30]}"
 
 
 async def _stuck(visit: Visit) -> int:
@@ -64,9 +67,11 @@ async def _one(visit: Visit, invoice: Invoice) -> Screen:
     account = await accounts.get(visit.db, invoice.account_id)
     owed = await refunds.owed(visit.db, invoice)
     lines = [
-        visit.say("payments.name", light=visit.light(invoice.state), amount=_amount(invoice.amount_cents, invoice.currency), state=invoice.state),
+        visit.say("payments.name", light=visit.light(invoice.state), amount=_price(invoice), state=invoice.state),
         visit.say("payments.for", email=account.email, plan=invoice.plan.name, purpose=invoice.purpose),
-        visit.say("payments.through", processor=invoice.processor, received=_amount(invoice.received_cents, invoice.currency)),
+        visit.say(
+            "payments.through", processor=invoice.processor, received=_amount(invoice.received_cents, invoice.currency)
+        ),
         visit.say("payments.made", at=f"{invoice.created_at:%d.%m.%Y %H:%M} UTC"),
         *([visit.say("payments.trouble", words=invoice.trouble_words[:400])] if invoice.trouble else []),
         *(visit.say("payments.refund", amount=_amount(each.amount_cents, each.currency), state=each.state)
@@ -100,7 +105,7 @@ async def _ask(visit: Visit, invoice: Invoice, act: str) -> Screen:
     visit.insist(OWNERS)
     account = await accounts.get(visit.db, invoice.account_id)
     text = visit.say(
-        f"payments.sure_{act}", email=account.email, amount=_amount(invoice.amount_cents, invoice.currency),
+        f"payments.sure_{act}", email=account.email, amount=_price(invoice),
         plan=invoice.plan.name, state=invoice.state, words=invoice.trouble_words[:300],
     )  # fmt: skip
     yes = visit.label(f"payments.yes_{act}")
@@ -173,6 +178,10 @@ async def _find(visit: Visit, invoice_id: str) -> Invoice:
         return await invoices.get(visit.db, found)
     except NotFound:
         raise NotFound(visit.label("payments.gone")) from None
+
+
+def _price(invoice: Invoice) -> str:
+    return _amount(invoice.amount_cents, invoice.currency)
 
 
 def _amount(cents: int, currency: str) -> str:

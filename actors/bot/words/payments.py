@@ -55,8 +55,10 @@ WORDS = {
     "surplus": ("↩️ The surplus {amount}", "↩️ Излишек {amount}", "↩️ 退还多付 {amount}"),
     "asked": ("It is being asked.", "Спрашиваем.", "正在询问。"),
     "sure_paid": (
-        "Mark {amount} of <b>{email}</b> for {plan} as paid?\n\nIt is {state} now. {words}\n\nThe plan begins and its credits are given.",
-        "Отметить {amount} от <b>{email}</b> за {plan} оплаченным?\n\nСейчас: {state}. {words}\n\nТариф начнётся, кредиты будут выданы.",
+        "Mark {amount} of <b>{email}</b> for {plan} as paid?\n\nIt is {state} now. {words}\n\n"
+        "The plan begins and its credits are given.",
+        "Отметить {amount} от <b>{email}</b> за {plan} оплаченным?\n\nСейчас: {state}. {words}\n\n"
+        "Тариф начнётся, кредиты будут выданы.",
         "将 <b>{email}</b> 的 {plan} {amount} 标记为已付？\n\n当前：{state}。{words}\n\n套餐开始，点数发放。",
     ),
     "yes_paid": ("Yes, it is paid", "Да, оплачено", "是的，已付"),
@@ -77,8 +79,10 @@ WORDS = {
         "理由最多 200 个字符，而不是 {n}。",
     ),
     "sure_whole": (
-        "Give {amount} back to <b>{email}</b> through {processor}? It cannot be called back.\n\nCredits taken for it: {credits}.\nWhy: {why}",
-        "Вернуть {amount} <b>{email}</b> через {processor}? Отменить это нельзя.\n\nКредитов будет снято: {credits}.\nПочему: {why}",
+        "Give {amount} back to <b>{email}</b> through {processor}? It cannot be called back.\n\n"
+        "Credits taken for it: {credits}.\nWhy: {why}",
+        "Вернуть {amount} <b>{email}</b> через {processor}? Отменить это нельзя.\n\n"
+        "Кредитов будет снято: {credits}.\nПочему: {why}",
         "经 {processor} 向 <b>{email}</b> 退还 {amount}？无法撤回。\n\n收回点数：{credits}。\n原因：{why}",
     ),
     "sure_surplus": (

@@ -84,8 +84,10 @@ WORDS = {
     "yes_reset": ("Yes, a link", "Да, ссылку", "是的，生成"),
     "reset_mailed": ("The link is on its way by mail.", "Ссылка отправлена письмом.", "链接已通过邮件发送。"),
     "reset_shown": (
-        "No mail server is set up: pass this on to <b>{email}</b>, and to nobody else. It works once, for an hour.\n\n<code>{link}</code>",
-        "Почтовый сервер не настроен: передайте это <b>{email}</b> и никому больше. Ссылка действует один раз, час.\n\n<code>{link}</code>",
+        "No mail server is set up: pass this on to <b>{email}</b>, and to nobody else. It works once, for an hour.\n\n"
+        "<code>{link}</code>",
+        "Почтовый сервер не настроен: передайте это <b>{email}</b> и никому больше. Ссылка действует один раз, час.\n\n"
+        "<code>{link}</code>",
         "未设置邮件服务器：请将此链接仅转交给 <b>{email}</b>。一小时内有效，仅可用一次。\n\n<code>{link}</code>",
     ),
 }
