@@ -101,6 +101,7 @@ async def story(till: Till, truth: Truth, order: Sequence[str], chance: random.R
     assert await till.effects(invoice) == (ENDS[truth], one, one, one), about
 
 
+@pytest.mark.timeout(7200 if FULL else 60)
 @pytest.mark.parametrize("truth", ENDS, ids=lambda truth: truth.__name__)
 async def test_the_end_does_not_depend_on_what_was_told_in_which_order(till, truth):
     chance = random.Random(f"{SEED} {truth.__name__}")
