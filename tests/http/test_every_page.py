@@ -74,6 +74,7 @@ async def test_a_picture_its_thread_and_an_invoice_have_pages(alice, site, cast)
         "/reports",
         "/reports?state=settled",
         "/reports?state=down",
+        "/broadcasts",
     ],
 )
 async def test_carol_sees_each_admin_page(carol, alice, cast, path):
