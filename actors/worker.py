@@ -11,7 +11,7 @@ from limner.actors.cashier import Cashier
 from limner.actors.courier import Courier, DeliverNotices
 from limner.actors.framer import Framer
 from limner.actors.generator import Generator
-from limner.actors.janitor import EndLostJobs, Janitor, Tidy
+from limner.actors.janitor import AnchorAudit, EndLostJobs, Janitor, Tidy
 from limner.actors.locksmith import Locksmith
 from limner.actors.pool import Pool
 from limner.actors.postman import DeliverMails, Postman
@@ -45,6 +45,7 @@ SCHEDULE = (
     Every("look around", 60, LookAround()),  # the bot looks more often
     Every("deliver notices", 30, DeliverNotices()),
     Every("deliver mails", 30, DeliverMails()),  # and as soon as one is queued
+    Cron("anchor the audit", "23 4 * * *", AnchorAudit()),
     Cron("reconcile payments", "41 2 * * *", Reconcile()),
 )
 

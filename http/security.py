@@ -11,7 +11,7 @@ from limner.http.auth import _secret
 from limner.http.state import CONFIG, DB, VAULT, about, address_of, path_code, proved, session_of, signed_in
 from limner.runtime import otp
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import factors, links, sessions
+from limner.sql import factors, links, sessions, visits
 
 HERE = "/account/security"
 SET_UP = "/account/security/totp"
@@ -104,6 +104,7 @@ async def page(request: web.Request, why: Refused | None = None, *, codes: list[
         is_begun=await factors.is_begun(db, viewer.id),
         is_forced=_is_forced(request),
         codes=codes,
+        visits=await visits.of_account(db, viewer.id),
         links={link.issuer: link for link in await links.of_account(db, viewer.id)},
     )
 
