@@ -89,6 +89,7 @@ ROUTES = (
     web.post("/account/security/totp/confirmation", security.confirm),
     web.post("/account/security/totp/removal", security.switch_off),
     web.post("/account/security/codes", security.renew_codes),
+    web.post("/account/security/mails", security.set_mails),
     web.get("/account/security/oidc", oidc.link),
     web.get("/account/security/telegram", telegram_login.link),
     web.post("/account/security/links/{code}/removal", security.unlink),

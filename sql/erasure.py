@@ -58,6 +58,7 @@ END_ACCESS = (
     "delete from session where account_id = $1",
     "delete from sign_in where account_id = $1",
     "delete from visit where account_id = $1",
+    "delete from known_place where account_id = $1",
     "delete from notice where ticket_id in (select id from ticket where account_id = $1)",
     "delete from ticket where account_id = $1",
     "delete from second_factor where account_id = $1",

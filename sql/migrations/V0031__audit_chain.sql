@@ -119,8 +119,23 @@ comment on column visit.session_id is 'the admin''s; the visit is over when it i
 create unique index visit_open on visit (session_id) where ended_at is null;
 create index visit_of_account on visit (account_id, began_at);
 
+create table known_place (
+    account_id uuid not null references account (id) on delete cascade,
+    device text not null,
+    network text not null,
+    seen_at timestamptz not null default now(),
+    primary key (account_id, device, network)
+);
+
+comment on table known_place is 'from where somebody has come in, as far as that makes a difference: browser and system, network';
+
+create index known_place_age on known_place (seen_at);
+
 alter table account add column wants_sign_in_mail boolean not null default true;
 comment on column account.wants_sign_in_mail is 'a mail when somebody comes in from a device and a place that were not seen before';
+
+alter table refund add column period_taken interval;
+comment on column refund.period_taken is 'by how much the end of the plan came sooner: the month that it was for is not had';
 
 alter table referral add column taken_credits bigint check (taken_credits between 0 and credits);
 comment on column referral.taken_credits is 'what was taken back of the thanks when the order was paid back; null: it was not';

@@ -54,7 +54,7 @@ MEMBERS = {
     "GET /account/referrals", "POST /account/referrals",
     "GET /account/subscription", "POST /account/subscription/plan", "POST /account/subscription/cancellation",
     "POST /account/subscription/continuation",
-    "POST /visit/end",
+    "POST /visit/end", "POST /account/security/mails",
 }  # fmt: skip
 OWNERS = {
     "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check", "POST /invoices/{id}/cancellation",
