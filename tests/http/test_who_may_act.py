@@ -13,7 +13,11 @@ from tests.http.sitemap import Place, places
 from tests.http.test_fresh_proof import UNGUARDED
 from tests.http.test_who_may_what import ADMINS, STAFF, kind, status
 
-LOOKED_AT = {"GET /admin/mails", "GET /admin/invoices/{id}/refunds"} | UNGUARDED
+LOOKED_AT = {
+    "GET /admin/mails",
+    "GET /admin/invoices/{id}/refunds",
+    "GET /admin/broadcasts/{id}/beginning",
+} | UNGUARDED
 """For admins alone, and no act on keys, money, access or roles. All the rest of theirs asks again who they are."""
 
 NO_FACTOR, NOT_FRESH = "without a second factor", "without a fresh proof"
