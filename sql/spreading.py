@@ -57,7 +57,8 @@ async def begin(
 ) -> Broadcast:
     """Send it to all who are in its segment; the herald writes down who that is.
 
-    ``people``: how many were said to be in it when somebody agreed. Raises Refused: it was begun before, nobody can be reached, or many more people would get it than were agreed to.
+    ``people``: how many were said to be in it when somebody agreed. Raises Refused: it was begun before, nobody can be
+    reached, or many more people would get it than were agreed to.
     """
     async with db.transaction() as tx:
         found = await _in_hand(tx, broadcast_id)

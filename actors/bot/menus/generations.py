@@ -87,7 +87,7 @@ async def _one(visit: Visit, order: ShownGeneration) -> Screen:
             state=order.state,
         ),
         *(
-            visit.say("generations.job", n=job.position, state=job.state, why=redact(job.line)[:200])
+            visit.say("generations.job", n=job.position, state=job.state, why=redact(job.reason or job.line)[:200])
             for job in order.jobs
         ),
     ]  # fmt: skip
