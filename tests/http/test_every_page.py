@@ -67,6 +67,18 @@ async def test_a_picture_its_thread_and_an_invoice_have_pages(alice, site, cast)
         "/margins?by=model",
         "/codes",
         "/codes?kind=gift",
+        "/subscriptions",
+        "/subscriptions?state=paused&plan=monthly",
+        "/ledger",
+        "/ledger/1",
+        "/ledger?kind=grant&since=2026-01-01",
+        "/sessions",
+        "/notices",
+        "/plans",
+        "/plans/monthly",
+        "/audit?actor=carol&action=ledger",
+        "/generations?fault=rate_limited&key=1&model=demo",
+        "/users?sort=email&state=no_plan&role=user&plan=monthly",
     ],
 )
 async def test_carol_sees_each_admin_page(carol, alice, cast, path):
