@@ -58,6 +58,7 @@ class Sought:
 Place = tuple[datetime | None, UUID | None]
 
 # The unfinished are found by their jobs. The rest is looked through in order, so many at a time: the edge says where to go on.
+# Not "exists": for that all attempts of a key are read first.
 LIST = """
 with looked as materialized (
     select g.id, g.account_id, g.prompt, g.model_id, g.state, g.reason, g.count, g.credits, g.created_at
@@ -73,10 +74,10 @@ with looked as materialized (
 kept as (
     select g.* from looked as g
     where ($3 = '' or g.state = $3) and ($9 = '' or g.model_id = $9) and ($10 = '' or lower(g.prompt) like lower($10))
-        and ($11 = '' or exists (select from account as a where a.id = g.account_id and a.email_key like lower($11)))
-        and ($12 = '' and $13::bigint is null or exists (
-            select from job as j join attempt as t on t.job_id = j.id
-            where j.generation_id = g.id and ($12 = '' or t.fault = $12) and ($13 is null or t.key_id = $13)
+        and ($11 = '' or (select a.email_key like lower($11) from account as a where a.id = g.account_id))
+        and ($12 = '' and $13::bigint is null or (
+            select true from job as j join attempt as t on t.job_id = j.id
+            where j.generation_id = g.id and ($12 = '' or t.fault = $12) and ($13 is null or t.key_id = $13) limit 1
         ))
     order by g.created_at desc, g.id desc limit $14
 )

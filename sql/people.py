@@ -38,8 +38,10 @@ from account as a
 where ($1 = '' or a.email_key like lower($1)) and ($2::uuid is null or a.id = $2) and ($3 = '' or a.role = $3)
     and case $4
         when '' then true
-        when 'active' then a.id in (select s.account_id from subscription as s where {subscriptions.IS_OPEN})
-        when 'waiting' then a.id in (select s.account_id from subscription as s where s.state = 'pending_activation')
+        when 'active' then a.id = any(array(select s.account_id from subscription as s where {subscriptions.IS_OPEN}))
+        when 'waiting' then a.id = any(array(
+            select s.account_id from subscription as s where s.state = 'pending_activation'
+        ))
         when 'no_plan' then not exists (
             select from subscription as s where s.account_id = a.id and {subscriptions.LIVES}
         )
@@ -47,10 +49,10 @@ where ($1 = '' or a.email_key like lower($1)) and ($2::uuid is null or a.id = $2
         when 'banned' then a.banned_at is not null and a.deleted_at is null
         when 'deleted' then a.deleted_at is not null
     end
-    and ($5 = '' or a.id in (
+    and ($5 = '' or a.id = any(array(
         select s.account_id from subscription as s join plan as p on p.id = s.plan_id
         where p.code = $5 and {subscriptions.LIVES}
-    ))
+    )))
     and ($6::timestamptz is null or a.created_at >= $6) and ($7::timestamptz is null or a.created_at < $7)
 """
 WHO = "a.id, a.email, a.email_key, a.role, a.locale, a.verified_at, a.banned_at, a.deleted_at, a.created_at"

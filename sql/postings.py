@@ -11,7 +11,7 @@ from limner.runtime.errors import NotFound
 from limner.sql import lists
 
 KINDS = ("grant", "reserve", "settle", "release", "refund", "cycle_reset", "adjust")
-LOOKED = 10_000
+LOOKED = 5_000
 """Entries that are looked through at a time for a part of an address."""
 
 
@@ -63,7 +63,7 @@ with looked as materialized (
 ),
 kept as (
     select e.* from looked as e
-    where $9 = '' or exists (select from account as a where a.id = e.account_id and a.email_key like lower($9))
+    where $9 = '' or (select a.email_key like lower($9) from account as a where a.id = e.account_id)
     order by e.created_at desc, e.id desc limit $10
 )
 select edge.at as edge_at, edge.id as edge_id, edge.n as looked_at, {COLUMNS}

@@ -38,7 +38,7 @@ LIST = """
 select i.id, i.account_id, a.email, p.name as plan, i.processor, i.processor_ref, i.amount_cents, i.currency, i.received_cents,
     i.state, i.trouble, i.purpose, i.created_at, i.paid_at
 from invoice as i join account as a on a.id = i.account_id join plan as p on p.id = i.plan_id
-where ($1 = '' or i.state = $1 or $1 = 'trouble' and i.trouble <> '')
+where case $1 when '' then true when 'trouble' then i.trouble <> '' else i.state = $1 end
     and ($2 = '' or i.account_id in (select w.id from account as w where w.email_key like lower($2)) or i.processor_ref = $3)
     and ($4::uuid is null or i.id = $4 or i.account_id = $4)
     and ($5 = '' or p.code = $5) and ($6 = '' or i.processor = $6)

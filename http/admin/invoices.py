@@ -18,7 +18,7 @@ from limner.sql import accounts, billing, invoices, payments, plans, refunds, ti
 from limner.sql.invoices import Invoice
 from limner.sql.till import Listed
 
-PROCESSORS = ("btcpay", "stripe", "sandbox", "hand")
+PROCESSORS = ("btcpay", "stripe", "sandbox")
 
 
 async def _filters(db: Database) -> Sequence[lists.Filter]:
