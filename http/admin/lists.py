@@ -182,10 +182,12 @@ class Asked:
         return (path or self.path) + (f"?{urlencode(values)}" if values else "")
 
     @property
-    def chips(self) -> list[tuple[str, str]]:
-        """What is set, in words, each with the address of the list without it."""
+    def chips(self) -> list[tuple[str, str, str]]:
+        """What is set: its name, itself in words, and the address of the list without it."""
         return [
-            (_said(each, self[each.name]), self.url(**{each.name: ""})) for each in self.filters if _narrows(each, self)
+            (each.name, _said(each, self[each.name]), self.url(**{each.name: ""}))
+            for each in self.filters
+            if _narrows(each, self)
         ]
 
     @property
