@@ -79,6 +79,7 @@ async def test_a_picture_its_thread_and_an_invoice_have_pages(alice, site, cast)
         "/audit?actor=carol&action=ledger",
         "/generations?fault=rate_limited&key=1&model=demo",
         "/users?sort=email&state=no_plan&role=user&plan=monthly",
+        "/broadcasts",
     ],
 )
 async def test_carol_sees_each_admin_page(carol, alice, cast, path):
