@@ -15,13 +15,17 @@ from limner.http import (
     health,
     hooks,
     live,
+    looking,
     news,
     oidc,
+    picture,
     proof,
     referrals,
     sandbox,
     second_step,
     security,
+    shares,
+    sharing,
     statement,
     static_files,
     status,
@@ -50,7 +54,10 @@ from limner.http.admin import (
 )
 from limner.http.admin import codes as admin_codes
 from limner.http.admin import invoices as admin_invoices
+from limner.http.admin import pictures as admin_pictures
 from limner.http.admin import plans as admin_plans
+from limner.http.admin import reports as admin_reports
+from limner.http.admin import wall as admin_wall
 from limner.http.api import files, images, manual, openapi, tasks
 from limner.http.api import models as api_models
 
@@ -95,6 +102,7 @@ ROUTES = (
     web.post("/account/security/totp/confirmation", security.confirm),
     web.post("/account/security/totp/removal", security.switch_off),
     web.post("/account/security/codes", security.renew_codes),
+    web.post("/account/security/mails", security.set_mails),
     web.get("/account/security/oidc", oidc.link),
     web.get("/account/security/telegram", telegram_login.link),
     web.post("/account/security/links/{code}/removal", security.unlink),
@@ -142,10 +150,20 @@ ROUTES = (
     web.get("/jobs/{id}/preview", gallery.send_preview),
     web.get("/uploads/{id}", gallery.send_upload),
     web.get("/gallery", gallery.show),
-    web.get("/pictures/{id}", gallery.show_picture),
+    web.get("/pictures/{id}", picture.show),
     web.get("/pictures/{id}/file", gallery.send_file),
     web.get("/pictures/{id}/thumbnail", gallery.send_thumbnail),
+    web.post("/pictures/{id}/share", sharing.share),
+    web.post("/pictures/{id}/share/revocation", sharing.revoke),
+    web.post("/pictures/{id}/wall", sharing.offer),
+    web.post("/pictures/{id}/wall/withdrawal", sharing.withdraw),
     web.post("/pictures/{id}/deletion", gallery.delete),
+    web.get("/wall", shares.wall),
+    web.get("/s/{secret}", shares.show),
+    web.get("/s/{secret}/picture", shares.send_file),
+    web.get("/s/{secret}/thumbnail", shares.send_thumbnail),
+    web.post("/s/{secret}/reports", shares.report),
+    web.post("/visit/end", looking.leave),
     web.get("/admin", overview.show),
     web.get("/admin/users", users.show_list),
     web.get("/admin/users.csv", users.send_csv, allow_head=False),
@@ -154,6 +172,8 @@ ROUTES = (
     web.post("/admin/users/{id}/ban", users.ban),
     web.post("/admin/users/{id}/verification", users.verify),
     web.post("/admin/users/{id}/deletion", users.delete),
+    web.post("/admin/users/{id}/role", users.set_role),
+    web.post("/admin/users/{id}/visits", users.visit),
     web.get("/admin/invitations", invitations.show_list),
     web.post("/admin/invitations", invitations.create),
     web.post("/admin/invitations/{id}/revocation", invitations.revoke),
@@ -170,6 +190,14 @@ ROUTES = (
     web.get("/admin/generations.csv", generations.send_csv, allow_head=False),
     web.get("/admin/generations/{id}", generations.show),
     web.get("/admin/generations/{id}/explain", generations.explained),
+    web.get("/admin/pictures/{id}", admin_pictures.show),
+    web.get("/admin/pictures/{id}/file", admin_pictures.send_file),
+    web.get("/admin/pictures/{id}/thumbnail", admin_pictures.send_thumbnail),
+    web.post("/admin/pictures/{id}/decision", admin_pictures.decide),
+    web.get("/admin/reports", admin_reports.show_list),
+    web.post("/admin/reports/decisions", admin_reports.decide),
+    web.get("/admin/wall", admin_wall.show_list),
+    web.post("/admin/wall/decisions", admin_wall.decide),
     web.get("/admin/keys", keys.show_list),
     web.get("/admin/keys.csv", keys.send_csv, allow_head=False),
     web.post("/admin/keys", keys.add),

@@ -12,7 +12,7 @@ from limner.http.admin import lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, admin, path_id, staff
 from limner.runtime.database import Database
-from limner.sql import accounts, explain, models, orders, overview, studio
+from limner.sql import accounts, explain, models, orders, overview, studio, takedowns
 from limner.sql.orders import Order
 
 
@@ -91,6 +91,7 @@ async def show(request: web.Request) -> web.Response:
         account=account,
         explained={each["job"]: each for each in (await explain.generation(db, generation.id))["jobs"]},
         jobs=[{"job": job, "attempts": attempts[job.id]} for job in generation.jobs],
+        pictures={each.job_id: each for each in await takedowns.of_generation(db, generation.id)},
     )
 
 
