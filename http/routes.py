@@ -31,6 +31,7 @@ from limner.http import (
 )
 from limner.http.admin import (
     audit,
+    charts,
     generations,
     invitations,
     keys,
@@ -137,6 +138,9 @@ ROUTES = (
     web.get("/pictures/{id}/thumbnail", gallery.send_thumbnail),
     web.post("/pictures/{id}/deletion", gallery.delete),
     web.get("/admin", overview.show),
+    web.get("/admin/charts", charts.show_all),
+    web.get("/admin/charts/{code}.csv", charts.send_csv, allow_head=False),
+    web.get("/admin/charts/{code}", charts.show),
     web.get("/admin/users", users.show_list),
     web.get("/admin/users/{id}", users.show),
     web.post("/admin/users/{id}/grants", users.grant),

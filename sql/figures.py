@@ -240,3 +240,31 @@ async def since_days(db: Db, days: int) -> tuple[Totals, Totals]:
     now: datetime = await db.fetchval("select now()")
     length = days * DAY
     return await totals(db, now - length, now), await totals(db, now - 2 * length, now - length)
+
+
+@dataclass(frozen=True)
+class Option:
+    """Something to choose by."""
+
+    id: int | str
+    name: str
+
+
+OPTIONS = """
+select 'plan' as kind, id::text as id, name, sort::bigint as place from plan
+union all
+select 'model', m.id, m.name, m.sort from model as m
+union all
+select 'key', k.id::text, p.code || ': ' || k.label || case when k.last_four <> '' then ' …' || k.last_four else '' end, k.id
+from provider_key as k join provider as p on p.id = k.provider_id
+order by kind, place, id
+"""
+
+
+async def options(db: Db) -> tuple[list[Option], list[Option], list[Option]]:
+    """The plans, models and keys that figures can be narrowed down to, also those that are not on offer any more."""
+    rows = await db.fetch(OPTIONS)
+    plans = [Option(int(row["id"]), row["name"]) for row in rows if row["kind"] == "plan"]
+    models = [Option(row["id"], row["name"]) for row in rows if row["kind"] == "model"]
+    keys = [Option(int(row["id"]), row["name"]) for row in rows if row["kind"] == "key"]
+    return plans, models, keys

@@ -114,6 +114,7 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/sandbox/": str(payment.id),
         "/sandbox/api/payments/": str(payment.id),
         "/r/": "abcdefghjk",
+        "/admin/charts/": "revenue",
         "/admin/codes/": str(promo.id),
         "/admin/users/": str(cast.bob.id),
         "/admin/generations/": generation,

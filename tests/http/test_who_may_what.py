@@ -66,7 +66,7 @@ STAFF = {
     "GET /admin", "GET /admin/users", "GET /admin/users/{id}", "GET /admin/generations", "GET /admin/generations/{id}",
     "GET /admin/keys", "GET /admin/audit", "GET /admin/generations/{id}/explain", "GET /admin/keys/{id}",
     "GET /admin/proxies", "GET /admin/providers", "GET /admin/models", "GET /admin/models/{code}", "GET /admin/margins",
-    "GET /admin/invitations",
+    "GET /admin/invitations", "GET /admin/charts", "GET /admin/charts/{code}", "GET /admin/charts/{code}.csv",
     "GET /admin/invoices", "GET /admin/invoices/{id}",
     "GET /admin/codes", "GET /admin/codes/{id}",
 }  # fmt: skip
