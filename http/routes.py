@@ -41,9 +41,11 @@ from limner.http.admin import (
     overview,
     providers,
     proxies,
+    settings,
     users,
 )
 from limner.http.admin import codes as admin_codes
+from limner.http.admin import health as admin_health
 from limner.http.admin import invoices as admin_invoices
 from limner.http.api import files, images, manual, openapi, tasks
 from limner.http.api import models as api_models
@@ -193,6 +195,9 @@ ROUTES = (
     web.get("/admin/codes/{id}", admin_codes.show),
     web.post("/admin/codes/{id}/stop", admin_codes.stop),
     web.get("/admin/audit", audit.show_list),
+    web.get("/admin/health", admin_health.show),
+    web.post("/admin/health/letters/{id}/retry", admin_health.retry),
+    web.get("/admin/settings", settings.show),
     web.get("/api", manual.show),
     web.get("/v1/models", api_models.show_list),
     web.get("/v1/models/{id}", api_models.show),

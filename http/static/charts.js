@@ -1,7 +1,6 @@
 // Draws the charts of a page with uPlot, from the numbers that stand in it. Keys and fingers read them like the mouse.
 
 const DASHES = { good: [], bad: [3, 3], wait: [8, 4], plain: [1, 3], 1: [], 2: [8, 4], 3: [3, 3], 4: [10, 3, 2, 3], 5: [1, 3], 6: [14, 4], 7: [5, 2, 1, 2] };
-const HEIGHT = 220;
 
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const cents = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
@@ -42,7 +41,7 @@ function options(plot, figure, box) {
   };
   return {
     width: box.clientWidth,
-    height: HEIGHT,
+    height: box.clientHeight,
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, y: false, points: { size: 6 } },
@@ -89,7 +88,7 @@ function draw(figure) {
   };
   again();
   figure.classList.add("is-drawn");
-  new ResizeObserver(() => drawn.setSize({ width: box.clientWidth, height: HEIGHT })).observe(box);
+  new ResizeObserver(() => drawn.setSize({ width: box.clientWidth, height: box.clientHeight })).observe(box);
   box.addEventListener("keydown", (event) => walk(event, plot, drawn));
   box.addEventListener("blur", () => drawn.setCursor({ left: -10, top: -10 }));
   return again;

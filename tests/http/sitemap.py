@@ -98,6 +98,10 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
     )
     ticket = await tickets.issue(db, cast.bob.id, "verify", minutes=60)
     await notices.mail(db, cast.bob.email, "verify_email", details={"hours": 1}, ticket_id=ticket)
+    await db.execute(
+        "insert into dead_letter (id, mailbox, kind, partition, attempts, reason, payload, created_at) "
+        "values (7, 'billing', 'CheckOpenInvoices', '', 5, 'tired', '{}', now())"
+    )
     return {
         **{f"/{path}/": await _link(site, cast, path, purpose) for path, purpose in LINKS.items()},
         "/admin/invitations/": str(await db.fetchval("select id from invitation")),
@@ -115,6 +119,7 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/sandbox/api/payments/": str(payment.id),
         "/r/": "abcdefghjk",
         "/admin/charts/": "revenue",
+        "/admin/health/letters/": "7",
         "/admin/codes/": str(promo.id),
         "/admin/users/": str(cast.bob.id),
         "/admin/generations/": generation,

@@ -71,6 +71,8 @@ async def test_a_picture_its_thread_and_an_invoice_have_pages(alice, site, cast)
         "/charts?range=24h",
         "/charts/latency",
         "/charts/failures?range=365",
+        "/health",
+        "/settings",
     ],
 )
 async def test_carol_sees_each_admin_page(carol, alice, cast, path):

@@ -67,10 +67,13 @@ STAFF = {
     "GET /admin/keys", "GET /admin/audit", "GET /admin/generations/{id}/explain", "GET /admin/keys/{id}",
     "GET /admin/proxies", "GET /admin/providers", "GET /admin/models", "GET /admin/models/{code}", "GET /admin/margins",
     "GET /admin/invitations", "GET /admin/charts", "GET /admin/charts/{code}", "GET /admin/charts/{code}.csv",
+    "GET /admin/health",
     "GET /admin/invoices", "GET /admin/invoices/{id}",
     "GET /admin/codes", "GET /admin/codes/{id}",
 }  # fmt: skip
 ADMINS = {
+    "GET /admin/settings",
+    "POST /admin/health/letters/{id}/retry",
     "GET /admin/mails",
     "POST /admin/mails/{id}/link",
     "POST /admin/mails/{id}/retry",
