@@ -25,7 +25,7 @@ DAYS = 30
 
 @dataclass(frozen=True)
 class Tile:
-    """A number of the last days, that of the days before, and that of the last 24 hours.
+    """A number of the last days, that of the days before, and that of today.
 
     ``better``: 1 when more is better, -1 when less is, 0 when it is neither.
     """
@@ -42,12 +42,12 @@ async def show(request: web.Request) -> web.Response:
     staff(request)
     db, config = request.app[DB], request.app[CONFIG]
     month, before = await figures.since_days(db, DAYS)
-    day, _ = await figures.since_days(db, 1)
+    today = await _today(db)
     now = await overview.numbers(db)
     return pages.render(
         request,
         "admin/overview.html",
-        tiles=[*_tiles(month, before, day), *_at_present(now, await samples.headroom(db))],
+        tiles=[*_tiles(month, before, today), *_at_present(now, await samples.headroom(db))],
         charts=await _charts(db),
         alerts=await alerts.still_open(db),
         days=DAYS,
@@ -58,6 +58,11 @@ async def show(request: web.Request) -> web.Response:
         disks=list(disks(config)),
         pending=max(0, schema.head() - await schema.current(db)),
     )
+
+
+async def _today(db: Db) -> Totals:
+    now: datetime = (await db.fetchval("select now()")).astimezone(UTC)
+    return await figures.totals(db, now.replace(hour=0, minute=0, second=0, microsecond=0), now)
 
 
 ALIVE = ("running", "degraded", "draining")
@@ -97,7 +102,7 @@ def _tile(
     place: str = "",
 ) -> Tile:
     change = _change(value, before)
-    tone = 0 if value is None or before is None or value == before else better if value > before else -better
+    tone = {"+": better, "−": -better}.get(change[:1], 0)
     return Tile(words, shown(unit, value, currency), shown(unit, today, currency), change, tone, place)
 
 
@@ -106,7 +111,7 @@ def _change(value: float | None, before: float | None) -> str:
     if value is None or not before or before < 0 or value < 0:
         return ""
     share = round((value - before) * 100 / before)
-    return f"{share:+d} %".replace("-", "−") if abs(share) < 1000 else f"{value / before:.0f} times as much"
+    return f"{share:+d} %".replace("-", "−") if share else "as before"
 
 
 def _at_present(now: Numbers, room: Headroom) -> Iterator[Tile]:
