@@ -51,8 +51,8 @@ HEADERS = {
 }
 SAFE = ("GET", "HEAD", "OPTIONS")
 METHODS = (*SAFE, "POST", "PUT", "PATCH", "DELETE")
-UNGUARDED = ("/hooks/", "/sandbox/api/", "/v1/")
-"""Called by machines, which prove themselves by a signature or a bearer token."""
+UNGUARDED = ("/hooks/", "/sandbox/api/", "/v1/", "/unsubscribe/")
+"""Called by machines, which prove themselves by a signature, a bearer token or a secret in the address."""
 
 PUBLIC = ("/static/", "/health/", "/status", *UNGUARDED)
 """The same for everybody: nobody is looked up, and no visitor gets a cookie."""
@@ -212,7 +212,8 @@ def _words(error: web.HTTPException) -> str:
 def _error(
     request: web.Request, status: int, words: str, why: BaseException | None = None, *, allow: str | None = None
 ) -> web.StreamResponse:
-    title = TITLES.get(status, "Something broke" if status >= 500 else "That did not work")
+    title = why.title if isinstance(why, Refused) else ""
+    title = title or TITLES.get(status, "Something broke" if status >= 500 else "That did not work")
     if errors.is_of_api(request.path):
         response: web.StreamResponse = errors.answer(errors.as_api(request, status, words, why))
     elif _wants_json(request):

@@ -73,6 +73,7 @@ async def test_a_picture_its_thread_and_an_invoice_have_pages(alice, site, cast)
         "/charts/failures?range=365",
         "/health",
         "/settings",
+        "/broadcasts",
     ],
 )
 async def test_carol_sees_each_admin_page(carol, alice, cast, path):
