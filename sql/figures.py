@@ -174,16 +174,16 @@ class Wait:
     p95: float
 
 
-RAW_WAITS = f"""
+RAW_WAITS = f"""(
     select at, wait_ms from work_line where at >= $5 and at < $6 and wait_ms is not null and {CHOSEN}
     union all
     select at, wait_ms from work_line where at >= $7 and at < $8 and wait_ms is not null and {CHOSEN}
-"""
-RANKED = f"""
+)"""
+RANKED = f"""(
 select {BUCKET} as at, count(*)::int as pictures, percentile_disc(0.5) within group (order by wait_ms) as p50_ms,
     percentile_disc(0.95) within group (order by wait_ms) as p95_ms
 from line group by 1
-"""
+)"""
 WAITS = f"""
 with line as (
     select {OF_DAY}, w.wait_ms from work_day as d cross join lateral unnest(d.waits) as w (wait_ms)
@@ -191,12 +191,12 @@ with line as (
     union all
     {RAW_WAITS}
 ),
-ranked as ({RANKED})
+ranked as {RANKED}
 select at, pictures, p50_ms / 1000.0::float8 as p50, p95_ms / 1000.0::float8 as p95 from ranked order by at
 """
 # A day lies wholly on one side: it was put down, or is counted anew.
 WAITS_BY_DAY = f"""
-with line as ({RAW_WAITS}),
+with line as {RAW_WAITS},
 ranked as (
     {RANKED}
     union all
