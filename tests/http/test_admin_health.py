@@ -71,7 +71,7 @@ async def test_mailboxes_schedule_copies_and_schema_are_there(carol, db):
     assert row(page, "Look around")
     assert "12.3 MB" in page.text
     assert "Both fit." in page.text
-    await db.execute("update schema_version set version = version - 1 where version = $1", schema.head())
+    await db.execute("delete from schema_version where version = $1", schema.head())
     assert "Migrations are pending" in (await carol.get("/admin/health")).text
 
 
