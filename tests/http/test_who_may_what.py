@@ -55,6 +55,7 @@ MEMBERS = {
     "GET /account/referrals", "POST /account/referrals",
     "GET /account/subscription", "POST /account/subscription/plan", "POST /account/subscription/cancellation",
     "POST /account/subscription/continuation",
+    "POST /visit/end", "POST /account/security/mails",
 }  # fmt: skip
 OWNERS = {
     "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check", "POST /invoices/{id}/cancellation",
@@ -92,6 +93,8 @@ ADMINS = {
     "POST /admin/users/{id}/ban",
     "POST /admin/users/{id}/verification",
     "POST /admin/users/{id}/deletion",
+    "POST /admin/users/{id}/role",
+    "POST /admin/users/{id}/visits",
     "POST /admin/invitations",
     "POST /admin/invitations/{id}/revocation",
     "POST /admin/users/{id}/subscription",
