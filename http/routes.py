@@ -18,11 +18,14 @@ from limner.http import (
     looking,
     news,
     oidc,
+    picture,
     proof,
     referrals,
     sandbox,
     second_step,
     security,
+    shares,
+    sharing,
     statement,
     static_files,
     status,
@@ -50,6 +53,9 @@ from limner.http.admin import (
 from limner.http.admin import codes as admin_codes
 from limner.http.admin import health as admin_health
 from limner.http.admin import invoices as admin_invoices
+from limner.http.admin import pictures as admin_pictures
+from limner.http.admin import reports as admin_reports
+from limner.http.admin import wall as admin_wall
 from limner.http.api import files, images, manual, openapi, tasks
 from limner.http.api import models as api_models
 
@@ -142,10 +148,19 @@ ROUTES = (
     web.get("/jobs/{id}/preview", gallery.send_preview),
     web.get("/uploads/{id}", gallery.send_upload),
     web.get("/gallery", gallery.show),
-    web.get("/pictures/{id}", gallery.show_picture),
+    web.get("/pictures/{id}", picture.show),
     web.get("/pictures/{id}/file", gallery.send_file),
     web.get("/pictures/{id}/thumbnail", gallery.send_thumbnail),
+    web.post("/pictures/{id}/share", sharing.share),
+    web.post("/pictures/{id}/share/revocation", sharing.revoke),
+    web.post("/pictures/{id}/wall", sharing.offer),
+    web.post("/pictures/{id}/wall/withdrawal", sharing.withdraw),
     web.post("/pictures/{id}/deletion", gallery.delete),
+    web.get("/wall", shares.wall),
+    web.get("/s/{secret}", shares.show),
+    web.get("/s/{secret}/picture", shares.send_file),
+    web.get("/s/{secret}/thumbnail", shares.send_thumbnail),
+    web.post("/s/{secret}/reports", shares.report),
     web.post("/visit/end", looking.leave),
     web.get("/admin", overview.show),
     web.get("/admin/charts", charts.show_all),
@@ -173,6 +188,14 @@ ROUTES = (
     web.get("/admin/generations", generations.show_list),
     web.get("/admin/generations/{id}", generations.show),
     web.get("/admin/generations/{id}/explain", generations.explained),
+    web.get("/admin/pictures/{id}", admin_pictures.show),
+    web.get("/admin/pictures/{id}/file", admin_pictures.send_file),
+    web.get("/admin/pictures/{id}/thumbnail", admin_pictures.send_thumbnail),
+    web.post("/admin/pictures/{id}/decision", admin_pictures.decide),
+    web.get("/admin/reports", admin_reports.show_list),
+    web.post("/admin/reports/decisions", admin_reports.decide),
+    web.get("/admin/wall", admin_wall.show_list),
+    web.post("/admin/wall/decisions", admin_wall.decide),
     web.get("/admin/keys", keys.show_list),
     web.post("/admin/keys", keys.add),
     web.get("/admin/keys/{id}", keys.show),
