@@ -20,6 +20,7 @@ from limner.sql import (
     jobs,
     links,
     mails,
+    notices,
     pending_sign_ins,
     sessions,
     sign_ins,
@@ -88,6 +89,7 @@ class Janitor(Actor):
         await tokens.forget_rates(self.db)
         await jobs.forget_previews(self.db)
         await mails.forget_old(self.db)
+        await notices.forget_old(self.db)
         await tickets.forget_old(self.db)
 
     async def forget_uploads(self) -> None:

@@ -11,6 +11,7 @@ from limner.actors.cashier import Cashier
 from limner.actors.courier import Courier, DeliverNotices
 from limner.actors.framer import Framer
 from limner.actors.generator import Generator
+from limner.actors.inspector import CheckAllBooks, CheckCertificate, CheckRecentBooks, Inspector
 from limner.actors.janitor import EndLostJobs, Janitor, Tidy
 from limner.actors.locksmith import Locksmith
 from limner.actors.pool import Pool
@@ -43,6 +44,9 @@ SCHEDULE = (
     Every("close ended periods", 60, CloseEndedPeriods()),
     Every("look after keys", 15, LookAfterKeys()),
     Every("look around", 60, LookAround()),  # the bot looks more often
+    Every("check recent books", 300, CheckRecentBooks()),
+    Cron("check all books", "23 2 * * *", CheckAllBooks()),
+    Every("check the certificate", 3600, CheckCertificate()),
     Every("deliver notices", 30, DeliverNotices()),
     Every("deliver mails", 30, DeliverMails()),  # and as soon as one is queued
     Cron("reconcile payments", "41 2 * * *", Reconcile()),
@@ -61,6 +65,7 @@ def occupations(
         Courier(db, bus, presence, config=config, session=session),
         Postman(db, bus, presence, config=config),
         Watchman(db, bus, presence, config=config),
+        Inspector(db, bus, presence, config=config),
         Steward(db, bus, presence, config=config),
         Locksmith(db, bus, presence, config=config, vault=Vault.from_config(config)),
         Janitor(db, bus, presence, storage=storage, pool=Pool(db, config, Vault.from_config(config))),

@@ -30,6 +30,7 @@ from limner.http import (
     tokens,
 )
 from limner.http.admin import (
+    alerts,
     audit,
     generations,
     invitations,
@@ -188,6 +189,11 @@ ROUTES = (
     web.post("/admin/codes/batches", admin_codes.make_batch),
     web.get("/admin/codes/{id}", admin_codes.show),
     web.post("/admin/codes/{id}/stop", admin_codes.stop),
+    web.get("/admin/alerts", alerts.show_list),
+    web.post("/admin/alerts/times", alerts.change_times),
+    web.post("/admin/alerts/{id}/snooze", alerts.snooze),
+    web.get("/admin/alerts/rules/{code}", alerts.show_rule),
+    web.post("/admin/alerts/rules/{code}/terms", alerts.change_rule),
     web.get("/admin/audit", audit.show_list),
     web.get("/api", manual.show),
     web.get("/v1/models", api_models.show_list),

@@ -10,6 +10,7 @@ from uuid import UUID
 from limner.runtime.config import Config
 from limner.runtime.database import Database, Db
 from limner.runtime.errors import WRONG_SETTINGS, LimnerError
+from limner.runtime.machine import Machine
 from limner.runtime.presence import Presence
 from limner.runtime.vault import SETTING, Vault, VaultError, fingerprint
 from limner.sql import factors, keys, schema
@@ -65,7 +66,7 @@ async def enlist(db: Database, config: Config, role: str) -> Presence:
     await schema.wait_until_ready(db)
     if config.vault_keys.get_secret_value():
         await admit(db, config)
-    return Presence(db, role, lease=config.lease, holds=holds(config))
+    return Presence(db, role, lease=config.lease, holds=holds(config), machine=Machine(config.data_dir))
 
 
 def holds(config: Config) -> list[str]:

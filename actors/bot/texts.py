@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any, Self
 
-from limner.actors.watchman import duration
+from limner.runtime.spans import duration
 from limner.runtime.log import redact
 from limner.sql.alerts import Alert
 from limner.sql.overview import Numbers, Worker
