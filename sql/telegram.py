@@ -10,7 +10,7 @@ from typing import Any
 
 from limner.runtime.database import Db, affected
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import audit
+from limner.sql import audit, dialogue
 
 ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Nothing that looks like something else: no I, L, O, 0 and 1."""
@@ -21,16 +21,13 @@ MOST_GUESSES = 5
 
 @dataclass(frozen=True)
 class Admin:
-    """Somebody on the allow-list. A viewer may only look."""
+    """Somebody on the allow-list. ``locale``: the language they chose; None: that of their Telegram."""
 
     telegram_id: int
     name: str
     role: str
+    locale: str | None
     created_at: datetime
-
-    @property
-    def may_act(self) -> bool:
-        return self.role in ("owner", "operator")
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Pending:
     expires_at: datetime
 
 
-ADMIN = "select telegram_id, name, role, created_at from telegram_admin where telegram_id = $1"
+ADMIN = "select telegram_id, name, role, locale, created_at from telegram_admin where telegram_id = $1"
 
 
 async def admin(db: Db, telegram_id: int) -> Admin | None:
@@ -50,7 +47,7 @@ async def admin(db: Db, telegram_id: int) -> Admin | None:
     return Admin(**row) if row else None
 
 
-ADMINS = "select telegram_id, name, role, created_at from telegram_admin order by created_at, telegram_id"
+ADMINS = "select telegram_id, name, role, locale, created_at from telegram_admin order by created_at, telegram_id"
 
 
 async def admins(db: Db) -> list[Admin]:
@@ -58,7 +55,15 @@ async def admins(db: Db) -> list[Admin]:
     return [Admin(**row) for row in await db.fetch(ADMINS)]
 
 
-REVOKE = "delete from telegram_admin where telegram_id = $1 returning telegram_id, name, role, created_at"
+SET_LOCALE = "update telegram_admin set locale = $2 where telegram_id = $1"
+
+
+async def set_locale(db: Db, telegram_id: int, locale: str) -> None:
+    """In which language the bot speaks with them."""
+    await db.execute(SET_LOCALE, telegram_id, locale)
+
+
+REVOKE = "delete from telegram_admin where telegram_id = $1 returning telegram_id, name, role, locale, created_at"
 
 
 async def revoke(db: Db, telegram_id: int, actor: str) -> Admin:
@@ -125,7 +130,7 @@ USE_UP = "delete from telegram_pairing where code_hash = $1 and expires_at > now
 LET_IN = """
 insert into telegram_admin (telegram_id, name) values ($1, $2)
 on conflict (telegram_id) do update set name = excluded.name
-returning telegram_id, name, role, created_at
+returning telegram_id, name, role, locale, created_at
 """
 
 
@@ -149,8 +154,9 @@ OLD_UPDATES = "delete from telegram_update where handled_at < now() - interval '
 
 
 async def cleanup(db: Db) -> int:
-    """Delete expired codes, old guesses and handled updates; returns how many rows."""
-    return sum([affected(await db.execute(statement)) for statement in (EXPIRED, OLD_GUESSES, OLD_UPDATES)])
+    """Delete expired codes and questions, old guesses and handled updates; returns how many rows."""
+    deleted = [affected(await db.execute(statement)) for statement in (EXPIRED, OLD_GUESSES, OLD_UPDATES)]
+    return sum(deleted) + await dialogue.cleanup(db)
 
 
 KEEP = "insert into telegram_update (update_id, payload) values ($1, $2) on conflict (update_id) do nothing"

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiogram.methods import AnswerCallbackQuery, EditMessageText, SendMessage, TelegramMethod
-from aiogram.types import CallbackQuery, Chat, LinkPreviewOptions, Update, User
+from aiogram.methods import TelegramMethod
+from aiogram.types import CallbackQuery, Chat, Update, User
 from aiogram.types.update import UpdateTypeLookupError
 
-from limner.actors.bot import menus, pairing
-from limner.actors.bot.menus import Screen
+from limner.actors.bot import pairing, sending, words
+from limner.actors.bot.menus import switchboard
+from limner.actors.bot.menus.visit import Visit
+from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.sql import telegram as books
 
-NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
-
-async def answer(db: Db, update: Update, *, lease: float) -> list[TelegramMethod[Any]]:
+async def answer(db: Db, update: Update, config: Config) -> list[TelegramMethod[Any]]:
     """Do, in the caller's transaction, what the update asks for; returns what to send after its commit.
 
     Every type of update passes here. The person decides, in a private chat, by the books as they are now.
@@ -26,11 +26,13 @@ async def answer(db: Db, update: Update, *, lease: float) -> list[TelegramMethod
         return []
     admin = await books.admin(db, person.id)
     if admin is None:
-        return [_message(person, await pairing.greet(db, person))] if update.message else []
+        return [sending.message(person.id, await pairing.greet(db, person))] if update.message else []
+    visit = Visit(db, admin, config, admin.locale or words.spoken_by(person.language_code))
     if update.callback_query is not None:
-        pressed = await menus.press(db, admin, update.callback_query.data or "", lease=lease)
-        return _after_press(update.callback_query, pressed)
-    return [_message(person, await menus.home(db, lease=lease))] if update.message else []
+        return sending.change(update.callback_query, await switchboard.pressed(visit, update.callback_query.data or ""))
+    if update.message is not None:
+        return [sending.message(person.id, await switchboard.heard(visit, update.message.text or ""))]
+    return []
 
 
 def who(update: Update) -> User | None:
@@ -44,22 +46,3 @@ def who(update: Update) -> User | None:
     if not isinstance(person, User) or not isinstance(chat, Chat) or person.is_bot:
         return None
     return person if chat.type == "private" and chat.id == person.id else None
-
-
-def _message(person: User, screen: Screen) -> SendMessage:
-    return SendMessage(
-        chat_id=person.id, text=screen.text, reply_markup=screen.keyboard, parse_mode="HTML",
-        link_preview_options=NO_PREVIEW,
-    )  # fmt: skip
-
-
-def _after_press(query: CallbackQuery, screen: Screen) -> list[TelegramMethod[Any]]:
-    """The message changes in its place; the toast, or just the end of the button's waiting, goes with it."""
-    assert query.message is not None  # who() let it pass
-    return [
-        AnswerCallbackQuery(callback_query_id=query.id, text=screen.toast or None),
-        EditMessageText(
-            chat_id=query.message.chat.id, message_id=query.message.message_id, text=screen.text,
-            reply_markup=screen.keyboard, parse_mode="HTML", link_preview_options=NO_PREVIEW,
-        ),
-    ]  # fmt: skip

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiogram.types import User
 
-from limner.actors.bot import texts
-from limner.actors.bot.menus import Screen
+from limner.actors.bot import words
+from limner.actors.bot.menus.screen import Screen
 from limner.runtime.database import Db
 from limner.sql import telegram as books
 
@@ -13,4 +13,6 @@ from limner.sql import telegram as books
 async def greet(db: Db, person: User) -> Screen:
     """Write down that they want in, with a new code in place of the last one."""
     name = f"{person.full_name} (@{person.username})" if person.username else person.full_name
-    return Screen(texts.pairing(await books.ask(db, person.id, name)))
+    code = await books.ask(db, person.id, name)
+    locale = words.spoken_by(person.language_code)
+    return Screen(words.say(locale, "frame.pairing", code=code, minutes=books.CODE_MINUTES))

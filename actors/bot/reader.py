@@ -87,7 +87,7 @@ class Reader:
     async def _handle(self, tx: Transaction, kept: Kept, answers: list[TelegramMethod[Any]]) -> None:
         async with tx.transaction():  # a savepoint: a crash takes back its own half work and nothing else
             update = Update.model_validate(kept.payload)
-            answers += await conversation.answer(tx, update, lease=self.config.lease)
+            answers += await conversation.answer(tx, update, self.config)
 
     def _is_poison(self, kept: Kept, crash: Exception) -> bool:
         if is_outage(crash):

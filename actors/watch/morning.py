@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from limner.actors.watch.telling import News, send
-from limner.runtime.spans import duration
 from limner.runtime.config import Config
 from limner.runtime.database import Db
+from limner.runtime.spans import duration
 from limner.sql import alert_times, alerts
 from limner.sql.alert_times import Yesterday
 from limner.sql.alerts import Alert

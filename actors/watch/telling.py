@@ -23,7 +23,8 @@ MOST_IN_AN_HOUR = 4
 MOST_LINES = 12
 """Of one message; Telegram takes 4096 characters."""
 RUNBOOKS = "docs/how-to/alerts"
-LABELS = {"key": "🔑 Look at the key", "keys": "🔑 Look at the keys"}
+KEYS = "🔑 Look at the keys"
+STUDIO = "📊 Look at the studio"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ async def _tell(db: Db, config: Config, found: Sequence[Alert], put_aside: Colle
     place = _common({alert.place for alert in found}, "/admin/alerts")
     button = _common(
         {alert.button for alert in found},
-        "keys:0" if all(alert.cause.startswith("key ") for alert in found) else "home",
+        "keys" if all(alert.cause.startswith("key ") for alert in found) else "home",
     )
     ailing = {KINDS[alert.rule].page for alert in found if alert.ended_at is None and alert.rule in KINDS}
     page = _common(ailing, "")
@@ -120,7 +121,7 @@ async def _mail(db: Db, config: Config, news: News) -> None:
 
 def _buttons(config: Config, news: News) -> Buttons:
     """To the place in the bot, to the page of the admin, and to what is to be done."""
-    label = LABELS.get(news.button.partition(":")[0], "📊 Look at the studio")
+    label = KEYS if news.button.startswith("keys") else STUDIO
     links = [{"text": "🌐 Open the admin", "url": config.public_url + news.place}]
     if config.docs_url and news.page:
         links.append({"text": "📖 What to do", "url": runbook(config, news.page)})

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from limner.runtime.spans import duration
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.log import redact
+from limner.runtime.spans import duration
 from limner.sql import backups, books_checks, funds, mails, payments, sightings, worries
 from limner.sql.alert_rules import Rule
 from limner.sql.alerts import Trouble
@@ -83,7 +83,7 @@ async def _model_cooled(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     for model in await worries.cooled(now.db, rule.bound()):
         back = f"the first is back at {model.back:%H:%M} UTC" if model.back else "none comes back by itself"
         words = f"No key can paint {model.name} ({model.provider}): {back}."
-        yield Seen(f"model {model.id}", words, "/admin/keys", "keys:0")
+        yield Seen(f"model {model.id}", words, "/admin/keys", "keys")
 
 
 async def _balance_low(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
@@ -93,13 +93,13 @@ async def _balance_low(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
         if lasts or fund.is_under:
             days = f", which lasts {fund.days_left:.1f} days" if fund.days_left is not None else ""
             words = f"{fund.left / 1_000_000:,.2f} USD is left on {fund.name} of {fund.provider}{days}."
-            yield Seen(cause, words, "/admin/providers", "keys:0")
+            yield Seen(cause, words, "/admin/providers", "keys")
 
 
 async def _key_lost(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     for key in await worries.lost_keys(now.db):
         if not key.by_hand:
-            yield Seen(of_key(key), _lost(key), f"/admin/keys/{key.id}", f"key:{key.id}")
+            yield Seen(of_key(key), _lost(key), f"/admin/keys/{key.id}", f"keys:see:{key.id}")
 
 
 def of_key(key: LostKey) -> str:
@@ -116,7 +116,7 @@ async def _proxy_dead(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     for proxy in await worries.dead_proxies(now.db, round(rule.bound())):
         why = redact(proxy.why)[:200]
         words = f"Proxy {proxy.label} is dead, and {proxy.keys} keys count on it: {why}."
-        yield Seen(f"proxy {proxy.id}", words, "/admin/proxies", "keys:0")
+        yield Seen(f"proxy {proxy.id}", words, "/admin/proxies", "keys")
 
 
 async def _webhook_silence(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:

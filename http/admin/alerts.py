@@ -147,7 +147,10 @@ async def _rule_page(
     request: web.Request, rule: Rule, why: Refused | None = None, form: dict[str, str] | None = None
 ) -> web.Response:
     values: dict[str, Any] = {name: getattr(rule, name) for name in TERMS}
-    shown = {name: "" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for name, value in values.items()}
+    shown = {
+        name: "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        for name, value in values.items()
+    }
     shown["is_on"] = "yes" if rule.is_on else ""
     return pages.render(
         request, "admin/alert_rule.html", why, rule=rule, form=form or shown, runbooks=request.app[CONFIG].docs_url

@@ -268,7 +268,10 @@ DRILLS = {
         Drill(
             "clock_off", " is 12 s ahead of the database's.", a_clock_that_runs_ahead, after=60, calm=60,
         ),
-        Drill("schema_pending", f" waits for schema {schema.head() + 1}, and the database is at {schema.head()}", an_image_that_is_newer, after=300),
+        Drill(
+            "schema_pending", f" waits for schema {schema.head() + 1}, and the database is at {schema.head()}",
+            an_image_that_is_newer, after=300,
+        ),
         Drill("bot_conflict", "Somebody else polls with the bot's token: one of the two must stop.", a_foreign_poller),
         Drill("model_retiring", ": nothing takes its place yet.", the_end_of_a_model),
         Drill("mails_wait", "1 mails do not get out, the oldest for 20 min", a_mail_server_that_is_away),

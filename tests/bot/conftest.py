@@ -18,7 +18,7 @@ from limner.runtime.database import Database
 from limner.runtime.presence import Presence
 from limner.sql import telegram as books
 from tests.conftest import settings
-from tests.upstreams.telegram import TOKEN, FakeTelegram, telegram
+from tests.upstreams.telegram import TOKEN, Call, FakeTelegram, telegram
 
 CAROL = 7
 STRANGER = 13
@@ -66,3 +66,26 @@ async def running(db: Database, config: Config, *, calm: float = 0) -> AsyncIter
             group.cancel_scope.cancel()
     finally:
         await client.close()
+
+
+async def dashboard(fake: FakeTelegram, person: int = CAROL) -> Call:
+    """Write to the bot; returns the message that it answers with."""
+    await fake.say(person, "/start")
+    return await fake.next("message")
+
+
+async def tap(fake: FakeTelegram, shown: Call, data: str, *, person: int = CAROL) -> Call:
+    """Press a button under a message of the bot; returns what the message became."""
+    await fake.press(person, data, fake.shown(shown))
+    return await fake.next("edit")
+
+
+async def say(fake: FakeTelegram, text: str, *, person: int = CAROL) -> Call:
+    """Write what a menu asked for; returns the answer."""
+    await fake.say(person, text)
+    return await fake.next("message")
+
+
+async def toast(fake: FakeTelegram) -> str:
+    """What the last press brought up for a moment; waits for it."""
+    return str((await fake.next("answerCallbackQuery")).args.get("text", ""))

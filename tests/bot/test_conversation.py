@@ -7,8 +7,8 @@ import pytest
 from limner.sql import alerts, audit
 from limner.sql import telegram as books
 from limner.sql.alerts import Trouble
-from tests.bot.conftest import CAROL, STRANGER, running
-from tests.upstreams.telegram import Call, FakeTelegram
+from tests.bot.conftest import CAROL, STRANGER, dashboard, running, tap
+from tests.upstreams.telegram import FakeTelegram
 
 LAST = 99
 KINDS = [
@@ -18,22 +18,11 @@ KINDS = [
 ]  # fmt: skip
 
 
-async def dashboard(fake: FakeTelegram) -> Call:
-    await fake.say(CAROL, "/start")
-    return await fake.next("sendMessage")
-
-
 async def all_heard(fake: FakeTelegram) -> None:
     """Until everything so far is handled: updates are, in their order, and this one gets an answer."""
     await fake.say(LAST, "hello")
-    while (await fake.next("sendMessage")).args["chat_id"] != str(LAST):
+    while (await fake.next("message")).args["chat_id"] != str(LAST):
         pass
-
-
-async def tap(fake: FakeTelegram, shown: Call, data: str) -> Call:
-    """Press a button under a message of the bot; returns what the message became."""
-    await fake.press(CAROL, data, fake.shown(shown))
-    return await fake.next("editMessageText")
 
 
 async def last_key(db, state: str = "active") -> int:
@@ -49,7 +38,7 @@ async def test_an_admin_sees_the_studio_at_a_glance(fake, config, db, carol, cas
     assert "🔑 3 ready · 0 resting · 0 lost" in shown.text
     assert "no worker is alive" in shown.text
     assert "⚠️ No worker is alive: &lt;nothing&gt; is painted." in shown.text
-    assert shown.buttons == {"🔄 Refresh": "home", "🔑 Keys": "keys:0"}
+    assert shown.buttons["🔄 Refresh"] == "home" and shown.buttons["🔑 Keys"] == "keys"
 
 
 async def test_refresh_changes_the_message_in_its_place(fake, config, db, carol):
@@ -59,7 +48,7 @@ async def test_refresh_changes_the_message_in_its_place(fake, config, db, carol)
         again = await tap(fake, shown, "home")
         await fake.next("answerCallbackQuery")
     assert again.args["message_id"] == str(fake.shown(shown)["message_id"])
-    assert "worker on brush-1: running" in again.text
+    assert "2 processes alive" in again.text
     assert len(fake.of("sendMessage")) == 1
 
 
@@ -69,13 +58,13 @@ async def test_a_key_is_disabled_only_after_asking_twice_and_audited(fake, confi
         shown = await dashboard(fake)
         listed = await tap(fake, shown, shown.buttons["🔑 Keys"])
         assert "3 of 3 ready" in listed.text
-        (button,) = [data for text, data in listed.buttons.items() if data == f"key:{key}"]
+        (button,) = [data for text, data in listed.buttons.items() if data == f"keys:see:{key}"]
         one = await tap(fake, shown, button)
-        sure = await tap(fake, shown, one.buttons["Disable"])
+        sure = await tap(fake, shown, one.buttons["⛔ Disable"])
         assert await db.fetchval("select state from provider_key where id = $1", key) == "active"
         done = await tap(fake, shown, sure.buttons["✅ Yes, disable it"])
     assert await db.fetchval("select state from provider_key where id = $1", key) == "disabled"
-    assert "Disabled, 0 in use" in done.text and "Wake" in done.buttons and "Disable" not in done.buttons
+    assert "State: disabled, 0 in use" in done.text and "☀️ Wake" in done.buttons and "⛔ Disable" not in done.buttons
     entry = (await audit.listing(db))[0]
     assert (entry.actor, entry.action) == (f"bot {CAROL}", "key.state")
     assert entry.subject.startswith(f"key {key} …")
@@ -86,9 +75,9 @@ async def test_a_lost_key_can_be_woken(fake, config, db, carol):
     await db.execute("update provider_key set state = 'out_of_funds', why = 'insufficient_quota' where id = $1", key)
     async with running(db, config):
         shown = await dashboard(fake)
-        one = await tap(fake, shown, f"key:{key}")
+        one = await tap(fake, shown, f"keys:see:{key}")
         assert "Why: insufficient_quota" in one.text
-        sure = await tap(fake, shown, one.buttons["Wake"])
+        sure = await tap(fake, shown, one.buttons["☀️ Wake"])
         await tap(fake, shown, sure.buttons["✅ Yes, wake it"])
     assert await db.fetchval("select state from provider_key where id = $1", key) == "active"
 
@@ -97,14 +86,17 @@ async def test_pressing_yes_twice_changes_the_key_once(fake, config, db, carol):
     key = await last_key(db)
     async with running(db, config):
         shown = await dashboard(fake)
-        await tap(fake, shown, f"do:{key}:disabled")
-        await fake.press(CAROL, f"do:{key}:disabled", fake.shown(shown))
-        await fake.next("editMessageText")
+        sure = await tap(fake, shown, f"keys:disable:{key}")
+        for _ in range(2):
+            await tap(fake, shown, sure.buttons["✅ Yes, disable it"])
     entries = [entry for entry in await audit.listing(db) if entry.action == "key.state"]
     assert len(entries) == 1
 
 
-BROKEN = ["", "do", "do:1:out_of_funds", "key:99999", "key:x", "keys:-1", "keys:9999999999", "?", "ask:x:active"]
+BROKEN = [
+    "", "yes", "yes:1", "yes:1:2", "keys:see:99999", "keys:see:x", "keys:page:-1", "keys:page:9999999999", "?", "home:1",
+    "keys:wake:x", "keys:nothing", "system:1", "language:tlh",
+]  # fmt: skip
 
 
 async def test_a_button_that_makes_no_sense_any_more_does_no_harm(fake, config, db, carol):
@@ -121,9 +113,9 @@ async def test_a_forged_button_of_a_stranger_gets_silence(fake, config, db, caro
     async with running(db, config):
         shown = await dashboard(fake)
         forged = fake.shown(shown) | {"chat": {"id": STRANGER, "type": "private"}}
-        await fake.press(STRANGER, f"do:{key}:disabled", forged)
-        await fake.press(STRANGER, f"do:{key}:disabled", fake.shown(shown))  # in Carol's chat, as only a forger could
-        await fake.press(CAROL, f"do:{key}:disabled", forged)
+        await fake.press(STRANGER, f"keys:disable:{key}", forged)
+        await fake.press(STRANGER, f"keys:disable:{key}", fake.shown(shown))  # in Carol's chat, as only a forger could
+        await fake.press(CAROL, f"keys:disable:{key}", forged)
         await all_heard(fake)
     assert await db.fetchval("select state from provider_key where id = $1", key) == "active"
     assert fake.of("answerCallbackQuery") == fake.of("editMessageText") == []
@@ -135,9 +127,9 @@ async def test_a_revoked_admin_is_a_stranger_from_the_next_tap_on(fake, config, 
     async with running(db, config):
         shown = await dashboard(fake)
         await books.revoke(db, CAROL, "cli")
-        await fake.press(CAROL, f"do:{key}:disabled", fake.shown(shown))
+        await fake.press(CAROL, f"keys:disable:{key}", fake.shown(shown))
         await fake.say(CAROL, "hello?")
-        assert "limner pair" in (await fake.next("sendMessage")).text
+        assert "limner pair" in (await fake.next("message")).text
     assert await db.fetchval("select state from provider_key where id = $1", key) == "active"
     assert fake.of("editMessageText") == []
 
@@ -147,11 +139,10 @@ async def test_a_viewer_may_look_but_not_change(fake, config, db, carol):
     await db.execute("update telegram_admin set role = 'viewer'")
     async with running(db, config):
         shown = await dashboard(fake)
-        one = await tap(fake, shown, f"key:{key}")
-        assert set(one.buttons) == {"⬅ Keys"}
-        for data in (f"ask:{key}:disabled", f"do:{key}:disabled"):
-            await tap(fake, shown, data)
-    assert [call.args.get("text") for call in fake.of("answerCallbackQuery")][1:] == ["You may look, not change."] * 2
+        one = await tap(fake, shown, f"keys:see:{key}")
+        assert set(one.buttons) == {"⬅ Back"}
+        await tap(fake, shown, f"keys:disable:{key}")
+    assert [call.args.get("text") for call in fake.of("answerCallbackQuery")][1:] == ["You may look, not change."]
     assert await db.fetchval("select state from provider_key where id = $1", key) == "active"
 
 
@@ -163,7 +154,7 @@ async def test_groups_get_silence_even_from_admins(fake, config, db, carol, chat
         for person in (CAROL, STRANGER):
             await fake.say(person, "/start", chat_type)
             in_group = fake.shown(shown) | {"chat": {"id": -100, "type": chat_type}}
-            await fake.press(person, f"do:{key}:disabled", in_group, chat_type=chat_type)
+            await fake.press(person, f"keys:disable:{key}", in_group, chat_type=chat_type)
         await all_heard(fake)
     assert [call.args["chat_id"] for call in fake.of("sendMessage")] == [str(CAROL), str(LAST)]
     assert fake.of("answerCallbackQuery") == fake.of("editMessageText") == []
@@ -196,8 +187,8 @@ async def test_what_people_typed_stays_text(fake, config, db, carol):
     await db.execute("update provider_key set label = $2, why = $2 where id = $1", key, nasty)
     async with running(db, config):
         shown = await dashboard(fake)
-        one = await tap(fake, shown, f"key:{key}")
-        sure = await tap(fake, shown, one.buttons["Disable"])
+        one = await tap(fake, shown, f"keys:see:{key}")
+        sure = await tap(fake, shown, one.buttons["⛔ Disable"])
     for call in (one, sure):
         assert nasty not in call.text
         assert "&lt;b&gt;&amp;amp;&lt;/b&gt;&lt;a href=&#x27;x&#x27;&gt;" in call.text
@@ -211,7 +202,7 @@ async def test_a_large_pool_is_shown_by_pages(fake, config, db, carol):
     """)
     async with running(db, config):
         shown = await dashboard(fake)
-        first = await tap(fake, shown, "keys:0")
+        first = await tap(fake, shown, "keys")
         assert "page 1 of 3" in first.text and "▶" in first.buttons and "◀" not in first.buttons
-        last = await tap(fake, shown, "keys:99")
+        last = await tap(fake, shown, "keys:page:99")
     assert "page 3 of 3" in last.text and "▶" not in last.buttons and "◀" in last.buttons

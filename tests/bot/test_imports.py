@@ -18,9 +18,8 @@ LISTING = "import sys, {}; print(*sorted(name for name in sys.modules if name.sp
 
 def modules(room: str) -> list[str]:
     """The modules of a room, those apart that only a bot with a token imports."""
-    files = [
-        path.relative_to(ROOT) for path in (ROOT / room).rglob("*.py") if "bot" not in path.parts or path.stem == "role"
-    ]
+    paths = [path.relative_to(ROOT) for path in (ROOT / room).rglob("*.py")]
+    files = [path for path in paths if "bot" not in path.parts or path.stem == "role"]
     return sorted("limner." + ".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in files)
 
 

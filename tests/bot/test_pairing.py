@@ -34,7 +34,7 @@ async def test_a_stranger_gets_a_code_for_the_console_and_nothing_else(fake, con
 async def test_the_console_lets_them_in_once_and_the_audit_says_so(fake, config, db):
     code = await code_for(fake, config, db)
     admin = await books.confirm(db, f"{code[:4]}-{code[4:].lower()}", actor="cli")
-    assert (admin.telegram_id, admin.role, admin.may_act) == (STRANGER, "owner", True)
+    assert (admin.telegram_id, admin.role) == (STRANGER, "owner")
     assert [one.telegram_id for one in await books.admins(db)] == [STRANGER]
     entry = (await audit.listing(db))[0]
     assert (entry.actor, entry.action, entry.subject) == ("cli", "telegram.pair", f"telegram {STRANGER}")

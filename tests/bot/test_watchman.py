@@ -122,7 +122,9 @@ async def test_a_key_that_dies_again_is_told_again(db, config, carol, worker):
         await watchman.look(db, config)
         await keys.set_state(db, key, "active", "try again", actor="carol@example.com")
         await watchman.look(db, config)
-        await db.execute("update alert set told_at = told_at - interval '1 hour', ended_at = ended_at - interval '1 hour'")
+        await db.execute(
+            "update alert set told_at = told_at - interval '1 hour', ended_at = ended_at - interval '1 hour'"
+        )
     assert len(await told(db)) == 4
 
 

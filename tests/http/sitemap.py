@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from limner.runtime.vault import Vault
 from limner.sql import (
+    alerts,
     codes,
     invitations,
     invoices,
@@ -96,6 +97,7 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
     proxy = await proxies.add(
         db, Vault.from_config(site.config), "way out", "socks5://me:pw@192.0.2.1:1080", actor="test"
     )
+    await alerts.see(db, [alerts.Trouble("queue_waits", "Pictures have been waiting for 3 min.", "queue_waits")])
     ticket = await tickets.issue(db, cast.bob.id, "verify", minutes=60)
     await notices.mail(db, cast.bob.email, "verify_email", details={"hours": 1}, ticket_id=ticket)
     return {
@@ -121,6 +123,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/admin/providers/": "demo",
         "/admin/models/": "demo",
         "/admin/keys/": str(await db.fetchval("select min(id) from provider_key")),
+        "/admin/alerts/rules/": "queue_waits",
+        "/admin/alerts/": str(await db.fetchval("select max(id) from alert")),
         "/admin/mails/": str(await db.fetchval("select max(id) from notice")),
         "/account/security/links/": "telegram",
         "/account/tokens/": str(await db.fetchval("select id from api_token")),

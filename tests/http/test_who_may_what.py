@@ -68,9 +68,12 @@ STAFF = {
     "GET /admin/proxies", "GET /admin/providers", "GET /admin/models", "GET /admin/models/{code}", "GET /admin/margins",
     "GET /admin/invitations",
     "GET /admin/invoices", "GET /admin/invoices/{id}",
-    "GET /admin/codes", "GET /admin/codes/{id}",
+    "GET /admin/codes", "GET /admin/codes/{id}", "GET /admin/alerts", "GET /admin/alerts/rules/{code}",
 }  # fmt: skip
 ADMINS = {
+    "POST /admin/alerts/times",
+    "POST /admin/alerts/{id}/snooze",
+    "POST /admin/alerts/rules/{code}/terms",
     "GET /admin/mails",
     "POST /admin/mails/{id}/link",
     "POST /admin/mails/{id}/retry",

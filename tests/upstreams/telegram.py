@@ -1,4 +1,4 @@
-"""A Bot API on loopback: long polls, confirmed offsets, conflicts, and errors on request."""
+"""A Bot API on loopback: long polls, confirmed offsets, conflicts, messages that are edited, and errors on request."""
 
 from __future__ import annotations
 
@@ -6,14 +6,23 @@ import asyncio
 import contextlib
 import itertools
 import json
+import re
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from html import unescape
 from typing import Any
 
 from aiohttp import web
 
+KINDS = {
+    "message": ("sendMessage", "sendPhoto"),
+    "edit": ("editMessageText", "editMessageCaption", "editMessageMedia"),
+}
 TOKEN = "987654321:AACanary-never_to_be_seen_in_logs-0123"
+MOST_TEXT = 4096
+TEXTS = {"text", "caption"}
+PHOTO = [{"file_id": "p", "file_unique_id": "p", "width": 640, "height": 240}]
 Json = dict[str, Any]
 
 
@@ -26,7 +35,9 @@ class Call:
 
     @property
     def text(self) -> str:
-        return str(self.args["text"])
+        """What stands in the message, or below its picture."""
+        media = self.args.get("media", {})
+        return str(self.args.get("text") or self.args.get("caption") or media.get("caption") or "")
 
     @property
     def buttons(self) -> dict[str, str]:
@@ -64,10 +75,13 @@ class FakeTelegram:
     conflicts: int = 0
     polls: int = 0
     webhook: str = ""
+    language: str = ""
     _refusals: defaultdict[str, deque[Refusal]] = field(default_factory=lambda: defaultdict(deque))
     _always: dict[str, Refusal] = field(default_factory=dict)
     _heard: defaultdict[str, asyncio.Queue[Call]] = field(default_factory=lambda: defaultdict(asyncio.Queue))
     _messages: dict[int, Json] = field(default_factory=dict)
+    _shown: dict[int, Call] = field(default_factory=dict)
+    _queries: set[str] = field(default_factory=set)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1001))
     _poll: asyncio.Future[None] | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -82,7 +96,9 @@ class FakeTelegram:
     async def press(self, user_id: int, data: str, message: Json, *, chat_type: str = "private") -> int:
         """Somebody presses a button under ``message``, an answer of sendMessage; returns the update's id."""
         chat = {"id": message["chat"]["id"], "type": chat_type}
-        body = {"id": f"q{next(self._numbers)}", "from": self.person(user_id), "chat_instance": "1", "data": data}
+        query = f"q{next(self._numbers)}"
+        self._queries.add(query)
+        body = {"id": query, "from": self.person(user_id), "chat_instance": "1", "data": data}
         return await self.push("callback_query", body | {"message": message | {"chat": chat}})
 
     async def push(self, kind: str, body: Json) -> int:
@@ -103,7 +119,8 @@ class FakeTelegram:
         self._always.clear()
 
     async def next(self, method: str, within: float = 15) -> Call:
-        """The next call of this method that nobody has waited for yet; "poll": a getUpdates that begins to wait."""
+        """The next call of this method that nobody has waited for yet; "poll": a getUpdates that begins to wait;
+        "message": sendMessage or sendPhoto; "edit": whatever changes a message."""
         async with asyncio.timeout(within):
             return await self._heard[method].get()
 
@@ -114,9 +131,10 @@ class FakeTelegram:
     def of(self, method: str) -> list[Call]:
         return [call for call in self.calls if call.method == method]
 
-    @staticmethod
-    def person(user_id: int, name: str = "Carol", username: str | None = None) -> Json:
-        return {"id": user_id, "is_bot": False, "first_name": name} | ({"username": username} if username else {})
+    def person(self, user_id: int, name: str = "Carol", username: str | None = None) -> Json:
+        more = {"username": username, "language_code": self.language}
+        person = {"id": user_id, "is_bot": False, "first_name": name}
+        return person | {name: value for name, value in more.items() if value}
 
     def message(self, sender: Json, chat_id: int, chat_type: str, text: str) -> Json:
         chat = {"id": chat_id, "type": chat_type}
@@ -134,7 +152,8 @@ class FakeTelegram:
         except Refusal as refusal:
             return refusal.answer()
         finally:
-            self._heard[call.method].put_nowait(call)
+            for name in {call.method, *(kind for kind, methods in KINDS.items() if call.method in methods)}:
+                self._heard[name].put_nowait(call)
         return web.json_response({"ok": True, "result": result})
 
     def _maybe_refuse(self, method: str) -> None:
@@ -186,31 +205,107 @@ class FakeTelegram:
                         news.cancel()
 
     async def _sendMessage(self, call: Call) -> Json:
+        if not call.text:
+            raise Refusal(400, "Bad Request: message text is empty")
+        if len(call.text) > MOST_TEXT:
+            raise Refusal(400, "Bad Request: message is too long")
+        return self._made(call, {"text": call.text})
+
+    async def _sendPhoto(self, call: Call) -> Json:
+        _must_be_png(call.args.get("photo"))
+        _must_fit_below(call.text)
+        return self._made(call, {"photo": PHOTO, "caption": call.text})
+
+    def _made(self, call: Call, content: Json) -> Json:
+        _must_be_buttons(call)
         chat_id = int(call.args["chat_id"])
-        made = self.message({"id": 987654321, "is_bot": True, "first_name": "Limner"}, chat_id, "private", call.text)
+        made = self.message({"id": 987654321, "is_bot": True, "first_name": "Limner"}, chat_id, "private", "")
+        del made["text"]
         call.args["made"] = made["message_id"]
+        made |= content
         self._messages[made["message_id"]] = made
+        self._shown[made["message_id"]] = call
         return made
 
     async def _editMessageText(self, call: Call) -> Json:
-        message = self._messages.get(int(call.args["message_id"]))
-        if message is None:
-            raise Refusal(400, "Bad Request: message to edit not found")
-        if message["text"] == call.text:
-            raise Refusal(400, "Bad Request: message is not modified")
-        message["text"] = call.text
+        return self._edited(call, {"text": call.text}, needs="text")
+
+    async def _editMessageCaption(self, call: Call) -> Json:
+        _must_fit_below(call.text)
+        return self._edited(call, {"caption": call.text}, needs="photo")
+
+    async def _editMessageMedia(self, call: Call) -> Json:
+        """A picture takes the place of another, or is added to words alone; no method takes one away."""
+        _must_fit_below(call.text)
+        _must_be_png(call.args.get(call.args["media"]["media"].removeprefix("attach://")))
+        message = self._edited(call, {"photo": PHOTO, "caption": call.text}, needs="")
+        message.pop("text", None)
         return message
 
-    async def _answerCallbackQuery(self, call: Call) -> bool:
+    def _edited(self, call: Call, content: Json, *, needs: str) -> Json:
+        message = self._messages.get(int(call.args["message_id"]))
+        if message is None or message["chat"]["id"] != int(call.args["chat_id"]):
+            raise Refusal(400, "Bad Request: message to edit not found")
+        if needs and needs not in message:
+            raise Refusal(
+                400, f"Bad Request: there is no {'text' if needs == 'text' else 'caption'} in the message to edit"
+            )
+        _must_be_buttons(call)
+        before = self._shown.get(message["message_id"])
+        if "photo" not in content and before is not None and (before.text, before.buttons) == (call.text, call.buttons):
+            raise Refusal(
+                400, "Bad Request: message is not modified: specified new message content is exactly the same"
+            )
+        message |= content
+        self._shown[message["message_id"]] = call
+        return message
+
+    async def _deleteMessage(self, call: Call) -> bool:
+        if self._messages.pop(int(call.args["message_id"]), None) is None:
+            raise Refusal(400, "Bad Request: message to delete not found")
         return True
+
+    async def _answerCallbackQuery(self, call: Call) -> bool:
+        if len(str(call.args.get("text") or "")) > 200:
+            raise Refusal(400, "Bad Request: MESSAGE_TOO_LONG")
+        if call.args["callback_query_id"] not in self._queries:
+            raise Refusal(400, "Bad Request: query is too old and response timeout expired or query ID is invalid")
+        self._queries.discard(call.args["callback_query_id"])
+        return True
+
+
+def _must_be_png(picture: Any) -> None:
+    if not isinstance(picture, bytes) or not picture.startswith(b"\x89PNG\r\n"):
+        raise Refusal(400, "Bad Request: IMAGE_PROCESS_FAILED")
+
+
+def _must_fit_below(words: str) -> None:
+    if len(unescape(re.sub(r"<[^>]*>", "", words))) > 1024:
+        raise Refusal(400, "Bad Request: message caption is too long")
+
+
+def _must_be_buttons(call: Call) -> None:
+    """Each with words, and with 1 to 64 bytes to carry."""
+    for row in call.args.get("reply_markup", {}).get("inline_keyboard", []):
+        for button in row:
+            if not button["text"] or not 0 < len(button["callback_data"].encode()) <= 64:
+                raise Refusal(400, "Bad Request: BUTTON_DATA_INVALID")
 
 
 async def _arguments(request: web.Request) -> Json:
     """aiogram sends forms, with JSON inside; others may send JSON."""
     if request.content_type == "application/json":
         return dict(await request.json())
-    form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-    return {name: json.loads(value) if value[:1] in "[{" else value for name, value in form.items()}
+    form = dict(await request.post())
+    files = {name: value.file.read() for name, value in form.items() if isinstance(value, web.FileField)}
+    words = {name: value for name, value in form.items() if isinstance(value, str)}
+    arguments = {
+        name: json.loads(value) if value[:1] in "[{" and name not in TEXTS else value for name, value in words.items()
+    }
+    photo = str(arguments.get("photo", ""))
+    if photo.startswith("attach://"):
+        arguments["photo"] = files.pop(photo.removeprefix("attach://"), None)
+    return arguments | files
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,102 @@
+"""Who stands before a menu, what they may, and what a menu is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from limner.actors.bot import words
+from limner.actors.bot.menus.screen import Button, Screen
+from limner.actors.bot.words import Html
+from limner.runtime.config import Config
+from limner.runtime.database import Db
+from limner.runtime.errors import Refused
+from limner.sql.telegram import Admin
+
+Roles = frozenset[str]
+EVERYBODY: Roles = frozenset({"owner", "operator", "viewer"})
+STAFF: Roles = frozenset({"owner", "operator"})
+"""Who may change keys and pictures."""
+OWNERS: Roles = frozenset({"owner"})
+"""Who may change money, people and all the rest."""
+BOOKKEEPERS: Roles = frozenset({"owner", "viewer"})
+"""Who sees money: an operator has to do with keys and pictures, not with that."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One tap or message: ``db`` is its transaction, ``admin`` as the books say now, ``locale`` what they read."""
+
+    db: Db
+    admin: Admin
+    config: Config
+    locale: str
+
+    @property
+    def actor(self) -> str:
+        """What the audit calls them."""
+        return f"bot {self.admin.telegram_id}"
+
+    def may(self, roles: Roles) -> bool:
+        return self.admin.role in roles
+
+    def insist(self, roles: Roles) -> None:
+        """Raises Refused."""
+        if not self.may(roles):
+            raise Refused(self.label("frame.may_not"))
+
+    def stale(self) -> Refused:
+        """To raise at what a button carries that makes no sense any more."""
+        return Refused(self.label("frame.stale"))
+
+    def say(self, key: str, **values: object) -> Html:
+        """Words as HTML, every value escaped that is not Html itself."""
+        return words.say(self.locale, key, **values)
+
+    def label(self, key: str, **values: object) -> str:
+        """Words as plain text: for a button or a toast."""
+        return words.label(self.locale, key, **values)
+
+    def button(self, key: str, data: str, **values: object) -> Button:
+        return Button(self.label(key, **values), data)
+
+    def back(self, data: str = "home") -> list[Button]:
+        """The row that leads back."""
+        return [self.button("frame.back", data)]
+
+    def duration(self, seconds: float) -> str:
+        return words.duration(self.locale, seconds)
+
+
+Press = Callable[[Visit, list[str]], Awaitable[Screen]]
+Do = Callable[[Visit, dict[str, Any]], Awaitable[Screen]]
+Hear = Callable[[Visit, str, dict[str, Any]], Awaitable[Screen]]
+
+
+@dataclass(frozen=True)
+class Act:
+    """What happens after a yes, if the person's role is then among ``by``."""
+
+    do: Do
+    by: Roles
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What happens with a message that a menu asked for, if the person's role is then among ``by``."""
+
+    hear: Hear
+    by: Roles
+
+
+@dataclass(frozen=True)
+class Menu:
+    """See the package. ``on_dashboard``: whether the dashboard has a button that opens it."""
+
+    name: str
+    press: Press
+    looks: Roles
+    acts: Mapping[str, Act] = field(default_factory=dict)
+    hears: Mapping[str, Hearing] = field(default_factory=dict)
+    on_dashboard: bool = True

@@ -1,0 +1,62 @@
+"""What the bot says, in every language; as HTML, each value that somebody typed is escaped here."""
+
+from __future__ import annotations
+
+from html import escape
+
+from limner.actors.bot.words import frame, home, keys, language, system
+from limner.sql.accounts import LOCALES
+
+Table = dict[str, tuple[str, str, str]]
+TABLES: dict[str, Table] = {
+    "frame": frame.WORDS,
+    "home": home.WORDS,
+    "keys": keys.WORDS,
+    "language": language.WORDS,
+    "system": system.WORDS,
+}
+"""By the first word of a key: the lines, each in the languages in their order."""
+ORDER = tuple(LOCALES)
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+
+def say(locale: str, key: str, **values: object) -> Html:
+    """A line as HTML."""
+    safe = {name: value if isinstance(value, Html | int) else escape(str(value)) for name, value in values.items()}
+    return Html(_line(locale, key).format(**safe))
+
+
+def label(locale: str, key: str, **values: object) -> str:
+    """A line as plain text."""
+    return _line(locale, key).format(**values)
+
+
+def _line(locale: str, key: str) -> str:
+    table, _, name = key.partition(".")
+    return TABLES[table][name][ORDER.index(locale)]
+
+
+def spoken_by(language_code: str | None) -> str:
+    """The nearest of our languages to what somebody's Telegram is in: zh-hans is zh."""
+    code = (language_code or "").partition("-")[0].lower()
+    return code if code in LOCALES else "en"
+
+
+def money(cents: int) -> str:
+    """Cents as dollars: $1,234.50."""
+    return f"{'-' if cents < 0 else ''}${abs(cents) / 100:,.2f}"
+
+
+def duration(locale: str, seconds: float) -> str:
+    """Seconds as people say them: 40 s, 14 min, 3 h 5 min, 2 days 4 h."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return label(locale, "frame.seconds", n=round(seconds))
+    if minutes < 90:
+        return label(locale, "frame.minutes", n=minutes)
+    if minutes < 48 * 60:
+        return label(locale, "frame.hours", h=minutes // 60, m=minutes % 60)
+    return label(locale, "frame.days", d=minutes // 1440, h=minutes % 1440 // 60)
