@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limner.sql import billing, codes, invoices, ledger, plans, redemptions, subscriptions
+from limner.sql import billing, codes, invoices, ledger, pauses, plans, redemptions, subscriptions
 from limner.sql.codes import Promo
 from limner.sql.redemptions import CodeSpent
 from tests.codes.conftest import crowd, sound
@@ -242,6 +242,18 @@ async def test_what_a_code_adds_comes_with_the_order_when_it_is_paid_and_not_bef
     await sound(db)
 
 
+@pytest.mark.parametrize("gives", ["days", "credits"])
+async def test_what_was_paid_with_a_code_is_credited_though_the_plan_was_paused_meanwhile(db, cast, gives):
+    invoice = await bought(db, cast.alice, await promo(db, gives=gives, quantity=7))
+    before = await ledger.balance(db, cast.alice.id)
+    await pauses.pause(db, cast.alice.id, "on a journey", actor="carol@example.com")
+    await invoices.settle(db, invoice.id, actor="test")
+    assert (await invoices.get(db, invoice.id)).state == "paid"
+    gained = (await ledger.balance(db, cast.alice.id)).available - before.available
+    assert gained == (107 if gives == "credits" else 100)
+    await sound(db)
+
+
 async def test_a_discount_is_for_an_order_alone(db, cast):
     await promo(db)
     with pytest.raises(CodeSpent, match="where you choose a plan"):
@@ -259,3 +271,26 @@ async def test_an_edited_plan_leaves_an_invoice_with_a_code_as_it_was(db, cast):
     invoice = await bought(db, cast.bob, await promo(db))
     await db.execute("update plan set price_cents = 5000")
     assert (await invoices.get(db, invoice.id)).list_cents == 999
+
+
+@pytest.mark.parametrize("off, left", [(950, 49), (998, 1)])
+async def test_a_discount_that_leaves_less_than_the_card_takes_is_said_at_the_order_and_spends_nothing(
+    db, cast, off, left
+):
+    code = await promo(db, gives="amount", quantity=off, currency="USD")
+    with pytest.raises(
+        billing.TooLittle, match=rf"0\.{left:02d} USD would be left to pay; Stripe takes 0\.50 USD"
+    ) as why:
+        await billing.buy(db, cast.bob.id, await plans.by_code(db, "monthly"), "stripe", code=code)
+    assert why.value.field == "code"
+    assert await db.fetchval("select count(*) from invoice where account_id = $1", cast.bob.id) == 0
+    assert (await codes.find(db, code.word)).uses == 0
+    assert (await bought(db, cast.bob, code)).amount_cents == left, "another way takes it"
+    await sound(db)
+
+
+@pytest.mark.parametrize("off, left", [(949, 50), (999, 0)])
+async def test_just_enough_and_nothing_at_all_are_taken(db, cast, off, left):
+    code = await promo(db, gives="amount", quantity=off, currency="USD")
+    invoice = await billing.buy(db, cast.bob.id, await plans.by_code(db, "monthly"), "stripe", code=code)
+    assert invoice.amount_cents == left

@@ -9,17 +9,21 @@ from uuid import uuid4
 from limner.runtime.vault import Vault
 from limner.sql import (
     alerts,
+    broadcasts,
     codes,
     invitations,
     invoices,
+    news,
     notices,
     plans,
     proxies,
     sandbox,
     sessions,
+    shares,
     tickets,
     tokens,
     uploads,
+    walls,
 )
 from tests.conftest import Cast
 from tests.http.conftest import Browser, Site, drawn, hang
@@ -93,11 +97,16 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
     await sessions.start(db, cast.alice.id, ip="192.0.2.9", agent="another device")
     await tokens.create(db, cast.alice, "a program", tokens.Caps(), actor="test")
     promo = await codes.create(db, codes.Promo("SITEMAP", "days", 3), actor="test")
+    draft = broadcasts.Draft({"en": broadcasts.Words("News", "Hello.")})
+    broadcast = await broadcasts.write(db, draft, actor="test")
     picture = (await hang(site, cast.alice))[0]
     proxy = await proxies.add(
         db, Vault.from_config(site.config), "way out", "socks5://me:pw@192.0.2.1:1080", actor="test"
     )
     await alerts.see(db, [alerts.Trouble("queue_waits", "Pictures have been waiting for 3 min.", "queue_waits")])
+    share = await shares.make(db, picture, cast.alice.id, shows_prompt=True, caption="a pie")
+    await walls.offer(db, picture, cast.alice.id, "Al")
+    await walls.decide(db, await db.fetchval("select max(id) from wall_offer"), "shown", actor="test")
     ticket = await tickets.issue(db, cast.bob.id, "verify", minutes=60)
     await notices.mail(db, cast.bob.email, "verify_email", details={"hours": 1}, ticket_id=ticket)
     return {
@@ -105,6 +114,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/admin/invitations/": str(await db.fetchval("select id from invitation")),
         "/account/sessions/": str(await db.fetchval("select id from session where agent = 'another device'")),
         "/pictures/": str(picture),
+        "/s/": share.code,
+        "/admin/pictures/": str(picture),
         "/studio/": generation,
         "/generations/": generation,
         "/threads/": generation,
@@ -117,6 +128,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/sandbox/api/payments/": str(payment.id),
         "/r/": "abcdefghjk",
         "/admin/codes/": str(promo.id),
+        "/admin/broadcasts/": str(broadcast),
+        "/unsubscribe/": news.link(cast.bob.id, "", site.config.secret_keys).removeprefix(news.PATH),
         "/admin/users/": str(cast.bob.id),
         "/admin/generations/": generation,
         "/admin/proxies/": str(proxy),

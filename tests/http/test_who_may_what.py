@@ -12,6 +12,7 @@ from tests.http.conftest import Browser
 from tests.http.sitemap import Place, patterns, places
 
 OPEN = {
+    "GET /unsubscribe/{secret}", "POST /unsubscribe/{secret}",
     "GET /verify/{secret}", "POST /verify/{secret}", "GET /reset", "POST /reset", "GET /reset/{secret}",
     "POST /reset/{secret}", "GET /email/{secret}", "POST /email/{secret}",
     "GET /", "GET /register", "POST /register", "GET /login", "POST /login", "POST /logout",
@@ -19,6 +20,7 @@ OPEN = {
     "GET /sandbox/{id}", "POST /sandbox/{id}",
     "GET /status", "GET /status.json", "GET /health/live", "GET /health/ready", "GET /static/{hash}/{path}",
     "GET /v1/openapi.json", "GET /api", "GET /r/{code}",
+    "GET /wall", "GET /s/{secret}", "GET /s/{secret}/picture", "GET /s/{secret}/thumbnail", "POST /s/{secret}/reports",
 }  # fmt: skip
 """For everybody. The sandbox plays an outsider: whoever knows a payment's id may pay it."""
 MACHINES = {
@@ -41,7 +43,7 @@ SHUT = {
 """Doors that no setting opens here: not there for anybody."""
 MEMBERS = {
     "GET /dashboard", "GET /account", "POST /account/password", "POST /account/sessions/deletion",
-    "POST /account/email", "POST /account/verification", "POST /account/locale",
+    "POST /account/email", "POST /account/verification", "POST /account/locale", "POST /account/news",
     "GET /account/export", "GET /account/deletion", "POST /account/deletion",
     "GET /plans", "POST /plans/{code}/invoices", "GET /invoices", "GET /studio", "POST /generations", "GET /gallery",
     "GET /account/tokens", "POST /account/tokens",
@@ -54,12 +56,15 @@ MEMBERS = {
     "GET /account/referrals", "POST /account/referrals",
     "GET /account/subscription", "POST /account/subscription/plan", "POST /account/subscription/cancellation",
     "POST /account/subscription/continuation",
+    "POST /visit/end", "POST /account/security/mails",
 }  # fmt: skip
 OWNERS = {
     "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check", "POST /invoices/{id}/cancellation",
     "GET /studio/{id}", "POST /generations/{id}/cancellation", "GET /threads/{id}/live",
     "GET /jobs/{id}/preview", "GET /uploads/{id}",
     "GET /pictures/{id}", "GET /pictures/{id}/file", "GET /pictures/{id}/thumbnail", "POST /pictures/{id}/deletion",
+    "POST /pictures/{id}/share", "POST /pictures/{id}/share/revocation", "POST /pictures/{id}/wall",
+    "POST /pictures/{id}/wall/withdrawal",
     "POST /account/tokens/{id}/revocation", "POST /account/sessions/{id}/deletion",
 }  # fmt: skip
 STAFF = {
@@ -69,11 +74,25 @@ STAFF = {
     "GET /admin/invitations",
     "GET /admin/invoices", "GET /admin/invoices/{id}",
     "GET /admin/codes", "GET /admin/codes/{id}", "GET /admin/alerts", "GET /admin/alerts/rules/{code}",
+    "GET /admin/wall", "GET /admin/reports", "GET /admin/pictures/{id}", "GET /admin/pictures/{id}/file",
+    "GET /admin/pictures/{id}/thumbnail",
+    "GET /admin/broadcasts", "GET /admin/broadcasts/{id}",
 }  # fmt: skip
 ADMINS = {
     "POST /admin/alerts/times",
     "POST /admin/alerts/{id}/snooze",
     "POST /admin/alerts/rules/{code}/terms",
+    "POST /admin/wall/decisions",
+    "POST /admin/reports/decisions",
+    "POST /admin/pictures/{id}/decision",
+    "POST /admin/broadcasts",
+    "POST /admin/broadcasts/{id}/words",
+    "POST /admin/broadcasts/{id}/removal",
+    "POST /admin/broadcasts/{id}/trial",
+    "GET /admin/broadcasts/{id}/beginning",
+    "POST /admin/broadcasts/{id}/beginning",
+    "POST /admin/broadcasts/{id}/stop",
+    "POST /admin/broadcasts/{id}/continuation",
     "GET /admin/mails",
     "POST /admin/mails/{id}/link",
     "POST /admin/mails/{id}/retry",
@@ -82,6 +101,8 @@ ADMINS = {
     "POST /admin/users/{id}/ban",
     "POST /admin/users/{id}/verification",
     "POST /admin/users/{id}/deletion",
+    "POST /admin/users/{id}/role",
+    "POST /admin/users/{id}/visits",
     "POST /admin/invitations",
     "POST /admin/invitations/{id}/revocation",
     "POST /admin/users/{id}/subscription",
@@ -215,6 +236,8 @@ async def test_support_sees_no_form_that_it_may_not_send(site, cast, db, alice):
         "/admin/models/demo",
         "/admin/invitations",
         "/admin/codes",
+        "/admin/wall?state=shown",
+        "/admin/reports",
     ):
         assert 'action="/admin' not in (await support.get(path)).text
 
