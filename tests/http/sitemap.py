@@ -139,6 +139,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/admin/proxies/": str(proxy),
         "/admin/providers/": "demo",
         "/admin/models/": "demo",
+        "/admin/plans/": "monthly",
+        "/admin/ledger/": str(await db.fetchval("select min(id) from ledger_entry")),
         "/admin/keys/": str(await db.fetchval("select min(id) from provider_key")),
         "/admin/mails/": str(await db.fetchval("select max(id) from notice")),
         "/account/security/links/": "telegram",
