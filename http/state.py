@@ -20,7 +20,7 @@ from limner.runtime.storage import Storage
 from limner.runtime.vault import Vault
 from limner.sql.accounts import Account
 from limner.sql.confirmations import NotVerified
-from limner.sql.sessions import Session
+from limner.sql.sessions import Look, Session
 
 CONFIG = web.AppKey("config", Config)
 DB = web.AppKey("db", Database)
@@ -35,8 +35,10 @@ ADDRESS = web.RequestKey("address", str)
 SESSION = web.RequestKey("session", Session)
 MORE_HEADERS = web.RequestKey("more_headers", dict[str, str])
 """What is to be said in the answer's headers, whatever the answer is."""
+TOKEN = web.RequestKey("token", str)
+"""The session's, from the cookie."""
 ANCHOR = web.RequestKey("anchor", str)
-"""What a form's token is bound to: the session's token, or the visitor's cookie."""
+"""What a form's token is bound to: the session's token, with the visit it is on, or the visitor's cookie."""
 
 NOTICES = {
     "welcome": "Welcome. Choose a plan, and you can begin at once.",
@@ -58,6 +60,9 @@ NOTICES = {
     "too_late": "There was nothing left to cancel.",
     "revoked": "The token is revoked. Nothing can use it any more.",
     "saved": "Done.",
+    "on_its_way": "It is on its way to you.",
+    "news_on": "You get news from us again.",
+    "news_off": "You get no more messages that go to many people.",
     "trial": "Your trial has begun. Describe a picture, and see.",
     "ends": "Your plan ends with the period that is paid. Until then everything works as before.",
     "goes_on": "Your plan goes on. Its next invoice comes before the period ends.",
@@ -92,6 +97,12 @@ def viewer_of(request: web.Request) -> Account | None:
 
 def session_of(request: web.Request) -> Session | None:
     return request.get(SESSION)
+
+
+def look_of(request: web.Request) -> Look | None:
+    """On whose behalf nobody acts: an admin sees what somebody else does."""
+    session = session_of(request)
+    return session.look if session else None
 
 
 def signed_in(request: web.Request) -> Account:

@@ -8,23 +8,24 @@ from aiohttp import web
 
 from limner.http import forms, pages
 from limner.http.gallery import as_keyset, keyset
-from limner.http.state import DB, about, fresh, path_id, staff
+from limner.http.state import DB, about, address_of, fresh, path_id, session_of, staff
 from limner.runtime.errors import Refused
 from limner.sql import (
     accounts,
-    audit,
     confirmations,
     erasure,
+    favours,
     invoices,
     ledger,
     pauses,
     renewals,
+    roles,
     subscriptions,
+    visits,
 )
 from limner.sql.accounts import Account
 
 PAGE = 50
-MOST_CREDITS = 100_000
 STEERING = {"pause": pauses.pause, "resume": pauses.resume}
 
 
@@ -49,29 +50,12 @@ async def grant(request: web.Request) -> web.StreamResponse:
     fresh(request)
     account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
-        credits = forms.whole(form, "credits", least=-MOST_CREDITS, most=MOST_CREDITS)
-        await _adjust(request, account, credits, forms.text(form, "reason", most=200, needed=True))
+        credits = forms.whole(form, "credits", least=-favours.MOST_CREDITS, most=favours.MOST_CREDITS)
+        reason = forms.text(form, "reason", most=200, needed=True)
+        await favours.give(request.app[DB], account, credits, reason, **about(request))
     except Refused as why:
         return await _page(request, account, Refused(str(why), field=why.field or "credits"))
     return pages.see_other(f"/admin/users/{account.id}", "saved")
-
-
-async def _adjust(request: web.Request, account: Account, credits: int, reason: str) -> None:
-    """Give credits, or take some back, and say so in the audit: in one transaction. Raises Refused."""
-    if credits == 0:
-        raise Refused("Zero credits change nothing.", field="credits")
-    async with request.app[DB].transaction() as tx:
-        before = await ledger.balance(tx, account.id)
-        await ledger.adjust(tx, account.id, credits, reason)
-        await audit.record(
-            tx,
-            about(request)["actor"],
-            "ledger.adjust",
-            account.email,
-            {"available": before.available},
-            {"available": before.available + credits, "reason": reason},
-            ip=about(request)["ip"],
-        )
 
 
 async def ban(request: web.Request) -> web.StreamResponse:
@@ -108,6 +92,38 @@ async def delete(request: web.Request) -> web.StreamResponse:
     return pages.see_other(f"/admin/users/{account.id}", "saved")
 
 
+async def set_role(request: web.Request) -> web.StreamResponse:
+    """Another role. Who is to be an admin is typed out on a page of its own, to be sure."""
+    admin = fresh(request)
+    account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
+    try:
+        role = forms.text(form, "role", most=20, needed=True)
+        reason = forms.text(form, "role_reason", most=200, needed=True, label="The reason")
+        await roles.check(request.app[DB], account, role, by=admin)
+        if role == "admin" and "confirmation" not in form:
+            return pages.render(request, "admin/promotion.html", account=account, reason=reason)
+        if role == "admin" and forms.text(form, "confirmation", most=254).lower() != account.email.lower():
+            why = Refused(f"Please type {account.email} here, to be sure.", field="confirmation")
+            return pages.render(request, "admin/promotion.html", why, account=account, reason=reason)
+        await roles.change(request.app[DB], account, role, reason, by=admin, ip=address_of(request))
+    except Refused as why:
+        return await _page(request, account, why)
+    return pages.see_other(f"/admin/users/{account.id}", "saved")
+
+
+async def visit(request: web.Request) -> web.StreamResponse:
+    """See the studio as they do, and change nothing (http/looking.py)."""
+    admin, session = fresh(request), session_of(request)
+    account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
+    assert session is not None
+    try:
+        reason = forms.text(form, "visit_reason", most=200, needed=True, label="The reason")
+        await visits.begin(request.app[DB], session.id, admin, account, reason, ip=address_of(request))
+    except Refused as why:
+        return await _page(request, account, why)
+    return pages.see_other("/dashboard")
+
+
 async def steer(request: web.Request) -> web.StreamResponse:
     """Pause a subscription, let it go on, or give it days."""
     fresh(request)
@@ -135,6 +151,8 @@ async def _page(
         "admin/user.html",
         why,
         account=account,
+        roles=accounts.ROLES,
+        minutes=visits.MINUTES,
         subscription=await subscriptions.latest(db, account.id),
         waiting=await renewals.waiting(db, account.id),
         balance=await ledger.balance(db, account.id),
