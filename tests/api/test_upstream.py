@@ -67,7 +67,7 @@ async def test_what_it_cannot_do_is_refused_with_what_it_can(through, fake, aske
 
 
 async def test_a_long_prompt_and_ten_pictures_come_all_the_way_where_the_model_reads_so_much(through, fake, db):
-    long = "a boat, " * 3999 + "a harbour"
+    long = "a boat, " * 3900 + "a harbour"
     refused = await through.order(**ASKED | {"prompt": long})
     assert (refused.status, error(refused)["param"], "at most 4000" in error(refused)["message"]) == (
         400,
