@@ -24,6 +24,7 @@ log = logger(__name__)
 
 REGISTER = "insert into worker (id, role, host, pid) values ($1, $2, $3, $4) on conflict (id) do nothing"
 HOLD = "update worker set holds = $2 where id = $1"
+RUNS = "update worker set version = $2 where id = $1"
 # One statement a beat, by the database's clock alone; what it selects is from before the update. "select true ... limit 1":
 # an "exists" may be planned as a hash of the whole table.
 BEAT = """
@@ -69,12 +70,13 @@ class Beat(NamedTuple):
 class Presence:
     """This process among the workers. Its id is new at every start: never a host name, never a pid."""
 
-    def __init__(self, db: Database, role: str, *, lease: float, holds: Sequence[str] = ()) -> None:
-        """``holds``: fingerprints of the keys that this process was started with."""
+    def __init__(self, db: Database, role: str, *, lease: float, holds: Sequence[str] = (), version: str = "") -> None:
+        """``holds``: fingerprints of the keys that this process was started with; ``version``: what it runs."""
         self.db = db
         self.role = role
         self.lease = lease
         self.holds = tuple(holds)
+        self.version = version
         self.id: UUID = uuid4()
         self.state = "running"
         self.is_paused = False
@@ -137,6 +139,8 @@ class Presence:
         await self.db.execute(REGISTER, self.id, self.role, socket.gethostname(), os.getpid())
         if self.holds:
             await self.db.execute(HOLD, self.id, self.holds)
+        if self.version:
+            await self.db.execute(RUNS, self.id, self.version)
         self._registered, self._reported = True, None
 
     async def _look_around(self) -> float:

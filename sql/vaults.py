@@ -65,7 +65,7 @@ async def enlist(db: Database, config: Config, role: str) -> Presence:
     await schema.wait_until_ready(db)
     if config.vault_keys.get_secret_value():
         await admit(db, config)
-    return Presence(db, role, lease=config.lease, holds=holds(config))
+    return Presence(db, role, lease=config.lease, holds=holds(config), version=schema.release())
 
 
 def holds(config: Config) -> list[str]:

@@ -26,3 +26,17 @@ create table telegram_prompt (
     back text not null,
     expires_at timestamptz not null
 );
+
+-- What a process runs: its release, and the newest migration that it knows.
+alter table worker add column version text not null default '';
+
+-- A backup, or a drill, that somebody wants now. The archivist takes it at its next look.
+create table backup_wish (
+    kind text primary key check (kind in ('backup', 'drill')),
+    actor text not null,
+    wished_at timestamptz not null default now()
+);
+
+-- What came of trying a key out by hand.
+alter table provider_key add column tried_at timestamptz;
+alter table provider_key add column tried_words text not null default '';

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 WORDS = {
     "back": ("⬅ Back", "⬅ Назад", "⬅ 返回"),
+    "refresh": ("🔄 Refresh", "🔄 Обновить", "🔄 刷新"),
+    "ago": ("{time} ago", "{time} назад", "{time}前"),
+    "never": ("never", "никогда", "从未"),
     "yes": ("Yes", "Да", "是"),
     "no": ("No", "Нет", "否"),
     "cancel": ("✖ Cancel", "✖ Отмена", "✖ 取消"),
