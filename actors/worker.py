@@ -8,6 +8,7 @@ from functools import partial
 import aiohttp
 
 from limner.actors.cashier import Cashier
+from limner.actors.chronicler import Chronicler
 from limner.actors.courier import Courier, DeliverNotices
 from limner.actors.framer import Framer
 from limner.actors.generator import Generator
@@ -32,7 +33,9 @@ from limner.runtime.supervisor import Child, CrashStorm, Supervisor, supervise
 from limner.runtime.vault import Vault
 from limner.sql import gauges, vaults
 from limner.sql.billing import CheckOpenInvoices, Reconcile
+from limner.sql.closings import CloseDays
 from limner.sql.keys import LookAfterKeys
+from limner.sql.samples import TakeSample
 
 log = logger(__name__)
 
@@ -45,6 +48,8 @@ SCHEDULE = (
     Every("look around", 60, LookAround()),  # the bot looks more often
     Every("deliver notices", 30, DeliverNotices()),
     Every("deliver mails", 30, DeliverMails()),  # and as soon as one is queued
+    Every("look how full it is", 60, TakeSample()),
+    Every("close days", 300, CloseDays()),
     Cron("reconcile payments", "41 2 * * *", Reconcile()),
 )
 
@@ -63,6 +68,7 @@ def occupations(
         Watchman(db, bus, presence, config=config),
         Steward(db, bus, presence, config=config),
         Locksmith(db, bus, presence, config=config, vault=Vault.from_config(config)),
+        Chronicler(db, bus, presence),
         Janitor(db, bus, presence, storage=storage, pool=Pool(db, config, Vault.from_config(config))),
     )
 

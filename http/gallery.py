@@ -11,7 +11,7 @@ from aiohttp import web
 
 from limner.http import pages
 from limner.http.state import DB, STORAGE, path_id, signed_in
-from limner.sql import jobs, studio, uploads
+from limner.sql import jobs, studio, takedowns, uploads
 from limner.sql.studio import Hung, Whole
 
 PAGE = 40
@@ -28,6 +28,7 @@ def hung(picture: Hung) -> dict[str, Any]:
         "ratio": picture.ratio,
         "prompt": picture.prompt,
         "created_at": picture.created_at,
+        "is_down": picture.is_down,
     }
 
 
@@ -62,7 +63,9 @@ def as_keyset(moment: datetime, last: UUID) -> str:
 
 async def show_picture(request: web.Request) -> web.Response:
     viewer = signed_in(request)
-    picture = await studio.picture(request.app[DB], path_id(request), viewer.id)
+    picture = await studio.record(request.app[DB], path_id(request), viewer.id)
+    if picture.takedown is not None:
+        return pages.render(request, "picture_down.html", picture=_whole(picture), reason=picture.takedown)
     return pages.render(request, "picture.html", picture=_whole(picture))
 
 
@@ -115,8 +118,10 @@ async def send_upload(request: web.Request) -> web.StreamResponse:
 
 
 async def send_preview(request: web.Request) -> web.StreamResponse:
-    found = await jobs.preview(request.app[DB], path_id(request), signed_in(request).id)
+    viewer = signed_in(request)
+    found = await jobs.preview(request.app[DB], path_id(request), viewer.id)
     if found is None:
+        await takedowns.refuse_of_job(request.app[DB], path_id(request), viewer.id)
         raise web.HTTPNotFound
     return web.Response(body=found[1], content_type=found[0], headers={"Cache-Control": "private, max-age=60"})
 

@@ -212,7 +212,8 @@ def _words(error: web.HTTPException) -> str:
 def _error(
     request: web.Request, status: int, words: str, why: BaseException | None = None, *, allow: str | None = None
 ) -> web.StreamResponse:
-    title = TITLES.get(status, "Something broke" if status >= 500 else "That did not work")
+    title = why.title if isinstance(why, Refused) else ""
+    title = title or TITLES.get(status, "Something broke" if status >= 500 else "That did not work")
     if errors.is_of_api(request.path):
         response: web.StreamResponse = errors.answer(errors.as_api(request, status, words, why))
     elif _wants_json(request):

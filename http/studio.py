@@ -14,12 +14,13 @@ from limner.http import forms, pages, references
 from limner.http.state import CONFIG, DB, must_be_confirmed, path_id, signed_in
 from limner.runtime import faults
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import generations, ledger, models, studio, subscriptions, throttles
+from limner.sql import generations, ledger, models, studio, subscriptions, takedowns, throttles
 from limner.sql.accounts import Account
 from limner.sql.confirmations import NotVerified
 from limner.sql.generations import MOST_PICTURES, MOST_REFERENCES, Order
 from limner.sql.models import Model, Size
 from limner.sql.studio import ShownGeneration
+from limner.sql.takedowns import TakenDown
 
 
 async def show_new(request: web.Request) -> web.Response:
@@ -76,6 +77,7 @@ async def _read_order(request: web.Request, form: forms.Form, viewer: Account, t
     files = forms.files(form, "reference")
     if len(files) + len(pictures) > MOST_REFERENCES:
         raise Refused(f"At most {MOST_REFERENCES} reference pictures.", field="reference")
+    await takedowns.refuse_among(request.app[DB], pictures, viewer.id)
     kept = [await references.keep(request, viewer.id, *await references.clean(data)) for data in files]
     return Order(**{**vars(asked), "uploads": tuple(kept)})
 
@@ -155,7 +157,7 @@ async def _reference(request: web.Request, viewer: Account, chosen: str) -> dict
     """The earlier picture that was chosen as a reference, if it is theirs."""
     try:
         picture = await studio.picture(request.app[DB], UUID(chosen), viewer.id)
-    except (ValueError, NotFound):
+    except (ValueError, NotFound, TakenDown):
         return None
     return {"id": picture.id, "url": f"/pictures/{picture.id}/thumbnail"}
 
@@ -193,6 +195,7 @@ def card(shown: ShownGeneration) -> dict[str, Any]:
                 "reason": job.reason,
                 "percent": job.percent,
                 "receipt": job.receipt,
+                "takedown": job.takedown,
                 "preview_url": f"/jobs/{job.id}/preview?step={job.preview_step}" if job.preview_step else None,
                 "picture": job.picture
                 and {

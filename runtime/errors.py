@@ -30,6 +30,8 @@ class Refused(LimnerError):
     """The person can do something about it. ``field`` names the input at fault, when one is."""
 
     status = 400
+    title = ""
+    """What stands above it on a page of its own; empty: what fits the status."""
 
     def __init__(self, message: str, *, field: str | None = None, code: str = "refused") -> None:
         super().__init__(message)

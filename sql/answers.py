@@ -12,6 +12,7 @@ from limner.runtime.database import Db
 from limner.runtime.errors import NotFound
 from limner.sql import subscriptions
 from limner.sql.generations import Value
+from limner.sql.takedowns import TakenDown
 from limner.sql.tokens import Token
 
 
@@ -19,7 +20,7 @@ from limner.sql.tokens import Token
 class Answer:
     """One picture of an order. ``image_id`` and what follows are None until it is delivered, and once it is deleted.
 
-    ``fault``: the class of the last attempt's failure, of a picture that failed.
+    ``fault``: the class of the last attempt's failure, of a picture that failed. ``takedown``: why it is not to be seen.
     """
 
     job_id: UUID
@@ -27,6 +28,7 @@ class Answer:
     reason: str
     credits: int
     fault: str | None
+    takedown: str | None
     image_id: UUID | None
     storage_key: str | None
     mime: str | None
@@ -70,6 +72,10 @@ cross join lateral (
         case when j.state = 'failed' then (
             select a.fault from attempt as a where a.job_id = j.id and a.fault is not null order by a.number desc limit 1
         ) end as fault,
+        case when j.state = 'delivered' and i.id is null then (
+            select t.reason from image as d join takedown as t on t.image_id = d.id and t.restored_at is null
+            where d.job_id = j.id and d.deleted_at is null
+        ) end as takedown,
         i.id as image_id, i.storage_key, i.mime, i.width, i.height,
         exists (
             select from api_token as t join account as a on a.id = t.account_id
@@ -78,7 +84,8 @@ cross join lateral (
         ) as is_heard
     from generation as g join job as j on j.generation_id = g.id
     left join lateral (
-        select id, storage_key, mime, width, height from image where job_id = j.id and deleted_at is null offset 0
+        select id, storage_key, mime, width, height from image
+        where job_id = j.id and deleted_at is null and taken_down_at is null offset 0
     ) as i on true
     where g.id = asked.generation_id and g.account_id = asked.account_id
     order by j.position
@@ -156,17 +163,20 @@ class File:
 
 
 FILE = """
-select i.storage_key, i.mime, i.sha256 from image as i join account as a on a.id = i.account_id
+select i.storage_key, i.mime, i.sha256, i.taken_down_at is not null as is_down
+from image as i join account as a on a.id = i.account_id
 where i.id = $1 and i.deleted_at is null and a.banned_at is null
 """
 
 
 async def file(db: Db, image_id: UUID) -> File:
-    """A picture whose link somebody holds. Raises NotFound when it is deleted, or its owner banned."""
+    """A picture whose link somebody holds. Raises NotFound when it is deleted, or its owner banned; TakenDown."""
     row = await db.fetchrow(FILE, image_id)
     if row is None:
         raise NotFound
-    return File(**row)
+    if row["is_down"]:
+        raise TakenDown
+    return File(row["storage_key"], row["mime"], row["sha256"])
 
 
 BORN = "select id, extract(epoch from created_at)::bigint as born from model"

@@ -89,6 +89,13 @@ def _found(row: object) -> Plan:
     return Plan(**row)  # type: ignore[arg-type]
 
 
+# ISO 4217: in whole units or thousandths. A card processor would take a hundred times, or a tenth, of what is meant.
+NOT_IN_HUNDREDTHS = (
+    *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF"),
+    *("XOF", "XPF", "BHD", "CLF", "IQD", "JOD", "KWD", "LYD", "OMR", "TND", "UYW"),
+)
+
+
 @dataclass(frozen=True)
 class Entry:
     """A plan as an operator edits it. None is no cap, every model, for ever."""
@@ -116,6 +123,11 @@ class Entry:
         for name in ("price_currency", "billing_currency"):
             if not re.fullmatch(r"[A-Z]{3,5}", getattr(self, name)):
                 raise Refused(f"A currency looks like USD or USDT, not {getattr(self, name)[:20]!r}.", field=name)
+        if self.price_currency in NOT_IN_HUNDREDTHS:
+            raise Refused(
+                f"Prices are counted in hundredths, and {self.price_currency} has none: choose another currency.",
+                field="price_currency",
+            )
         for name, (least, most) in BOUNDS.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:

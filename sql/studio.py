@@ -12,6 +12,7 @@ from uuid import UUID
 from limner.runtime.database import Db, affected
 from limner.runtime.errors import NotFound
 from limner.sql import ledger, models
+from limner.sql.takedowns import TakenDown
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class ShownJob:
     preview_step: int | None
     picture: Picture | None
     receipt: str
+    takedown: str | None
+    """Why its picture was taken down, while it is."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ ONE = GENERATIONS + "where g.id = $1"
 # A waiting job's place is the number of older ones before it, in the whole house.
 JOBS = """
 select j.id, j.generation_id, j.position, j.state, j.line, j.reason, j.percent, p.step as preview_step,
-    i.id as image_id, i.width, i.height, i.deleted_at is not null as is_gone,
+    i.id as image_id, i.width, i.height, i.deleted_at is not null or i.taken_down_at is not null as is_gone,
+    case when i.taken_down_at is not null and i.deleted_at is null
+        then (select t.reason from takedown as t where t.image_id = i.id and t.restored_at is null) end as takedown,
     case when j.state = 'queued' and j.waits_until is null
         then (select count(*) from job as q where q.state = 'queued' and q.created_at < j.created_at) end as before_it,
     extract(epoch from j.waits_until - now())::float as waits_for,
@@ -94,7 +99,9 @@ order by j.position
 REFERENCES = """
 select generation_id, coalesce(upload_id, image_id) as id,
     case when upload_id is null then 'pictures' else 'uploads' end as kind
-from generation_reference where generation_id = any($1::uuid[]) order by position
+from generation_reference as r where generation_id = any($1::uuid[]) and not exists (
+    select from image as i where i.id = r.image_id and (i.deleted_at is not null or i.taken_down_at is not null)
+) order by position
 """
 
 
@@ -135,6 +142,7 @@ def _job(row: Any) -> ShownJob:
         row["preview_step"],
         Picture(row["image_id"], row["width"], row["height"]) if has_picture else None,
         ledger.receipt(entries),
+        row["takedown"],
     )
 
 
@@ -171,7 +179,7 @@ class Thread:
 THREADS = """
 select t.thread_id as id, first.prompt as title, t.updated_at, (
         select i.id from image as i join generation as g on g.id = i.generation_id
-        where g.thread_id = t.thread_id and i.deleted_at is null order by i.created_at desc limit 1
+        where g.thread_id = t.thread_id and i.deleted_at is null and i.taken_down_at is null order by i.created_at desc limit 1
     ) as image_id
 from (
     select thread_id, max(created_at) as updated_at from generation
@@ -188,13 +196,14 @@ async def threads(db: Db, account_id: UUID, count: int = 30) -> list[Thread]:
 
 @dataclass(frozen=True)
 class Hung:
-    """A picture in the gallery."""
+    """A picture in the gallery; one that was taken down keeps its place there."""
 
     id: UUID
     width: int
     height: int
     prompt: str
     created_at: datetime
+    is_down: bool
 
     @property
     def ratio(self) -> str:
@@ -202,7 +211,7 @@ class Hung:
 
 
 GALLERY = """
-select i.id, i.width, i.height, g.prompt, i.created_at
+select i.id, i.width, i.height, g.prompt, i.created_at, i.taken_down_at is not null as is_down
 from image as i join generation as g on g.id = i.generation_id
 where i.account_id = $1 and i.deleted_at is null and ($2::timestamptz is null or (i.created_at, i.id) < ($2, $3))
 order by i.created_at desc, i.id desc limit $4
@@ -239,6 +248,7 @@ class Whole:
     seed: int
     credits: int
     thread_id: UUID
+    takedown: str | None
     entries: list[str]
 
     @property
@@ -254,6 +264,7 @@ WHOLE = """
 select i.id, i.storage_key, i.thumb_key, i.thumbed_at is not null as is_framed, i.mime, i.width, i.height, i.bytes,
     i.sha256, i.created_at, g.prompt, g.model_id, m.name as model_name, g.width as asked_width, g.height as asked_height,
     j.seed, j.credits, g.thread_id,
+    (select t.reason from takedown as t where t.image_id = i.id and t.restored_at is null) as takedown,
     array(select l.kind || ' ' || l.credits from ledger_entry as l where l.job_id = j.id order by l.id) as entries
 from image as i
 join job as j on j.id = i.job_id
@@ -264,7 +275,15 @@ where i.id = $1 and i.account_id = $2 and i.deleted_at is null
 
 
 async def picture(db: Db, image_id: UUID, account_id: UUID) -> Whole:
-    """Raises NotFound, for a stranger's picture as for a deleted one."""
+    """Raises NotFound, for a stranger's picture as for a deleted one; TakenDown."""
+    found = await record(db, image_id, account_id)
+    if found.takedown is not None:
+        raise TakenDown(found.takedown)
+    return found
+
+
+async def record(db: Db, image_id: UUID, account_id: UUID) -> Whole:
+    """What is known of a picture, also of one that was taken down and is not to be seen. Raises NotFound."""
     row = await db.fetchrow(WHOLE, image_id, account_id)
     if row is None:
         raise NotFound("There is no such picture, or it is not yours.")

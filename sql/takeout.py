@@ -64,8 +64,15 @@ select * from (
 PICTURES = """
 select * from (
     select row_number() over (order by created_at, id) as seq, id, generation_id, created_at, mime, width, height, bytes,
-        sha256, storage_key
+        sha256, storage_key, taken_down_at,
+        (select t.reason from takedown as t where t.image_id = image.id and t.restored_at is null) as taken_down_for
     from image where account_id = $1 and deleted_at is null
+) as i where seq > $2 order by seq limit $3
+"""
+SEEN = """
+select * from (
+    select row_number() over (order by created_at, id) as seq, id, created_at, mime, storage_key
+    from image where account_id = $1 and deleted_at is null and taken_down_at is null
 ) as i where seq > $2 order by seq limit $3
 """
 UPLOADS = """
@@ -78,7 +85,7 @@ LISTS = {
     "profile": PROFILE, "sessions": SESSIONS, "sign-ins": SIGN_INS, "api-tokens": TOKENS, "invoices": INVOICES,
     "ledger": LEDGER, "prompts": PROMPTS, "pictures": PICTURES, "uploads": UPLOADS,
 }  # fmt: skip
-FILES = {"pictures": PICTURES, "uploads": UPLOADS}
+FILES = {"pictures": SEEN, "uploads": UPLOADS}
 
 
 async def entries(db: Db, storage: Storage, account_id: UUID) -> AsyncIterator[Entry]:

@@ -11,6 +11,7 @@ from limner.runtime.errors import Refused, TooMany
 from limner.sql.generations import KeyReused
 from limner.sql.ledger import QuotaExhausted
 from limner.sql.subscriptions import NoSubscription
+from limner.sql.takedowns import TakenDown
 from limner.sql.terms import PlanCapReached
 from limner.sql.tokens import CapReached
 
@@ -102,6 +103,8 @@ def as_api(request: web.BaseRequest, status: int, words: str, why: BaseException
             return ApiError(429, "rate_limit_exceeded", str(why), after=why.after)
         case KeyReused():
             return ApiError(422, "idempotency_key_reused", str(why))
+        case TakenDown():
+            return ApiError(410, why.code, str(why))
         case Refused() if why.field == "model" and why.status == 400:
             return ApiError(404, "model_not_found", str(why), param="model")
         case Refused():

@@ -29,7 +29,7 @@ def link(request: web.Request, image_id: UUID) -> str:
     return f"{config.public_url}/v1/files/{image_id}?expires={expires}&signature={signature}"
 
 
-@operation("The picture that a link leads to, for an hour.", {200: "image/*"}, (404,), parameters=SIGNED)
+@operation("The picture that a link leads to, for an hour.", {200: "image/*"}, (404, 410), parameters=SIGNED)
 async def send(request: web.Request) -> web.StreamResponse:
     """``GET /v1/files/{id}``. Whatever is wrong with a link, it leads to nothing."""
     image_id, expires = path_id(request), request.query.get("expires", "")

@@ -26,6 +26,7 @@ REFUSALS = {
     403: "The key lacks a scope or a model.",
     404: "There is no such thing, or it is not yours.",
     409: "It was canceled.",
+    410: "`picture_taken_down`: the people who run this place took it down.",
     413: "Too large.",
     415: "Not the type of body that is expected.",
     422: "The Idempotency-Key was used for another order.",

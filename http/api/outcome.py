@@ -18,6 +18,7 @@ from limner.http.state import DB, STORAGE
 from limner.runtime.database import TROUBLE
 from limner.sql import answers
 from limner.sql.answers import Answer, Order
+from limner.sql.takedowns import TakenDown
 from limner.sql.tokens import Token
 
 AS_IT_IS = {"Cache-Control": "no-store, no-transform"}
@@ -110,6 +111,8 @@ def _job(order: Order, answer: Answer) -> dict[str, Any]:
 
 
 def _reason(answer: Answer) -> str:
+    if answer.takedown is not None:
+        return str(TakenDown(answer.takedown))
     return answer.reason or ("the picture was deleted" if answer.state == "delivered" else "")
 
 
@@ -125,6 +128,8 @@ def _rank(answer: Answer) -> int:
 def refusal(answer: Answer, order: Order) -> ApiError:
     """Why this picture did not come."""
     words, more = _sentence(_reason(answer)), metadata(order)
+    if answer.takedown is not None:
+        return ApiError(410, "picture_taken_down", _reason(answer), retry=False, metadata=more)
     if answer.state == "canceled":
         return ApiError(409, "canceled", words, retry=False, metadata=more)
     if answer.state == "delivered":

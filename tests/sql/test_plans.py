@@ -202,7 +202,8 @@ async def test_another_price_of_a_model_is_for_orders_to_come(db, cast, vault):
 
 WRONG = [
     ("name", " ", "1 to 80"), ("price_cents", -1, "not -1"), ("price_currency", "usd", "'usd'"),
-    ("credits_per_cycle", 0, "not 0"), ("concurrency", 101, "not 101"), ("priority", 11, "not 11"),
+    ("price_currency", "JPY", "JPY has none"), ("priority", 11, "not 11"),
+    ("credits_per_cycle", 0, "not 0"), ("concurrency", 101, "not 101"),
     ("retention_days", 0, "not 0"), ("longest_wait_seconds", 4, "not 4"), ("credits_per_day", 0, "not 0"),
     ("credits_per_month", -5, "not -5"), ("allowed_models", ["nobody"], "'nobody'"), ("allowed_models", [], "nothing"),
 ]  # fmt: skip
