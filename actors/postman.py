@@ -9,7 +9,7 @@ from uuid import UUID
 
 import anyio
 
-from limner.actors.mail import letters, server
+from limner.actors.mail import bulletins, letters, server
 from limner.actors.mail.envelope import sealed
 from limner.actors.mail.letters import Letter
 from limner.actors.mail.server import Away, Server
@@ -22,7 +22,7 @@ from limner.runtime.errors import Busy, Hopeless, as_raised
 from limner.runtime.log import following, logger
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
-from limner.sql import gifts, mails, tickets
+from limner.sql import broadcasts, gifts, mails, tickets
 from limner.sql.channels import NOTICE_QUEUED
 from limner.sql.mails import Mail
 
@@ -103,7 +103,7 @@ async def _deliver_one(db: Database, config: Config, connection: Server, mail: M
     transaction holds both. Nothing is done in between.
     """
     try:
-        letter = written(mail, config, await _secrets(db, mail, config))
+        letter = await _letter(db, mail, config)
         envelope = sealed(letter, config.mail_from or "", mail.recipient, mail.id, mail.created_at)
         await connection.send(envelope)
     except Hopeless as why:
@@ -125,6 +125,13 @@ async def _deliver_one(db: Database, config: Config, connection: Server, mail: M
 def pause(attempts: int) -> float:
     """Seconds: 1, 2, 4 … minutes, at most four hours."""
     return min(FIRST_PAUSE * 2.0 ** (min(attempts, 20) - 1), LONGEST_PAUSE)
+
+
+async def _letter(db: Database, mail: Mail, config: Config) -> Letter:
+    """What it says. Raises Hopeless when that is of no use any more, Busy when it is to wait."""
+    if mail.template == broadcasts.TEMPLATE:
+        return await bulletins.letter(db, mail, config)
+    return written(mail, config, await _secrets(db, mail, config))
 
 
 async def _secrets(db: Database, mail: Mail, config: Config) -> dict[str, str]:

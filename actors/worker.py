@@ -12,6 +12,7 @@ from limner.actors.chronicler import Chronicler
 from limner.actors.courier import Courier, DeliverNotices
 from limner.actors.framer import Framer
 from limner.actors.generator import Generator
+from limner.actors.herald import Herald
 from limner.actors.janitor import EndLostJobs, Janitor, Tidy
 from limner.actors.locksmith import Locksmith
 from limner.actors.pool import Pool
@@ -36,6 +37,7 @@ from limner.sql.billing import CheckOpenInvoices, Reconcile
 from limner.sql.closings import CloseDays
 from limner.sql.keys import LookAfterKeys
 from limner.sql.samples import TakeSample
+from limner.sql.spreading import SpreadBroadcasts
 
 log = logger(__name__)
 
@@ -47,6 +49,7 @@ SCHEDULE = (
     Every("look after keys", 15, LookAfterKeys()),
     Every("look around", 60, LookAround()),  # the bot looks more often
     Every("deliver notices", 30, DeliverNotices()),
+    Every("spread broadcasts", 15, SpreadBroadcasts()),
     Every("deliver mails", 30, DeliverMails()),  # and as soon as one is queued
     Every("look how full it is", 60, TakeSample()),
     Every("close days", 300, CloseDays()),
@@ -65,6 +68,7 @@ def occupations(
         Cashier(db, bus, presence, config=config, session=session),
         Courier(db, bus, presence, config=config, session=session),
         Postman(db, bus, presence, config=config),
+        Herald(db, bus, presence, config=config),
         Watchman(db, bus, presence, config=config),
         Steward(db, bus, presence, config=config),
         Locksmith(db, bus, presence, config=config, vault=Vault.from_config(config)),

@@ -51,8 +51,8 @@ HEADERS = {
 }
 SAFE = ("GET", "HEAD", "OPTIONS")
 METHODS = (*SAFE, "POST", "PUT", "PATCH", "DELETE")
-UNGUARDED = ("/hooks/", "/sandbox/api/", "/v1/")
-"""Called by machines, which prove themselves by a signature or a bearer token."""
+UNGUARDED = ("/hooks/", "/sandbox/api/", "/v1/", "/unsubscribe/")
+"""Called by machines, which prove themselves by a signature, a bearer token or a secret in the address."""
 
 PUBLIC = ("/static/", "/health/", "/status", *UNGUARDED)
 """The same for everybody: nobody is looked up, and no visitor gets a cookie."""

@@ -74,6 +74,14 @@ async def reset_link(db: Db, account: Account, public_url: str, secret_keys: Seq
     return tickets.link(ticket_id, "reset", public_url, secret_keys)
 
 
+async def mail_reset(db: Db, account: Account, *, actor: str) -> None:
+    """The same by mail, on somebody else's word."""
+    async with db.transaction() as tx:
+        held = await _hold(tx, account.id)
+        await _send(tx, held, held.email, "reset", "reset_password", minutes=RESET_MINUTES)
+        await audit.record(tx, actor, "account.reset_mailed", held.email, None, {"minutes": RESET_MINUTES})
+
+
 async def reset(db: Db, given: str, password_hash: str, secret_keys: Sequence[str], *, ip: str = "") -> None:
     """A new password for whom the link was made, and for nobody else: every session ends. Raises LinkSpent."""
     async with db.transaction() as tx:

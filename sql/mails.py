@@ -71,11 +71,12 @@ async def drop_spent(db: Db) -> None:
     await db.execute(DROP_SPENT)
 
 
+# A broadcast lets every other mail pass: somebody waits for a new password.
 TAKE = f"""
 with next as (
     select id from notice
     where channel = 'mail' and sent_at is null and failed_at is null and (next_at is null or next_at <= now())
-    order by coalesce(next_at, created_at), id limit 1 for update skip locked
+    order by template is not distinct from 'broadcast', coalesce(next_at, created_at), id limit 1 for update skip locked
 ), taken as (
     update notice set attempts = attempts + 1, error = '', next_at = now() + make_interval(secs => $1)
     from next where notice.id = next.id returning notice.*

@@ -66,10 +66,11 @@ async def mail(
     db.tell(NOTICE_QUEUED)
 
 
+# A broadcast lets everything else pass.
 TAKE = """
 select id, channel, recipient, subject, body, request_id, traceparent from notice
 where sent_at is null and failed_at is null and channel = any($1::text[])
-order by id limit $2 for update skip locked
+order by starts_with(coalesce(dedupe_key, ''), 'broadcast '), id limit $2 for update skip locked
 """
 
 

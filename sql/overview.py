@@ -121,6 +121,20 @@ async def generations(
     return [AdminGeneration(**row) for row in await db.fetch(GENERATIONS, state, at, last, count)]
 
 
+OF_ACCOUNT = """
+select g.id, a.email, g.prompt, g.model_id, g.state, g.reason, g.count, g.created_at,
+    (select count(*) from job as j where j.generation_id = g.id and j.state = 'delivered') as delivered,
+    (select extract(epoch from max(j.finished_at) - g.created_at)::float from job as j where j.generation_id = g.id) as seconds
+from generation as g join account as a on a.id = g.account_id
+where g.account_id = $1 order by g.created_at desc, g.id desc limit $2
+"""
+
+
+async def generations_of(db: Db, account_id: UUID, count: int = 8) -> list[AdminGeneration]:
+    """The last ones of one account."""
+    return [AdminGeneration(**row) for row in await db.fetch(OF_ACCOUNT, account_id, count)]
+
+
 ATTEMPTS = """
 select a.job_id, a.number, k.label as key_label, k.last_four, a.model_id as model, a.fault, a.detail, a.started_at,
     a.finished_at, a.cost_micros, extract(epoch from coalesce(a.finished_at, now()) - a.started_at)::float as seconds

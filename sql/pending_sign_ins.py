@@ -75,3 +75,7 @@ async def finish(db: Db, waiting: Waiting) -> None:
 
 async def forget_ended(db: Db) -> int:
     return affected(await db.execute("delete from pending_sign_in where expires_at < now()"))
+
+
+async def end_all(db: Db, account_id: UUID) -> None:
+    await db.execute("delete from pending_sign_in where account_id = $1", account_id)

@@ -134,7 +134,8 @@ async def _give(tx: Transaction, redemption_id: int, code: Code, account_id: UUI
             until = await subscriptions.move(tx, held, timedelta(days=code.quantity), keeps_pause=True)
             return f"{code.promise}: your plan is open until {until:%-d %B %Y}."
         case "credits":
-            if (plan := await subscriptions.alive(tx, account_id)) is None or not plan.is_open:
+            held = await subscriptions.alive(tx, account_id)
+            if held is None or not held.runs:  # a paused one keeps them
                 raise CodeSpent(NEEDS_A_PLAN)
             await _grant(tx, redemption_id, account_id, code.quantity, _why(code))
             return f"{code.promise} added to your plan."

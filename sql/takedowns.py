@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from limner.runtime.database import Database, Db, Transaction
+from limner.runtime.database import Db, Transaction
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import audit
 from limner.sql.channels import GENERATION_CHANGED
@@ -96,12 +96,12 @@ update report set settled_at = now(), outcome = 'taken_down', reason = $2 where 
 """
 
 
-async def take_down(db: Database, image_id: UUID, reason: str, *, actor: str, ip: str = "") -> None:
+async def take_down(db: Db, image_id: UUID, reason: str, *, actor: str, ip: str = "") -> None:
     """Hide a picture from everybody: file, small copy and previews, gallery and thread, links, wall, API and export.
 
     Its reports are settled by it. Raises NotFound, NotAsBelieved when it is down or deleted already, Refused for the reason.
     """
-    reason = _checked(reason)
+    reason = checked(reason)
     async with db.transaction() as tx:
         if await tx.fetchval(HIDE, image_id, reason) is None:
             raise await _why_not(tx, image_id)
@@ -121,9 +121,9 @@ where image_id = (select id from back) and restored_at is null returning reason
 """
 
 
-async def restore(db: Database, image_id: UUID, reason: str, *, actor: str, ip: str = "") -> None:
+async def restore(db: Db, image_id: UUID, reason: str, *, actor: str, ip: str = "") -> None:
     """Give it back to its owner, and its link to whoever has it. Raises NotFound, NotAsBelieved, Refused for the reason."""
-    reason = _checked(reason)
+    reason = checked(reason)
     async with db.transaction() as tx:
         was = await tx.fetchval(SHOW, image_id, reason)
         if was is None:
@@ -133,7 +133,8 @@ async def restore(db: Database, image_id: UUID, reason: str, *, actor: str, ip: 
         await _tell(tx, image_id)
 
 
-def _checked(reason: str) -> str:
+def checked(reason: str) -> str:
+    """Raises Refused."""
     reason = reason.strip()
     if not reason:
         raise Refused("The reason is missing: the owner of the picture reads it.", field="reason")

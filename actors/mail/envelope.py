@@ -30,6 +30,9 @@ def sealed(letter: Letter, sender: str, recipient: str, number: int, queued_at: 
     sealed_for["Message-ID"] = f"<{number}.{int(queued_at.timestamp() * 1000)}@{box.rpartition('@')[2]}>"
     sealed_for["Auto-Submitted"] = "auto-generated"
     sealed_for["X-Auto-Response-Suppress"] = "All"  # Outlook's word for the same
+    if letter.stop:  # RFC 8058: the mail program's own button ends them with one request
+        sealed_for["List-Unsubscribe"] = f"<{letter.stop}>"
+        sealed_for["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     sealed_for.set_content(letter.text)
     if letter.html:
         sealed_for.add_alternative(letter.html, subtype="html")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,9 +28,12 @@ TAGS = re.compile(r"^(\{%.*?%\})+")
 
 @dataclass(frozen=True)
 class Letter:
+    """``stop``: where mails of its kind can be ended, for the mail program's own button."""
+
     subject: str
     text: str
     html: str
+    stop: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,27 @@ def write(template: str, locale: str, details: Mapping[str, object], *, public_u
         return _written(read(language, template), read(language, "_frame"), language, values)
     except (ValueError, TypeError, ArithmeticError, jinja2.TemplateError) as error:
         raise Hopeless(f"the mail {template} cannot be written: {error}") from None
+
+
+def framed(
+    language: str,
+    subject: str,
+    frame: str,
+    stop: str,
+    public_url: str,
+    *,
+    text: Sequence[Block],
+    marked: Sequence[Block],
+) -> Letter:
+    """A letter of words that come from elsewhere, as text and as HTML, in one of the frames. ``stop``: where they end."""
+    page, values = read(language, frame), {"studio": STUDIO, "site": urlsplit(public_url).netloc}
+    small = _blocks(page, language, values | {"stop": stop}, escape=False)
+    link = Markup('<a href="{}">{}</a>').format(stop, stop)
+    html = environment(language, escape=True).get_template("frame.html").render(
+        language=language, subject=subject, copy=page.head["Copy"], link=None, studio=STUDIO, blocks=marked,
+        small=_blocks(page, language, values | {"stop": link}, escape=True),
+    )  # fmt: skip
+    return Letter(subject[:LONGEST_SUBJECT], _plain(list(text), small, None), html, stop)
 
 
 def _within(public_url: str, path: object) -> str | None:

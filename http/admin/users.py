@@ -12,9 +12,9 @@ from limner.http.state import DB, about, fresh, path_id, staff
 from limner.runtime.errors import Refused
 from limner.sql import (
     accounts,
-    audit,
     confirmations,
     erasure,
+    favours,
     invoices,
     ledger,
     pauses,
@@ -24,7 +24,6 @@ from limner.sql import (
 from limner.sql.accounts import Account
 
 PAGE = 50
-MOST_CREDITS = 100_000
 STEERING = {"pause": pauses.pause, "resume": pauses.resume}
 
 
@@ -49,29 +48,12 @@ async def grant(request: web.Request) -> web.StreamResponse:
     fresh(request)
     account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
-        credits = forms.whole(form, "credits", least=-MOST_CREDITS, most=MOST_CREDITS)
-        await _adjust(request, account, credits, forms.text(form, "reason", most=200, needed=True))
+        credits = forms.whole(form, "credits", least=-favours.MOST_CREDITS, most=favours.MOST_CREDITS)
+        reason = forms.text(form, "reason", most=200, needed=True)
+        await favours.give(request.app[DB], account, credits, reason, **about(request))
     except Refused as why:
         return await _page(request, account, Refused(str(why), field=why.field or "credits"))
     return pages.see_other(f"/admin/users/{account.id}", "saved")
-
-
-async def _adjust(request: web.Request, account: Account, credits: int, reason: str) -> None:
-    """Give credits, or take some back, and say so in the audit: in one transaction. Raises Refused."""
-    if credits == 0:
-        raise Refused("Zero credits change nothing.", field="credits")
-    async with request.app[DB].transaction() as tx:
-        before = await ledger.balance(tx, account.id)
-        await ledger.adjust(tx, account.id, credits, reason)
-        await audit.record(
-            tx,
-            about(request)["actor"],
-            "ledger.adjust",
-            account.email,
-            {"available": before.available},
-            {"available": before.available + credits, "reason": reason},
-            ip=about(request)["ip"],
-        )
 
 
 async def ban(request: web.Request) -> web.StreamResponse:

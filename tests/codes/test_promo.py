@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limner.sql import billing, codes, invoices, ledger, plans, redemptions, subscriptions
+from limner.sql import billing, codes, invoices, ledger, pauses, plans, redemptions, subscriptions
 from limner.sql.codes import Promo
 from limner.sql.redemptions import CodeSpent
 from tests.codes.conftest import crowd, sound
@@ -239,6 +239,18 @@ async def test_what_a_code_adds_comes_with_the_order_when_it_is_paid_and_not_bef
     await invoices.settle(db, invoice.id, actor="test")
     assert (await ledger.balance(db, cast.bob.id)).available == (105 if gives == "credits" else 100)
     assert (await subscriptions.open_one(db, cast.bob.id)).days_left >= (28 if gives == "credits" else 31)
+    await sound(db)
+
+
+@pytest.mark.parametrize("gives", ["days", "credits"])
+async def test_what_was_paid_with_a_code_is_credited_though_the_plan_was_paused_meanwhile(db, cast, gives):
+    invoice = await bought(db, cast.alice, await promo(db, gives=gives, quantity=7))
+    before = await ledger.balance(db, cast.alice.id)
+    await pauses.pause(db, cast.alice.id, "on a journey", actor="carol@example.com")
+    await invoices.settle(db, invoice.id, actor="test")
+    assert (await invoices.get(db, invoice.id)).state == "paid"
+    gained = (await ledger.balance(db, cast.alice.id)).available - before.available
+    assert gained == (107 if gives == "credits" else 100)
     await sound(db)
 
 

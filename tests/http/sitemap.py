@@ -8,9 +8,11 @@ from uuid import uuid4
 
 from limner.runtime.vault import Vault
 from limner.sql import (
+    broadcasts,
     codes,
     invitations,
     invoices,
+    news,
     notices,
     plans,
     proxies,
@@ -92,6 +94,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
     await sessions.start(db, cast.alice.id, ip="192.0.2.9", agent="another device")
     await tokens.create(db, cast.alice, "a program", tokens.Caps(), actor="test")
     promo = await codes.create(db, codes.Promo("SITEMAP", "days", 3), actor="test")
+    draft = broadcasts.Draft({"en": broadcasts.Words("News", "Hello.")})
+    broadcast = await broadcasts.write(db, draft, actor="test")
     picture = (await hang(site, cast.alice))[0]
     proxy = await proxies.add(
         db, Vault.from_config(site.config), "way out", "socks5://me:pw@192.0.2.1:1080", actor="test"
@@ -115,6 +119,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/sandbox/api/payments/": str(payment.id),
         "/r/": "abcdefghjk",
         "/admin/codes/": str(promo.id),
+        "/admin/broadcasts/": str(broadcast),
+        "/unsubscribe/": news.link(cast.bob.id, "", site.config.secret_keys).removeprefix(news.PATH),
         "/admin/users/": str(cast.bob.id),
         "/admin/generations/": generation,
         "/admin/proxies/": str(proxy),

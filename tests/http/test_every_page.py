@@ -67,6 +67,7 @@ async def test_a_picture_its_thread_and_an_invoice_have_pages(alice, site, cast)
         "/margins?by=model",
         "/codes",
         "/codes?kind=gift",
+        "/broadcasts",
     ],
 )
 async def test_carol_sees_each_admin_page(carol, alice, cast, path):

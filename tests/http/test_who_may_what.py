@@ -12,6 +12,7 @@ from tests.http.conftest import Browser
 from tests.http.sitemap import Place, patterns, places
 
 OPEN = {
+    "GET /unsubscribe/{secret}", "POST /unsubscribe/{secret}",
     "GET /verify/{secret}", "POST /verify/{secret}", "GET /reset", "POST /reset", "GET /reset/{secret}",
     "POST /reset/{secret}", "GET /email/{secret}", "POST /email/{secret}",
     "GET /", "GET /register", "POST /register", "GET /login", "POST /login", "POST /logout",
@@ -41,7 +42,7 @@ SHUT = {
 """Doors that no setting opens here: not there for anybody."""
 MEMBERS = {
     "GET /dashboard", "GET /account", "POST /account/password", "POST /account/sessions/deletion",
-    "POST /account/email", "POST /account/verification", "POST /account/locale",
+    "POST /account/email", "POST /account/verification", "POST /account/locale", "POST /account/news",
     "GET /account/export", "GET /account/deletion", "POST /account/deletion",
     "GET /plans", "POST /plans/{code}/invoices", "GET /invoices", "GET /studio", "POST /generations", "GET /gallery",
     "GET /account/tokens", "POST /account/tokens",
@@ -69,8 +70,17 @@ STAFF = {
     "GET /admin/invitations",
     "GET /admin/invoices", "GET /admin/invoices/{id}",
     "GET /admin/codes", "GET /admin/codes/{id}",
+    "GET /admin/broadcasts", "GET /admin/broadcasts/{id}",
 }  # fmt: skip
 ADMINS = {
+    "POST /admin/broadcasts",
+    "POST /admin/broadcasts/{id}/words",
+    "POST /admin/broadcasts/{id}/removal",
+    "POST /admin/broadcasts/{id}/trial",
+    "GET /admin/broadcasts/{id}/beginning",
+    "POST /admin/broadcasts/{id}/beginning",
+    "POST /admin/broadcasts/{id}/stop",
+    "POST /admin/broadcasts/{id}/continuation",
     "GET /admin/mails",
     "POST /admin/mails/{id}/link",
     "POST /admin/mails/{id}/retry",

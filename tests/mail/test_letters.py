@@ -61,8 +61,8 @@ def test_a_mail_is_whole_in_every_language(name, language):
 def test_the_languages_have_the_same_mails_and_say_the_same_things():
     for language in LANGUAGES:
         found = {path.stem for path in (ROOT / "actors/mail" / language).iterdir()}
-        assert found == {*SAMPLES, "_frame"}
-    for name in (*SAMPLES, "_frame"):
+        assert found == {*SAMPLES, "_frame", "_bulletin"}
+    for name in (*SAMPLES, "_frame", "_bulletin"):
         kinds = {tuple(block.kind for block in letters.read(language, name).blocks) for language in LANGUAGES}
         names = {
             frozenset(re.findall(r"\{\{ ?(\w+)", (ROOT / f"actors/mail/{language}/{name}.txt").read_text("utf-8")))

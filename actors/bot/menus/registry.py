@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from limner.actors.bot.menus import keys, language, system
+from limner.actors.bot.menus import broadcasts, codes, generations, keys, language, payments, system, users
 
-MENUS = {menu.name: menu for menu in (keys.MENU, system.MENU, language.MENU)}
+MENUS = {
+    menu.name: menu
+    for menu in (
+        keys.MENU, generations.MENU, users.MENU, payments.MENU, codes.MENU, broadcasts.MENU, system.MENU, language.MENU,
+    )
+}  # fmt: skip

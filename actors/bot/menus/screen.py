@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
+from uuid import UUID
 
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
@@ -71,3 +72,11 @@ def pairs(buttons: Iterable[Button], across: int = 2) -> list[list[Button]]:
 def number(text: str) -> int:
     """A number that a button carried; 0 for what is none."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+
+
+def identity(text: str) -> UUID | None:
+    """An id that a button carried; None for what is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -24,6 +24,11 @@ OWNERS: Roles = frozenset({"owner"})
 BOOKKEEPERS: Roles = frozenset({"owner", "viewer"})
 """Who sees money: an operator has to do with keys and pictures, not with that."""
 
+LIGHTS = {
+    "delivered": "🟢", "paid": "🟢", "active": "🟢", "done": "🟢", "failed": "🔴", "invalid": "🔴", "queued": "🟡",
+    "running": "🟡", "pending": "🟡", "processing": "🟡", "sending": "🟡", "draft": "📝", "stopped": "⛔",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Visit:
@@ -38,6 +43,15 @@ class Visit:
     def actor(self) -> str:
         """What the audit calls them."""
         return f"bot {self.admin.telegram_id}"
+
+    @property
+    def reason(self) -> str:
+        """Why, in the audit, where nobody is asked for a better one."""
+        return f"{self.admin.name} said so by Telegram"
+
+    def light(self, state: str) -> str:
+        """The sign for what an order or an invoice has come to."""
+        return LIGHTS.get(state, "⚪")
 
     def may(self, roles: Roles) -> bool:
         return self.admin.role in roles

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from html import escape
 
-from limner.actors.bot.words import frame, home, keys, language, system
+from limner.actors.bot.words import broadcasts, codes, frame, generations, home, keys, language, payments, system, users
 from limner.sql.accounts import LOCALES
 
 Table = dict[str, tuple[str, str, str]]
 TABLES: dict[str, Table] = {
+    "broadcasts": broadcasts.WORDS,
+    "codes": codes.WORDS,
     "frame": frame.WORDS,
+    "generations": generations.WORDS,
     "home": home.WORDS,
     "keys": keys.WORDS,
     "language": language.WORDS,
+    "payments": payments.WORDS,
     "system": system.WORDS,
+    "users": users.WORDS,
 }
 """By the first word of a key: the lines, each in the languages in their order."""
 ORDER = tuple(LOCALES)

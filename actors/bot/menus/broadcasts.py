@@ -1,0 +1,227 @@
+"""Broadcasts: write to many people, see it as they will, send it, stop it, see how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from limner.actors.bot.menus.asking import listen, sure
+from limner.actors.bot.menus.screen import PAGE, Button, Screen, identity, pairs
+from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
+from limner.runtime import prose
+from limner.runtime.errors import NotFound, Refused
+from limner.sql import broadcasts, plans, segments, spreading
+from limner.sql.broadcasts import Broadcast, Draft, Words
+from limner.sql.spreading import Ways
+
+SHOWN = 2000
+"""Characters of a text: a message takes 4096, and each may become five."""
+
+
+async def press(visit: Visit, args: list[str]) -> Screen:
+    """broadcasts, broadcasts:new, broadcasts:to:SEGMENT, broadcasts:plan:ID, broadcasts:(see|send|away|way|pace|stop|on):ID."""
+    match args:
+        case []:
+            return await _list(visit)
+        case ["new"]:
+            return _choose(visit)
+        case ["to", "plan"]:
+            return await _choose_plan(visit)
+        case ["to", segment] if segment in segments.NAMES:
+            return await _ask_words(visit, segment, None)
+        case ["plan", plan]:
+            return await _ask_words(visit, "plan", await _plan(visit, plan))
+        case ["see", found]:
+            return await _one(visit, await _find(visit, found))
+        case ["way", found]:
+            return await _other_way(visit, await _find(visit, found))
+        case ["pace", found]:
+            return await _ask_pace(visit, await _find(visit, found))
+        case [("send" | "away" | "stop" | "on") as act, found]:
+            return await _ask(visit, await _find(visit, found), act)
+    raise visit.stale()
+
+
+async def _list(visit: Visit) -> Screen:
+    found = await broadcasts.listing(visit.db, count=PAGE)
+    rows = [
+        [Button(f"{visit.light(each.state)} {each.created_at:%d.%m.} · {each.subject[:36]}", f"broadcasts:see:{each.id}")]
+        for each in found
+    ]  # fmt: skip
+    new = [visit.button("broadcasts.new", "broadcasts:new")] if visit.may(OWNERS) else []
+    return Screen(visit.say("broadcasts.title" if found else "broadcasts.none"), [*rows, new, visit.back()])
+
+
+def _choose(visit: Visit) -> Screen:
+    visit.insist(OWNERS)
+    buttons = [visit.button(f"broadcasts.to_{segment}", f"broadcasts:to:{segment}") for segment in segments.NAMES]
+    return Screen(visit.say("broadcasts.to_whom"), [*([each] for each in buttons), visit.back("broadcasts")])
+
+
+async def _choose_plan(visit: Visit) -> Screen:
+    visit.insist(OWNERS)
+    rows = [[Button(str(plan["name"]), f"broadcasts:plan:{plan['id']}")] for plan in await plans.listing(visit.db)]
+    return Screen(visit.say("broadcasts.which_plan"), [*rows, visit.back("broadcasts:new")])
+
+
+async def _plan(visit: Visit, text: str) -> int:
+    wanted = [int(plan["id"]) for plan in await plans.listing(visit.db) if str(plan["id"]) == text]
+    if not wanted:
+        raise visit.stale()
+    return wanted[0]
+
+
+async def _ask_words(visit: Visit, segment: str, plan_id: int | None) -> Screen:
+    visit.insist(OWNERS)
+    people, _ = await segments.count(visit.db, segment, plan_id)
+    text = visit.say("broadcasts.ask_words", n=people, most=broadcasts.LONGEST_BODY)
+    about = {"segment": segment, "plan_id": plan_id}
+    return await listen(visit, "broadcasts.words", about, text, back="broadcasts:new")
+
+
+async def _words(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
+    """The first line is the subject."""
+    subject, _, body = text.strip().partition("\n")
+    if not body.strip():
+        raise Refused(visit.label("broadcasts.no_body"))
+    draft = Draft(
+        {"en": Words(subject.strip(), body.strip())}, segment=what["segment"], plan_id=what["plan_id"],
+        by_telegram=visit.config.bot_token is not None,
+    )  # fmt: skip
+    made = await broadcasts.write(visit.db, draft, actor=visit.actor)
+    return await _one(visit, await broadcasts.get(visit.db, made))
+
+
+async def _one(visit: Visit, found: Broadcast) -> Screen:
+    """As its readers see it, in plain text; and what became of it."""
+    words = found.in_language(visit.locale)
+    text = prose.plain(prose.read(words.body))
+    lines = [
+        visit.say("broadcasts.name", light=visit.light(found.state), state=visit.label(f"broadcasts.is_{found.state}")),
+        visit.say("broadcasts.about", to=await _to_whom(visit, found), pace=found.per_minute),
+        visit.say("broadcasts.by_telegram" if found.by_telegram else "broadcasts.by_mail"),
+        *await _progress(visit, found),
+        "",
+        visit.say("broadcasts.preview", subject=words.subject, text=text[:SHOWN] + ("…" if len(text) > SHOWN else "")),
+    ]
+    return Screen("\n".join(lines), [*_switches(visit, found), visit.back("broadcasts")])
+
+
+async def _to_whom(visit: Visit, found: Broadcast) -> str:
+    if found.plan:
+        return visit.label("broadcasts.with_plan", plan=found.plan)
+    return visit.label(f"broadcasts.to_{found.segment}")
+
+
+async def _progress(visit: Visit, found: Broadcast) -> list[str]:
+    if found.state == "draft":
+        people, by_telegram = await segments.count(visit.db, found.segment, found.plan_id)
+        told = by_telegram if found.by_telegram else 0
+        return [visit.say("broadcasts.people", n=people, told=told)]
+    p = await spreading.progress(visit.db, found.id)
+    return [visit.say(
+        "broadcasts.progress", all=found.people, sent=p.sent, under_way=p.under_way, waiting=p.waiting, failed=p.failed,
+        skipped=p.skipped,
+    )]  # fmt: skip
+
+
+ACTS = {"draft": ("send", "pace", "away"), "sending": ("stop",), "stopped": ("on",), "done": ()}
+
+
+def _switches(visit: Visit, found: Broadcast) -> list[list[Button]]:
+    again = [] if found.state == "draft" else [visit.button("home.refresh", f"broadcasts:see:{found.id}")]
+    if not visit.may(OWNERS):
+        return [again]
+    acts = list(ACTS[found.state])
+    buttons = [visit.button(f"broadcasts.{act}", f"broadcasts:{act}:{found.id}") for act in acts]
+    if found.state == "draft" and visit.config.bot_token is not None:
+        other = "broadcasts.way_mail" if found.by_telegram else "broadcasts.way_telegram"
+        buttons.insert(1, visit.button(other, f"broadcasts:way:{found.id}"))
+    return pairs([*again, *buttons])
+
+
+async def _other_way(visit: Visit, found: Broadcast) -> Screen:
+    visit.insist(OWNERS)
+    draft = replace(_draft(found), by_telegram=not found.by_telegram)
+    await broadcasts.rewrite(visit.db, found.id, draft)
+    return await _one(visit, await broadcasts.get(visit.db, found.id))
+
+
+async def _ask_pace(visit: Visit, found: Broadcast) -> Screen:
+    visit.insist(OWNERS)
+    text = visit.say("broadcasts.ask_pace", now=found.per_minute, most=broadcasts.MOST_PER_MINUTE)
+    return await listen(visit, "broadcasts.pace", {"id": str(found.id)}, text, back=f"broadcasts:see:{found.id}")
+
+
+async def _pace(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
+    typed, found = text.strip(), await _find(visit, what["id"])
+    pace = int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 6 else 0
+    await broadcasts.rewrite(visit.db, found.id, replace(_draft(found), per_minute=pace))
+    return await _one(visit, await broadcasts.get(visit.db, found.id))
+
+
+def _draft(found: Broadcast) -> Draft:
+    return Draft(found.words, found.segment, found.plan_id, found.by_telegram, found.per_minute)
+
+
+async def _ask(visit: Visit, found: Broadcast, act: str) -> Screen:
+    visit.insist(OWNERS)
+    people, _ = await segments.count(visit.db, found.segment, found.plan_id)
+    text = visit.say(
+        f"broadcasts.sure_{act}", subject=found.subject, n=people, to=await _to_whom(visit, found),
+        minutes=-(-people // found.per_minute),
+    )  # fmt: skip
+    about = {"id": str(found.id), "people": people}
+    yes = visit.label(f"broadcasts.yes_{act}", n=people)
+    return await sure(visit, f"broadcasts.{act}", about, text, back=f"broadcasts:see:{found.id}", yes=yes)
+
+
+async def _send(visit: Visit, what: dict[str, Any]) -> Screen:
+    ways = Ways.of(visit.config)
+    await spreading.begin(visit.db, UUID(what["id"]), ways, visit.reason, people=what["people"], actor=visit.actor)
+    return await _done(visit, what)
+
+
+async def _away(visit: Visit, what: dict[str, Any]) -> Screen:
+    await broadcasts.throw_away(visit.db, UUID(what["id"]))
+    return (await _list(visit)).with_toast(visit.label("frame.done"))
+
+
+async def _stop(visit: Visit, what: dict[str, Any]) -> Screen:
+    await spreading.stop(visit.db, UUID(what["id"]), visit.reason, actor=visit.actor)
+    return await _done(visit, what)
+
+
+async def _go_on(visit: Visit, what: dict[str, Any]) -> Screen:
+    await spreading.go_on(visit.db, UUID(what["id"]), Ways.of(visit.config), visit.reason, actor=visit.actor)
+    return await _done(visit, what)
+
+
+async def _done(visit: Visit, what: dict[str, Any]) -> Screen:
+    found = await broadcasts.get(visit.db, UUID(what["id"]))
+    return (await _one(visit, found)).with_toast(visit.label("frame.done"))
+
+
+async def _find(visit: Visit, broadcast_id: str) -> Broadcast:
+    found = identity(broadcast_id)
+    if found is None:
+        raise visit.stale()
+    try:
+        return await broadcasts.get(visit.db, found)
+    except NotFound:
+        raise NotFound(visit.label("broadcasts.gone")) from None
+
+
+MENU = Menu(
+    "broadcasts",
+    press,
+    looks=BOOKKEEPERS,
+    acts={
+        "send": Act(_send, by=OWNERS),
+        "away": Act(_away, by=OWNERS),
+        "stop": Act(_stop, by=OWNERS),
+        "on": Act(_go_on, by=OWNERS),
+    },
+    hears={"words": Hearing(_words, by=OWNERS), "pace": Hearing(_pace, by=OWNERS)},
+)

@@ -1,0 +1,133 @@
+"""Codes: which there are, make a simple one, stop one."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import UUID
+
+from limner.actors.bot.menus.asking import listen, sure
+from limner.actors.bot.menus.screen import PAGE, Button, Screen, identity
+from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
+from limner.runtime.errors import NotFound, Refused
+from limner.sql import codes
+from limner.sql.codes import Code, Promo
+
+TYPED = re.compile(
+    r"(?P<word>\S{1,80})\s+(?P<much>\d{1,6})(?P<part>[.,]\d{1,2})?\s*(?P<unit>%|usd|days?|credits?)(?:\s+[x×](?P<uses>\d{1,9}))?",
+    re.IGNORECASE,
+)
+"""SUMMER 20%, SUMMER 4.99 USD, SUMMER 10 days, SUMMER 50 credits; x100 behind it: a hundred times in all."""
+
+
+async def press(visit: Visit, args: list[str]) -> Screen:
+    """codes, codes:make, codes:see:ID, codes:stop:ID."""
+    match args:
+        case []:
+            return await _list(visit)
+        case ["make"]:
+            visit.insist(OWNERS)
+            return await listen(visit, "codes.typed", {}, visit.say("codes.ask"), back="codes")
+        case ["see", code_id]:
+            return _one(visit, await _find(visit, code_id))
+        case ["stop", code_id]:
+            return await _ask_stop(visit, await _find(visit, code_id))
+    raise visit.stale()
+
+
+async def _list(visit: Visit) -> Screen:
+    found = await codes.listing(visit.db, count=PAGE)
+    rows = [
+        [Button(f"{visit.light(each.state)} {each.shown[:24]} · {each.promise}", f"codes:see:{each.id}")]
+        for each in found
+    ]
+    make = [visit.button("codes.make", "codes:make")] if visit.may(OWNERS) else []
+    return Screen(visit.say("codes.title" if found else "codes.none"), [*rows, make, visit.back()])
+
+
+def _one(visit: Visit, code: Code) -> Screen:
+    most = f"/{code.most_uses}" if code.most_uses else ""
+    until = f"{code.ends_at:%d.%m.%Y}" if code.ends_at else "–"
+    lines = [
+        visit.say("codes.name", light=visit.light(code.state), word=code.shown, state=code.state),
+        visit.say("codes.gives", promise=code.promise, kind=code.kind),
+        visit.say("codes.uses", n=f"{code.uses}{most}", until=until),
+        *([visit.say("codes.note", note=code.note)] if code.note else []),
+    ]
+    stop = visit.may(OWNERS) and code.stopped_at is None
+    return Screen(
+        "\n".join(lines), [[visit.button("codes.stop", f"codes:stop:{code.id}")] if stop else [], visit.back("codes")]
+    )
+
+
+async def _typed(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
+    """What it would be is shown before it is made."""
+    about = read(text)
+    if about is None:
+        raise Refused(visit.label("codes.unclear", typed=text[:60]))
+    promo = Promo(**about)
+    promo.check()
+    gives = (
+        f"{promo.gives}: {promo.quantity / 100:.2f} USD"
+        if promo.gives == "amount"
+        else f"{promo.gives}: {promo.quantity}"
+    )
+    uses = visit.label("codes.times", n=promo.most_uses) if promo.most_uses else visit.label("codes.any_times")
+    said = visit.say("codes.sure_make", word=promo.word, gives=gives, uses=uses)
+    return await sure(visit, "codes.make", about, said, back="codes", yes=visit.label("codes.yes_make"))
+
+
+def read(text: str) -> dict[str, Any] | None:
+    """The terms of a code as somebody types it; None when that says nothing."""
+    found = TYPED.fullmatch(" ".join(text.split()))
+    if found is None or (found["part"] and found["unit"].lower() != "usd"):
+        return None
+    unit = found["unit"].lower()
+    gives = {"%": "percent", "u": "amount", "d": "days", "c": "credits"}[unit[0]]
+    cents = int(((found["part"] or ".")[1:] + "00")[:2])
+    quantity = int(found["much"]) * 100 + cents if gives == "amount" else int(found["much"])
+    most = int(found["uses"]) if found["uses"] else None
+    return {"word": found["word"], "gives": gives, "quantity": quantity, "most_uses": most}
+
+
+async def _make(visit: Visit, what: dict[str, Any]) -> Screen:
+    code = await codes.create(visit.db, Promo(**what, note=visit.reason[:200]), actor=visit.actor)
+    return _one(visit, code).with_toast(visit.label("frame.done"))
+
+
+async def _ask_stop(visit: Visit, code: Code) -> Screen:
+    visit.insist(OWNERS)
+    text = visit.say("codes.sure_stop", word=code.shown, promise=code.promise)
+    return await sure(
+        visit,
+        "codes.stop",
+        {"code": str(code.id)},
+        text,
+        back=f"codes:see:{code.id}",
+        yes=visit.label("codes.yes_stop"),
+    )
+
+
+async def _stop(visit: Visit, what: dict[str, Any]) -> Screen:
+    code = await codes.get(visit.db, UUID(what["code"]))
+    await codes.stop(visit.db, code, visit.reason, actor=visit.actor)
+    return _one(visit, await codes.get(visit.db, code.id)).with_toast(visit.label("frame.done"))
+
+
+async def _find(visit: Visit, code_id: str) -> Code:
+    found = identity(code_id)
+    if found is None:
+        raise visit.stale()
+    try:
+        return await codes.get(visit.db, found)
+    except NotFound:
+        raise NotFound(visit.label("codes.gone")) from None
+
+
+MENU = Menu(
+    "codes",
+    press,
+    looks=BOOKKEEPERS,
+    acts={"make": Act(_make, by=OWNERS), "stop": Act(_stop, by=OWNERS)},
+    hears={"typed": Hearing(_typed, by=OWNERS)},
+)

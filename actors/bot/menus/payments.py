@@ -1,0 +1,197 @@
+"""Payments: what is open, what somebody has to decide about, mark paid, give back."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from limner.actors.bot.menus.asking import listen, sure
+from limner.actors.bot.menus.screen import PAGE, Button, Screen, identity, pairs
+from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
+from limner.runtime.errors import NotFound, Refused
+from limner.sql import accounts, billing, invoices, payments, refunds, till
+from limner.sql.invoices import Invoice, WrongState
+from limner.sql.till import Listed
+
+LISTS = {"stuck": "trouble", "open": "pending", "coming": "processing", "list_paid": "paid"}
+"""What each list is called here, and at the till."""
+
+
+async def press(visit: Visit, args: list[str]) -> Screen:
+    """payments, payments:LIST, payments:find, payments:see:ID, payments:(paid|check|decided):ID, payments:(whole|surplus):ID."""
+    match args:
+        case []:
+            return await _list(visit, "stuck")
+        case [name] if name in LISTS:
+            return await _list(visit, name)
+        case ["find"]:
+            return await listen(visit, "payments.find", {}, visit.say("payments.ask_find"), back="payments")
+        case ["see", invoice_id]:
+            return await _one(visit, await _find(visit, invoice_id))
+        case ["check", invoice_id]:
+            return await _check(visit, await _find(visit, invoice_id))
+        case [("paid" | "decided") as act, invoice_id]:
+            return await _ask(visit, await _find(visit, invoice_id), act)
+        case [("whole" | "surplus") as kind, invoice_id]:
+            return await _ask_why(visit, await _find(visit, invoice_id), kind)
+    raise visit.stale()
+
+
+async def _list(visit: Visit, name: str, search: str = "") -> Screen:
+    found = await till.listing(visit.db, state="" if search else LISTS[name], search=search, count=PAGE)
+    rows = [[Button(_line(visit, each), f"payments:see:{each.id}")] for each in found]
+    title = (
+        visit.say("payments.found", search=search)
+        if search
+        else visit.say(f"payments.title_{name.removeprefix('list_')}", n=await _stuck(visit))
+    )
+    others = [visit.button(f"payments.{each}", f"payments:{each}") for each in LISTS if search or each != name]
+    text = title if found else visit.say("payments.none", text=title)
+    return Screen(text, [*rows, *pairs([*others, visit.button("payments.find", "payments:find")]), visit.back()])
+
+
+def _line(visit: Visit, each: Listed) -> str:
+    light = "⚠️" if each.trouble else visit.light(each.state)
+    return f"{light} {_amount(each.amount_cents, each.currency)} · {each.email[:30]}"
+
+
+async def _stuck(visit: Visit) -> int:
+    return len(await payments.troubled(visit.db))
+
+
+async def _found(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
+    return await _list(visit, "stuck", text.strip()[:254])
+
+
+async def _one(visit: Visit, invoice: Invoice) -> Screen:
+    account = await accounts.get(visit.db, invoice.account_id)
+    owed = await refunds.owed(visit.db, invoice)
+    lines = [
+        visit.say("payments.name", light=visit.light(invoice.state), amount=_price(invoice), state=invoice.state),
+        visit.say("payments.for", email=account.email, plan=invoice.plan.name, purpose=invoice.purpose),
+        visit.say(
+            "payments.through", processor=invoice.processor, received=_amount(invoice.received_cents, invoice.currency)
+        ),
+        visit.say("payments.made", at=f"{invoice.created_at:%d.%m.%Y %H:%M} UTC"),
+        *([visit.say("payments.trouble", words=invoice.trouble_words[:400])] if invoice.trouble else []),
+        *(visit.say("payments.refund", amount=_amount(each.amount_cents, each.currency), state=each.state)
+          for each in await refunds.of_invoice(visit.db, invoice.id)),
+        visit.say("payments.number", id=invoice.id),
+    ]  # fmt: skip
+    return Screen("\n".join(lines), [*_switches(visit, invoice, owed), visit.back("payments")])
+
+
+def _switches(visit: Visit, invoice: Invoice, owed: dict[str, int]) -> list[list[Button]]:
+    if not visit.may(OWNERS):
+        return []
+    acts = [*(["paid"] if invoice.state != "paid" or invoice.frozen_credits else []), "check"]
+    acts += ["decided"] if invoice.trouble else []
+    acts += [kind for kind in refunds.KINDS if owed[kind]]
+    return pairs(
+        visit.button(
+            f"payments.{act}", f"payments:{act}:{invoice.id}", amount=_amount(owed.get(act, 0), invoice.currency)
+        )
+        for act in acts
+    )
+
+
+async def _check(visit: Visit, invoice: Invoice) -> Screen:
+    visit.insist(OWNERS)
+    await billing.ask(visit.db, invoice.id)
+    return (await _one(visit, invoice)).with_toast(visit.label("payments.asked"))
+
+
+async def _ask(visit: Visit, invoice: Invoice, act: str) -> Screen:
+    visit.insist(OWNERS)
+    account = await accounts.get(visit.db, invoice.account_id)
+    text = visit.say(
+        f"payments.sure_{act}", email=account.email, amount=_price(invoice),
+        plan=invoice.plan.name, state=invoice.state, words=invoice.trouble_words[:300],
+    )  # fmt: skip
+    yes = visit.label(f"payments.yes_{act}")
+    return await sure(
+        visit, f"payments.{act}", {"invoice": str(invoice.id)}, text, back=f"payments:see:{invoice.id}", yes=yes
+    )
+
+
+async def _ask_why(visit: Visit, invoice: Invoice, kind: str) -> Screen:
+    """A refund has a reason that whoever paid reads."""
+    visit.insist(OWNERS)
+    amount = await _owed(visit, invoice, kind)
+    text = visit.say("payments.ask_refund", amount=_amount(amount, invoice.currency))
+    about = {"invoice": str(invoice.id), "kind": kind}
+    return await listen(visit, "payments.refund", about, text, back=f"payments:see:{invoice.id}")
+
+
+async def _why(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
+    invoice, reason = await _find(visit, what["invoice"]), " ".join(text.split())
+    if len(reason) > 200:
+        raise Refused(visit.label("payments.long_reason", n=len(reason)))
+    amount = await _owed(visit, invoice, what["kind"])
+    owed = await refunds.owed(visit.db, invoice)
+    account = await accounts.get(visit.db, invoice.account_id)
+    said = visit.say(
+        f"payments.sure_{what['kind']}", email=account.email, amount=_amount(amount, invoice.currency),
+        credits=owed["credits"], processor=invoice.processor, why=reason,
+    )  # fmt: skip
+    about = what | {"reason": reason, "amount": amount}
+    yes = visit.label("payments.yes_refund", amount=_amount(amount, invoice.currency))
+    return await sure(visit, "payments.refund", about, said, back=f"payments:see:{invoice.id}", yes=yes)
+
+
+async def _owed(visit: Visit, invoice: Invoice, kind: str) -> int:
+    amount = (await refunds.owed(visit.db, invoice))[kind]
+    if not amount:
+        raise WrongState(visit.label("payments.nothing_owed"))
+    return amount
+
+
+async def _refund(visit: Visit, what: dict[str, Any]) -> Screen:
+    """What goes back is what was agreed to, or nothing does."""
+    invoice = await _find(visit, what["invoice"])
+    if await _owed(visit, invoice, what["kind"]) != what["amount"]:
+        raise WrongState(visit.label("payments.other_amount"))
+    await refunds.order(visit.db, invoice.id, what["kind"], what["reason"], actor=visit.actor)
+    return await _done(visit, invoice.id)
+
+
+async def _paid(visit: Visit, what: dict[str, Any]) -> Screen:
+    await payments.mark_paid(visit.db, UUID(what["invoice"]), visit.reason, actor=visit.actor)
+    return await _done(visit, UUID(what["invoice"]))
+
+
+async def _decided(visit: Visit, what: dict[str, Any]) -> Screen:
+    invoice = await _find(visit, what["invoice"])
+    await payments.dealt_with(visit.db, invoice, visit.reason, actor=visit.actor)
+    return await _done(visit, invoice.id)
+
+
+async def _done(visit: Visit, invoice_id: UUID) -> Screen:
+    return (await _one(visit, await invoices.get(visit.db, invoice_id))).with_toast(visit.label("frame.done"))
+
+
+async def _find(visit: Visit, invoice_id: str) -> Invoice:
+    found = identity(invoice_id)
+    if found is None:
+        raise visit.stale()
+    try:
+        return await invoices.get(visit.db, found)
+    except NotFound:
+        raise NotFound(visit.label("payments.gone")) from None
+
+
+def _price(invoice: Invoice) -> str:
+    return _amount(invoice.amount_cents, invoice.currency)
+
+
+def _amount(cents: int, currency: str) -> str:
+    return f"{cents // 100:,}.{cents % 100:02d} {currency}"
+
+
+MENU = Menu(
+    "payments",
+    press,
+    looks=BOOKKEEPERS,
+    acts={"paid": Act(_paid, by=OWNERS), "decided": Act(_decided, by=OWNERS), "refund": Act(_refund, by=OWNERS)},
+    hears={"find": Hearing(_found, by=BOOKKEEPERS), "refund": Hearing(_why, by=OWNERS)},
+)

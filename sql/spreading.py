@@ -1,0 +1,172 @@
+"""Spreading: a broadcast is begun, stopped, gone on with, and how far it got."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from limner.runtime import mailbox
+from limner.runtime.config import Config
+from limner.runtime.database import Db, Transaction, affected
+from limner.runtime.errors import NotFound, Refused
+from limner.runtime.mailbox import Message
+from limner.sql import audit, broadcasts, segments
+from limner.sql.broadcasts import Broadcast
+
+
+@dataclass(frozen=True)
+class SpreadBroadcasts(Message):
+    """Hand the next portion of every broadcast to the outbox."""
+
+    mailbox = "heralding"
+
+
+@dataclass(frozen=True)
+class Ways:
+    """By which ways this studio can reach people."""
+
+    mail: bool
+    telegram: bool
+
+    @classmethod
+    def of(cls, config: Config) -> Ways:
+        return cls(config.smtp_host is not None, config.bot_token is not None)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """People: not yet reached, in the outbox, reached, failed, passed over."""
+
+    waiting: int
+    under_way: int
+    sent: int
+    failed: int
+    skipped: int
+
+
+# paced_at: the first portion goes out at once.
+BEGIN = """
+update broadcast set state = 'sending', started_at = now(), paced_at = now() - interval '10 seconds', people = $2
+where id = $1 and state = 'draft'
+"""
+ENLIST = f"""
+insert into broadcast_recipient (broadcast_id, account_id) select $3::uuid, a.id from account as a where {segments.IS_IN}
+"""
+
+
+async def begin(
+    db: Db, broadcast_id: UUID, ways: Ways, reason: str, *, people: int, actor: str, ip: str = ""
+) -> Broadcast:
+    """Send it to all who are in its segment now. ``people``: how many were said to be in it when somebody agreed.
+
+    Raises Refused: it was begun before, nobody can be reached, or many more people would get it than were agreed to.
+    """
+    async with db.transaction() as tx:
+        found = await _in_hand(tx, broadcast_id)
+        if found.state != "draft":
+            raise await broadcasts.why_not(tx, found.id)
+        _insist_on_ways(ways, found)
+        now = affected(await tx.execute(ENLIST, found.segment, found.plan_id, found.id))
+        if now == 0:
+            raise Refused("There is nobody in this segment.", field="segment")
+        if now > people + max(10, people // 10):
+            raise Refused(f"By now it would go to {now} people, not {people}: look at it again.", field="people")
+        await _move(tx, found, await tx.execute(BEGIN, broadcast_id, now))
+        about = {"segment": found.segment, "plan": found.plan, "people": now, "per_minute": found.per_minute}
+        await _record(tx, found, "begin", "sending", about | {"subject": found.subject, "reason": reason}, actor, ip)
+        await mailbox.send(tx, SpreadBroadcasts(), key="begun")
+        return await broadcasts.get(tx, broadcast_id)
+
+
+STOP = "update broadcast set state = 'stopped', ended_at = now() where id = $1 and state = 'sending'"
+# What nobody has set out with comes back; a row that is being sent right now is locked, or has an attempt.
+WITHDRAW = """
+with gone as (
+    delete from notice where id in (
+        select n.id from notice as n
+        where n.dedupe_key = 'broadcast ' || $1::uuid::text and n.sent_at is null and n.failed_at is null and n.attempts = 0
+        for update skip locked
+    ) returning id
+)
+update broadcast_recipient as r set state = 'waiting', channel = null, notice_id = null
+from gone where r.broadcast_id = $1 and r.notice_id = gone.id
+"""
+
+
+async def stop(db: Db, broadcast_id: UUID, reason: str, *, actor: str, ip: str = "") -> None:
+    """Nobody else gets it, but for mails that are with the mail server already. Raises Refused."""
+    async with db.transaction() as tx:
+        found = await _in_hand(tx, broadcast_id)
+        await _move(tx, found, await tx.execute(STOP, broadcast_id))
+        back = affected(await tx.execute(WITHDRAW, broadcast_id))
+        await _record(tx, found, "stop", "stopped", {"reason": reason, "taken_back": back}, actor, ip)
+
+
+GO_ON = """
+update broadcast set state = 'sending', ended_at = null, paced_at = now() - interval '10 seconds'
+where id = $1 and state = 'stopped'
+"""
+
+
+async def go_on(db: Db, broadcast_id: UUID, ways: Ways, reason: str, *, actor: str, ip: str = "") -> None:
+    """From where it was stopped; nobody gets it twice. Raises Refused."""
+    async with db.transaction() as tx:
+        found = await _in_hand(tx, broadcast_id)
+        _insist_on_ways(ways, found)
+        await _move(tx, found, await tx.execute(GO_ON, broadcast_id))
+        await _record(tx, found, "go_on", "sending", {"reason": reason}, actor, ip)
+        await mailbox.send(tx, SpreadBroadcasts(), key="begun")
+
+
+def _insist_on_ways(ways: Ways, found: Broadcast) -> None:
+    if not ways.mail and not (ways.telegram and found.by_telegram):
+        raise Refused("No mail server is set up, so nobody would get it.", field="form")
+
+
+IN_HAND = f"select {broadcasts.COLUMNS} from broadcast as b where b.id = $1 for update"
+
+
+async def _in_hand(tx: Transaction, broadcast_id: UUID) -> Broadcast:
+    """Locked, so that two who act at the same time come one after another. Raises NotFound."""
+    row = await tx.fetchrow(IN_HAND, broadcast_id)
+    if row is None:
+        raise NotFound("There is no such broadcast.")
+    return broadcasts.from_row(row)
+
+
+async def _move(tx: Transaction, found: Broadcast, tag: str) -> None:
+    if not affected(tag):
+        raise await broadcasts.why_not(tx, found.id)
+
+
+async def _record(
+    tx: Transaction, found: Broadcast, act: str, state: str, after: dict[str, Any], actor: str, ip: str
+) -> None:
+    before = {"state": found.state}
+    await audit.record(tx, actor, f"broadcast.{act}", str(found.id), before, {"state": state} | after, ip=ip)
+
+
+PROGRESS = """
+select count(*) filter (where r.state = 'waiting')::int as waiting, count(n.sent_at)::int as sent,
+    count(*) filter (where r.state = 'queued' and n.sent_at is null and n.failed_at is null)::int as under_way,
+    count(n.failed_at)::int as failed, count(*) filter (where r.state = 'skipped')::int as skipped
+from broadcast_recipient as r left join notice as n on n.id = r.notice_id and r.state = 'queued' where r.broadcast_id = $1
+"""
+
+
+async def progress(db: Db, broadcast_id: UUID) -> Progress:
+    row: Any = await db.fetchrow(PROGRESS, broadcast_id)
+    return Progress(**row)
+
+
+TROUBLES = """
+select case when r.state = 'skipped' then 'passed over: ' || r.why else n.error end as why, count(*)::int as people
+from broadcast_recipient as r left join notice as n on n.id = r.notice_id
+where r.broadcast_id = $1 and (r.state = 'skipped' or n.failed_at is not null) group by 1 order by 2 desc, 1 limit 10
+"""
+
+
+async def troubles(db: Db, broadcast_id: UUID) -> list[tuple[str, int]]:
+    """Why it did not reach some, the commonest first."""
+    return [(row["why"], row["people"]) for row in await db.fetch(TROUBLES, broadcast_id)]
