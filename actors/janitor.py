@@ -14,6 +14,7 @@ from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage
 from limner.sql import (
+    chain,
     erasure,
     errands,
     images,
@@ -21,12 +22,15 @@ from limner.sql import (
     links,
     mails,
     pending_sign_ins,
+    reports,
     sessions,
+    shares,
     sign_ins,
     throttles,
     tickets,
     tokens,
     uploads,
+    visits,
 )
 
 log = logger(__name__)
@@ -49,16 +53,23 @@ class Tidy(Message):
     mailbox = "tidying"
 
 
+@dataclass(frozen=True)
+class AnchorAudit(Message):
+    """Walk the audit's chain, and write where it stands into the log, which is kept elsewhere."""
+
+    mailbox = "tidying"
+
+
 class Janitor(Actor):
     mailbox = "tidying"
-    messages = (EndLostJobs, Tidy)
+    messages = (EndLostJobs, Tidy, AnchorAudit)
 
     def __init__(self, db: Database, bus: Bus, presence: Presence, *, storage: Storage, pool: Pool) -> None:
         super().__init__(db, bus, presence)
         self.storage = storage
         self.pool = pool
 
-    async def receive(self, message: EndLostJobs | Tidy) -> None:
+    async def receive(self, message: EndLostJobs | Tidy | AnchorAudit) -> None:
         match message:
             case EndLostJobs():
                 if ended := await jobs.end_lost(self.db):
@@ -67,6 +78,15 @@ class Janitor(Actor):
                         await resumption.cancel(errand, lambda lease: self.pool.access(lease, PATIENCE), "lost")
             case Tidy():
                 await self.tidy()
+            case AnchorAudit():
+                await self.anchor_audit()
+
+    async def anchor_audit(self) -> None:
+        found = await chain.verify(self.db)
+        if found.is_whole:
+            log.info("audit_anchored", head=str(found.head), links=found.links)
+        else:
+            log.error("audit_broken", words=found.words, links=found.links)
 
     async def tidy(self) -> None:
         await images.retire(self.db)
@@ -81,6 +101,7 @@ class Janitor(Actor):
         await self.forget_uploads()
         await sessions.forget_ended(self.db)
         await sign_ins.forget_old(self.db)
+        await visits.end_overdue(self.db)
         await erasure.forget_farewells(self.db)
         await pending_sign_ins.forget_ended(self.db)
         await links.forget_spent(self.db)
@@ -89,6 +110,8 @@ class Janitor(Actor):
         await jobs.forget_previews(self.db)
         await mails.forget_old(self.db)
         await tickets.forget_old(self.db)
+        await shares.forget_old(self.db)
+        await reports.forget_old(self.db)
 
     async def forget_uploads(self) -> None:
         """Remove the reference pictures of orders that came to nothing. First the bytes: without them the row is found again."""

@@ -13,7 +13,7 @@ from limner.actors.courier import Courier, DeliverNotices
 from limner.actors.framer import Framer
 from limner.actors.generator import Generator
 from limner.actors.herald import Herald
-from limner.actors.janitor import EndLostJobs, Janitor, Tidy
+from limner.actors.janitor import AnchorAudit, EndLostJobs, Janitor, Tidy
 from limner.actors.locksmith import Locksmith
 from limner.actors.pool import Pool
 from limner.actors.postman import DeliverMails, Postman
@@ -51,6 +51,7 @@ SCHEDULE = (
     Every("deliver notices", 30, DeliverNotices()),
     Every("spread broadcasts", 15, SpreadBroadcasts()),
     Every("deliver mails", 30, DeliverMails()),  # and as soon as one is queued
+    Cron("anchor the audit", "23 4 * * *", AnchorAudit()),
     Every("look how full it is", 60, TakeSample()),
     Every("close days", 300, CloseDays()),
     Cron("reconcile payments", "41 2 * * *", Reconcile()),

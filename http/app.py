@@ -10,7 +10,7 @@ import aiohttp
 import anyio
 from aiohttp import web
 
-from limner.http import doors, middleware, oidc, pages, proof
+from limner.http import doors, looking, middleware, oidc, pages, proof
 from limner.http.api.catalogue import CATALOGUE, Catalogue
 from limner.http.api.waiting import WAITING, Waiting
 from limner.http.health import DRAINING
@@ -38,6 +38,7 @@ MIDDLEWARES = (
     middleware.name_request,
     middleware.show_errors,
     middleware.find_session,
+    looking.only_look,
     middleware.guard_unsafe,
     proof.ask,
 )

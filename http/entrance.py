@@ -7,7 +7,7 @@ from aiohttp import web
 from limner.http import forms, pages
 from limner.http.middleware import cookie_name
 from limner.http.state import CONFIG, DB, address_of, session_of
-from limner.sql import factors, pending_sign_ins, sessions
+from limner.sql import factors, pending_sign_ins, sessions, sign_ins
 from limner.sql.accounts import Account
 
 CODE_PAGE = "/login/code"
@@ -33,6 +33,7 @@ async def enter(
         await sessions.end(request.app[DB], old.token_hash)
     agent = forms.clean(request.headers.get("User-Agent", ""))
     token = await sessions.start(request.app[DB], account.id, ip=address_of(request), agent=agent, proved=proved)
+    await sign_ins.came_in(request.app[DB], account, ip=address_of(request), agent=agent)
     response = pages.see_other(goal, notice)
     _set(request, response, cookie_name(request), token, 30 * 86400)
     return response

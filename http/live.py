@@ -12,7 +12,7 @@ from aiohttp import web
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from limner.http import pages
-from limner.http.state import ANCHOR, CONFIG, DB, csrf_for, path_id, signed_in
+from limner.http.state import ANCHOR, CONFIG, DB, TOKEN, csrf_for, path_id, signed_in
 from limner.http.studio import card
 from limner.runtime.bus import Bus
 from limner.runtime.database import TROUBLE
@@ -140,11 +140,9 @@ class _Feed:
         return all(self.is_done.values())
 
     async def _may_still_look(self) -> bool:
-        """A page that was closed, a session that ended, an account that was banned: they stop watching within seconds."""
-        return (
-            self.request.transport is not None
-            and await sessions.find(self.request.app[DB], self.request[ANCHOR]) is not None
-        )
+        """A page that was closed, a session or a visit that ended, an account that was banned: they stop within seconds."""
+        session = await sessions.find(self.request.app[DB], self.request[TOKEN])
+        return self.request.transport is not None and session is not None and session.account.id == self.viewer.id
 
     async def _sign_of_life(self) -> None:
         if anyio.current_time() - self.last_sign > KEEP_ALIVE:

@@ -22,6 +22,7 @@ from limner.http.state import (
     MORE_HEADERS,
     REQUEST_ID,
     SESSION,
+    TOKEN,
     SignInNeeded,
     csrf_holds,
     session_of,
@@ -249,7 +250,8 @@ async def find_session(request: web.Request, handler: Handler) -> web.StreamResp
     if token and len(token) <= 100 and token.isascii():
         session = await sessions.find(request.app[DB], token)
         if session is not None:
-            request[SESSION], request[ANCHOR] = session, token
+            request[SESSION], request[TOKEN] = session, token
+            request[ANCHOR] = token if session.look is None else f"{token} {session.look.visit_id}"
             return await handler(request)
     visitor = request.cookies.get(visitor_cookie_name(request), "")
     is_new = not (20 <= len(visitor) <= 100)

@@ -13,7 +13,7 @@ import jinja2
 from aiohttp import web
 from markupsafe import Markup
 
-from limner.http.state import CONFIG, REQUEST_ID, csrf_token, notice_of, viewer_of
+from limner.http.state import CONFIG, REQUEST_ID, csrf_token, look_of, notice_of, viewer_of
 from limner.runtime.errors import NotFound, Refused, TooMany
 from limner.sql.accounts import Account
 
@@ -33,8 +33,9 @@ class Site:
 
     name = "Limner"
 
-    def __init__(self, public_url: str) -> None:
+    def __init__(self, public_url: str, *, has_wall: bool) -> None:
         self.public_url = public_url
+        self.has_wall = has_wall
 
 
 def set_up(app: web.Application) -> None:
@@ -48,7 +49,10 @@ def set_up(app: web.Application) -> None:
         lstrip_blocks=True,
         auto_reload=app[CONFIG].env == "development",
     )
-    environment.globals |= {"asset": asset, "site": Site(app[CONFIG].public_url)}
+    environment.globals |= {
+        "asset": asset,
+        "site": Site(app[CONFIG].public_url, has_wall=app[CONFIG].sharing == "wall"),
+    }
     environment.filters |= {"ago": ago, "money": money, "size": size, "count": count}
 
 
@@ -93,7 +97,7 @@ def _rendered(request: web.Request, template: str, context: dict[str, Any]) -> w
 
 def fragment(app: web.Application, template: str, viewer: Account, csrf: str, here: str, **context: Any) -> str:
     """A part of a page for somebody's event stream, rendered as the page renders it."""
-    about = {"viewer": viewer, "csrf": csrf, "here": here, "notice": None, "now": datetime.now(UTC)}
+    about = {"viewer": viewer, "csrf": csrf, "here": here, "notice": None, "look": None, "now": datetime.now(UTC)}
     return aiohttp_jinja2.get_env(app).get_template(template).render(about | context)
 
 
@@ -103,6 +107,7 @@ def _about(request: web.Request) -> dict[str, Any]:
         "csrf": csrf_token(request),
         "here": request.path,
         "notice": notice_of(request),
+        "look": look_of(request),
         "now": datetime.now(UTC),
     }
 

@@ -11,7 +11,7 @@ from limner.http.auth import _secret
 from limner.http.state import CONFIG, DB, VAULT, about, address_of, path_code, proved, session_of, signed_in
 from limner.runtime import otp
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import factors, links, sessions
+from limner.sql import factors, links, sessions, sign_ins, visits
 
 HERE = "/account/security"
 SET_UP = "/account/security/totp"
@@ -77,6 +77,14 @@ async def switch_off(request: web.Request) -> web.Response:
     return pages.see_other(HERE, "factor_off")
 
 
+async def set_mails(request: web.Request) -> web.StreamResponse:
+    """Whether a mail comes when somebody comes in from a place that is new."""
+    viewer, form = signed_in(request), await forms.read(request)
+    wanted = bool(forms.text(form, "wanted", most=1))
+    await sign_ins.want_mail(request.app[DB], viewer.id, wanted=wanted)
+    return pages.see_other(HERE, "saved")
+
+
 async def unlink(request: web.Request) -> web.Response:
     """Of a door that is shut by now, too."""
     viewer = proved(request, signed_in(request))
@@ -104,6 +112,8 @@ async def page(request: web.Request, why: Refused | None = None, *, codes: list[
         is_begun=await factors.is_begun(db, viewer.id),
         is_forced=_is_forced(request),
         codes=codes,
+        wants_mail=await sign_ins.wants_mail(db, viewer.id),
+        visits=await visits.of_account(db, viewer.id),
         links={link.issuer: link for link in await links.of_account(db, viewer.id)},
     )
 

@@ -20,7 +20,7 @@ from limner.runtime.storage import Storage
 from limner.runtime.vault import Vault
 from limner.sql.accounts import Account
 from limner.sql.confirmations import NotVerified
-from limner.sql.sessions import Session
+from limner.sql.sessions import Look, Session
 
 CONFIG = web.AppKey("config", Config)
 DB = web.AppKey("db", Database)
@@ -35,8 +35,10 @@ ADDRESS = web.RequestKey("address", str)
 SESSION = web.RequestKey("session", Session)
 MORE_HEADERS = web.RequestKey("more_headers", dict[str, str])
 """What is to be said in the answer's headers, whatever the answer is."""
+TOKEN = web.RequestKey("token", str)
+"""The session's, from the cookie."""
 ANCHOR = web.RequestKey("anchor", str)
-"""What a form's token is bound to: the session's token, or the visitor's cookie."""
+"""What a form's token is bound to: the session's token, with the visit it is on, or the visitor's cookie."""
 
 NOTICES = {
     "welcome": "Welcome. Choose a plan, and you can begin at once.",
@@ -53,6 +55,13 @@ NOTICES = {
     "locale": "Your language is kept. Mails come in it from now on.",
     "goodbye": "Your account is deleted. Your pictures are being wiped.",
     "deleted": "The picture is deleted.",
+    "shared": "The link is made. Whoever has it sees the picture, and nothing of you.",
+    "share_changed": "Done. Whoever opens the link sees it so.",
+    "share_revoked": "The link leads nowhere any more.",
+    "offered": "It is offered. An admin looks at it before it hangs on the wall.",
+    "withdrawn": "It is taken back from the wall. The link still works.",
+    "reported": "Thank you. Somebody will look at it.",
+    "some_changed": "Done, but for those that somebody had decided or taken back meanwhile.",
     "canceled": "Canceled. What had not begun was not charged.",
     "stopping": "It is being stopped. A picture that still arrives is delivered and charged.",
     "too_late": "There was nothing left to cancel.",
@@ -95,6 +104,12 @@ def viewer_of(request: web.Request) -> Account | None:
 
 def session_of(request: web.Request) -> Session | None:
     return request.get(SESSION)
+
+
+def look_of(request: web.Request) -> Look | None:
+    """On whose behalf nobody acts: an admin sees what somebody else does."""
+    session = session_of(request)
+    return session.look if session else None
 
 
 def signed_in(request: web.Request) -> Account:

@@ -183,6 +183,12 @@ class Config(BaseSettings):
         (), description="more domains whose addresses may not register, comma-separated, beside known throwaway ones"
     )
 
+    sharing: Literal["wall", "links", "off"] = Field(
+        "wall",
+        description="wall: people share pictures by links, and offer them to the public wall, where an admin lets them in; "
+        "links: by links alone; off: neither",
+    )
+
     api_rpm: int = Field(
         600, ge=1, le=1_000_000, description="orders a minute that the programs of one account may send to the API"
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 from limner.runtime import mailbox
 from limner.runtime.config import Config
 from limner.runtime.database import Db
+from limner.runtime.errors import Refused
 from limner.runtime.mailbox import Message
 from limner.sql import gifts, invoices
 from limner.sql.accounts import Account
@@ -65,13 +66,49 @@ def processors(config: Config) -> tuple[str, ...]:
     return tuple(name for name, is_on in takes.items() if is_on)
 
 
+LEAST = {
+    "stripe": {
+        "USD": 50,
+        "EUR": 50,
+        "GBP": 30,
+        "AUD": 50,
+        "CAD": 50,
+        "CHF": 50,
+        "NZD": 50,
+        "SGD": 50,
+        "PLN": 200,
+        "SEK": 300,
+    },
+}
+"""Cents: what a processor takes at the least. Below that Stripe makes no payment at all."""
+
+
+class TooLittle(Refused):
+    """What is left to pay is less than this way of paying takes."""
+
+
+def takes(processor: str, cents: int, currency: str) -> bool:
+    return cents == 0 or cents >= LEAST.get(processor, {}).get(currency, 1)
+
+
+def check_amount(processor: str, cents: int, currency: str) -> None:
+    """Raises TooLittle, said of the code that left so little."""
+    if not takes(processor, cents, currency):
+        least = LEAST[processor][currency]
+        raise TooLittle(
+            f"{cents / 100:.2f} {currency} would be left to pay; {processor.capitalize()} takes {least / 100:.2f} {currency}"
+            " or more. Pay in another way, or use the code for something larger.", field="code",
+        )  # fmt: skip
+
+
 async def buy(db: Db, account_id: UUID, plan: Plan, processor: str, *, code: Code | None = None) -> Invoice:
-    """An invoice for one cycle of the plan, and the order to make it payable: in one transaction. Raises CodeSpent.
+    """An invoice for one cycle of the plan, and the order to make it payable: in one transaction. Raises CodeSpent, TooLittle.
 
     When ``code`` has taken everything off its price, it is paid at once and no processor hears of it.
     """
     async with db.transaction() as tx:
         invoice = await invoices.create(tx, account_id, plan, processor, code=code)
+        check_amount(processor, invoice.amount_cents, invoice.currency)
         if code is not None and invoice.discount_cents and not invoice.amount_cents:
             await invoices.settle(tx, invoice.id, actor=f"code {code.shown}")
         else:

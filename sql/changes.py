@@ -61,7 +61,7 @@ async def begin(
 ) -> Invoice | None:
     """Up: the invoice for it; the plan changes when it is paid. Down, or back to the same one: written down, None.
 
-    ``ways``: the processors, the first one takes the payment. Raises NoSubscription, CannotChange.
+    ``ways``: the processors, the first one that takes so much takes the payment. Raises NoSubscription, CannotChange.
     """
     async with db.transaction() as tx:
         held = await _running(tx, account_id)
@@ -86,9 +86,12 @@ async def _invoiced(tx: Db, held: Subscription, plan: Plan, found: Offer, ways: 
         raise CannotChange("There is an open invoice for a change to another plan. Pay it, or let it run out first.")
     if row is not None:
         return await invoices.get(tx, row["id"])
+    way = next((way for way in ways if billing.takes(way, found.cents, plan.price_currency)), None)
+    if way is None:
+        raise CannotChange("The difference is too small for any way to pay: the change can come with the next month.")
     about = {"from_plan_id": held.plan.id, "until": held.period.end.isoformat()}
     invoice = await invoices.make(
-        tx, held.account_id, plan, ways[0], purpose="change", price=(found.cents, found.credits), details=about
+        tx, held.account_id, plan, way, purpose="change", price=(found.cents, found.credits), details=about
     )
     await billing.make_payable(tx, invoice)
     return invoice

@@ -12,8 +12,9 @@ from limner.runtime.database import Database, open_briefly
 from limner.runtime.errors import NotFound
 from limner.runtime.storage import open_storage
 from limner.runtime.vault import Vault
-from limner.sql import accounts, books, crew, factors, keys, roster, telegram, tokens, vaults
+from limner.sql import accounts, books, chain, crew, factors, keys, roster, telegram, tokens, vaults
 from limner.sql.accounts import Account
+from limner.sql.chain import Anchor
 
 ME = "cli"
 
@@ -96,6 +97,17 @@ async def _crew(config: Config) -> tuple[list[crew.Process], list[crew.Depth]]:
 async def verify_books(config: Config, *, deep: bool) -> list[books.Finding]:
     async with open_briefly(config) as db, open_storage(config) as storage:
         return await books.verify(db, storage, deep=deep, live=True)
+
+
+async def verify_audit(config: Config, since: str | None, expect: tuple[str, ...]) -> dict[str, Any]:
+    """What came of it, fit for JSON."""
+    start, known = chain.START if since is None else Anchor.read(since), [Anchor.read(each) for each in expect]
+    async with open_briefly(config) as db:
+        found = await chain.verify(db, since=start, expect=known)
+    return {
+        "whole": found.is_whole, "links": found.links, "rows": found.rows, "erased": found.erased,
+        "head": str(found.head) if found.is_whole else None, "broken": found.broken or None, "guards": found.missing_guards,
+    }  # fmt: skip
 
 
 async def pause(config: Config, workers: str, *, paused: bool) -> str:

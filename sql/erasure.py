@@ -57,6 +57,8 @@ NAME = "select anonymous_name($1)"
 END_ACCESS = (
     "delete from session where account_id = $1",
     "delete from sign_in where account_id = $1",
+    "delete from visit where account_id = $1",
+    "delete from known_place where account_id = $1",
     "delete from notice where ticket_id in (select id from ticket where account_id = $1)",
     "delete from ticket where account_id = $1",
     "delete from notice where id in (select notice_id from broadcast_recipient where account_id = $1)",
@@ -64,6 +66,7 @@ END_ACCESS = (
     "delete from second_factor where account_id = $1",
     "delete from pending_sign_in where account_id = $1",
     "delete from linked_sign_in where account_id = $1",
+    "update report set account_id = null, address = '' where account_id = $1",
     "update trial set address = '', subnet = '' where account_id = $1",
     "update referral set address = '' where account_id = $1 or referrer_id = $1",
     "update invoice set details = details - 'to' - 'message' where account_id = $1 and purpose = 'gift'",

@@ -34,6 +34,18 @@ def subnet(address: str) -> str:
     return str(ipaddress.ip_network((found, width), strict=False))
 
 
+BROWSERS = (("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+SYSTEMS = (
+    ("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("Mac OS", "Mac"), ("Linux", "Linux"),
+)  # fmt: skip
+
+
+def device(agent: str) -> str:
+    """Browser and system as their makers call them, such as "Firefox, Windows", or "". No word of it is the sender's own."""
+    names = [next((name for sign, name in known if sign in agent), "") for known in (BROWSERS, SYSTEMS)]
+    return ", ".join(filter(None, names))
+
+
 def household(address: str) -> str:
     """What one subscriber has: an IPv4 address, an IPv6 /64."""
     net = subnet(address)

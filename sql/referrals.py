@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import asyncpg
+
 from limner.runtime.database import Db, Transaction
 from limner.sql import audit, ledger, subscriptions
 from limner.sql.accounts import Account
@@ -99,7 +101,7 @@ async def paid(tx: Transaction, invoice: Invoice) -> None:
 
 
 DUE = """
-select account_id, credits from referral where referrer_id = $1 and earned_at is not null and entry_id is null
+select account_id, referrer_id, credits from referral where referrer_id = $1 and earned_at is not null and entry_id is null
 order by earned_at for update
 """
 PAID = "update referral set entry_id = $2 where account_id = $1 and entry_id is null"
@@ -112,10 +114,7 @@ async def pay_due(tx: Transaction, referrer_id: UUID) -> None:
     for row in due if plan and plan.is_open else ():
         entry_id = await ledger.grant(tx, referrer_id, row["credits"], "Thanks for somebody who came by your link")
         await tx.execute(PAID, row["account_id"], entry_id)
-        await audit.record(
-            tx, "system", "referral.paid", str(referrer_id), None,
-            {"credits": row["credits"], "for": str(row["account_id"])},
-        )  # fmt: skip
+        await _note(tx, "referral.paid", row)
 
 
 TAKE_BACK = """
@@ -124,14 +123,50 @@ where invoice_id = $1 and entry_id is null
 """
 
 
+# As much as is still there: what was spent meanwhile was spent in good faith.
+GIVEN = """
+select r.account_id, r.referrer_id, least(r.credits, b.available) as credits
+from referral as r join balance as b on b.account_id = r.referrer_id
+where r.invoice_id = $1 and r.entry_id is not null and r.taken_credits is null for update
+"""
+TAKEN = "update referral set taken_credits = $2 where account_id = $1"
+
+
 async def unpaid(tx: Transaction, invoice_id: UUID) -> None:
-    """The order that earned it was paid back: what has not been given yet is not given."""
+    """The order that earned it was paid back: what has not been given yet is not given, what is left of the rest goes."""
     await tx.execute(TAKE_BACK, invoice_id)
+    for row in await tx.fetch(GIVEN, invoice_id):
+        if row["credits"]:
+            why = "The order of somebody who came by your link was paid back"
+            await ledger.adjust(tx, row["referrer_id"], -row["credits"], why)
+        await tx.execute(TAKEN, row["account_id"], row["credits"])
+        await _note(tx, "referral.taken_back", row)
+
+
+GIVE_AGAIN = """
+update referral as r set taken_credits = null from referral as old
+where r.invoice_id = $1 and r.taken_credits is not null and old.account_id = r.account_id
+returning r.account_id, r.referrer_id, old.taken_credits as credits
+"""
+
+
+async def paid_after_all(tx: Transaction, invoice_id: UUID) -> None:
+    """The money could not go back: what was taken comes again."""
+    for row in await tx.fetch(GIVE_AGAIN, invoice_id):
+        if row["credits"]:
+            why = "The order of somebody who came by your link was not paid back after all"
+            await ledger.adjust(tx, row["referrer_id"], row["credits"], why)
+        await _note(tx, "referral.paid", row)
+
+
+async def _note(tx: Transaction, action: str, row: asyncpg.Record) -> None:
+    after = {"credits": row["credits"], "for": str(row["account_id"])}
+    await audit.record(tx, "system", action, str(row["referrer_id"]), None, after)
 
 
 @dataclass(frozen=True)
 class Referral:
-    """``state``: waiting for a first order, earned, paid, or refused and why. No name: that is the other one's own."""
+    """``state``: waiting for a first order, earned, paid, taken back, or refused and why. No name: that is theirs."""
 
     state: str
     credits: int
@@ -140,7 +175,8 @@ class Referral:
 
 
 OF_REFERRER = """
-select case when refused <> '' then refused when entry_id is not null then 'paid' when earned_at is not null then 'earned'
+select case when refused <> '' then refused when taken_credits is not null then 'taken'
+    when entry_id is not null then 'paid' when earned_at is not null then 'earned'
     else 'waiting' end as state, credits, created_at, earned_at
 from referral where referrer_id = $1 order by created_at desc limit $2
 """

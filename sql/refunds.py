@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -12,7 +12,7 @@ from limner.runtime import mailbox
 from limner.runtime.database import Db, Transaction
 from limner.runtime.errors import NotFound
 from limner.runtime.mailbox import Message
-from limner.sql import accounts, audit, gifts, invoices, ledger, notices, referrals
+from limner.sql import accounts, audit, cutbacks, gifts, invoices, ledger, notices, referrals
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice, WrongState
 
@@ -44,11 +44,12 @@ class Refund:
     claim_url: str | None
     error: str
     created_at: datetime
+    period_taken: timedelta | None = None
 
 
 COLUMNS = (
     "id, invoice_id, kind, amount_cents, currency, credits_taken, reason, actor, state, processor_ref, claim_url, "
-    "error, created_at"
+    "error, created_at, period_taken"
 )
 
 # What goes back: all that came, less what is on its way already; what came before anybody counted is the amount.
@@ -83,13 +84,14 @@ async def owed(db: Db, invoice: Invoice) -> dict[str, int]:
 
 
 ORDER = f"""
-insert into refund (invoice_id, kind, amount_cents, currency, credits_taken, reason, actor)
-values ($1, $2, $3, $4, $5, $6, $7) returning {COLUMNS}
+insert into refund (invoice_id, kind, amount_cents, currency, credits_taken, reason, actor, period_taken)
+values ($1, $2, $3, $4, $5, $6, $7, $8) returning {COLUMNS}
 """
 
 
 async def order(db: Db, invoice_id: UUID, kind: str, reason: str, *, actor: str, ip: str = "") -> Refund:
-    """Give money back, once. For a whole refund the credits that are left are taken back, in the same transaction.
+    """Give money back, once. For a whole refund the credits that are left are taken back, in the same transaction,
+    and the month that it was for: the one that runs ends at once.
 
     Raises WrongState: when it is not paid, or paid back already, or was marked paid by hand.
     """
@@ -98,9 +100,18 @@ async def order(db: Db, invoice_id: UUID, kind: str, reason: str, *, actor: str,
         invoice = await invoices.get(tx, invoice_id)
         amount = await _owed(tx, invoice, kind)
         taken = await _undo(tx, invoice, actor) if kind == "whole" else 0
+        cutback = await cutbacks.cut(tx, invoice) if kind == "whole" and invoice.state == "paid" else None
         try:
             row = await tx.fetchrow(
-                ORDER, invoice_id, kind, amount, invoice.currency, taken + invoice.frozen_credits, reason, actor
+                ORDER,
+                invoice_id,
+                kind,
+                amount,
+                invoice.currency,
+                taken + invoice.frozen_credits,
+                reason,
+                actor,
+                cutback and cutback.by,
             )
         except asyncpg.UniqueViolationError as error:
             raise WrongState("The invoice is paid back already, or about to be.", field="state") from error
@@ -110,6 +121,8 @@ async def order(db: Db, invoice_id: UUID, kind: str, reason: str, *, actor: str,
             await tx.execute("update invoice set frozen_credits = 0 where id = $1", invoice_id)
         await tx.execute("update invoice set trouble = '', trouble_words = '' where id = $1", invoice_id)
         after = {"kind": kind, "amount_cents": amount, "credits": -refund.credits_taken, "reason": reason}
+        if cutback is not None:
+            after |= {"plan": "ends now" if cutback.is_over else f"ends {cutback.by} sooner"}
         await audit.record(tx, actor, "invoice.refund", str(invoice_id), {"state": invoice.state}, after, ip=ip)
         await mailbox.send(tx, PayBack(refund.id), key=f"pay back {refund.id}", max_attempts=20)
         tx.tell(INVOICE_CHANGED, str(invoice_id))
@@ -198,6 +211,9 @@ async def failed(db: Db, refund: Refund, why: str) -> None:
             await ledger.adjust(
                 tx, invoice.account_id, refund.credits_taken, f"The refund of {invoice.id} did not come about"
             )
+        if refund.period_taken:
+            await cutbacks.undo(tx, invoice.id, refund.period_taken)
+        await referrals.paid_after_all(tx, invoice.id)
         words = f"A refund could not be sent: {why[:200]}"
         await tx.execute(
             "update invoice set trouble = 'refund', trouble_words = $2 where id = $1", refund.invoice_id, words

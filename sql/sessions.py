@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
+
 from limner.runtime.database import Db, affected
 from limner.runtime.errors import NotFound
-from limner.sql.accounts import Account
+from limner.sql.accounts import COLUMNS, Account
 
 ABSOLUTE = "30 days"
 FRESH = "10 minutes"
@@ -19,7 +21,18 @@ IDLE = "14 days"
 
 
 @dataclass(frozen=True)
+class Look:
+    """An admin sees what somebody else does: whose session it is, which visit, and until when."""
+
+    admin: Account
+    visit_id: UUID
+    until: datetime
+
+
+@dataclass(frozen=True)
 class Session:
+    """``account``: who the pages are for. With a ``look`` that is not whose session it is, and nothing may be changed."""
+
     id: UUID
     account: Account
     token_hash: bytes
@@ -27,6 +40,7 @@ class Session:
     """Whether a password or a code was shown within the last ten minutes."""
     has_factor: bool = False
     """Whether a second factor guards the account."""
+    look: Look | None = None
 
 
 START = f"""
@@ -54,9 +68,11 @@ FIND = f"""
 select s.id as session_id, s.token_hash, s.seen_at < now() - interval '1 minute' as is_stale,
     coalesce(s.proved_at > now() - interval '{FRESH}', false) as is_fresh,
     exists (select from second_factor as f where f.account_id = s.account_id and f.confirmed_at is not null) as has_factor,
-    a.id, a.email, a.role, a.locale, a.verified_at, a.banned_at, a.ban_reason, a.created_at, a.deleted_at
+    a.id, a.email, a.role, a.locale, a.verified_at, a.banned_at, a.ban_reason, a.created_at, a.deleted_at,
+    v.id as visit_id, v.account_id as visited, v.until
 from session as s
 join account as a on a.id = s.account_id
+left join visit as v on v.session_id = s.id and v.ended_at is null and v.until > now() and a.role = 'admin'
 where s.token_hash = $1 and s.expires_at > now() and s.seen_at > now() - interval '{IDLE}' and a.banned_at is null
 """
 
@@ -68,8 +84,21 @@ async def find(db: Db, token: str) -> Session | None:
         return None
     if row["is_stale"]:
         await db.execute("update session set seen_at = now() where token_hash = $1", row["token_hash"])
-    account = {name: row[name] for name in Account.__dataclass_fields__}
-    return Session(row["session_id"], Account(**account), row["token_hash"], row["is_fresh"], row["has_factor"])
+    owner = Account(**{name: row[name] for name in Account.__dataclass_fields__})
+    session = Session(row["session_id"], owner, row["token_hash"], row["is_fresh"], row["has_factor"])
+    return session if row["visit_id"] is None else await _at_somebodys(db, session, row)
+
+
+VISITED = f"select {COLUMNS} from account where id = $1 and role = 'user' and banned_at is null"
+
+
+async def _at_somebodys(db: Db, session: Session, row: asyncpg.Record) -> Session:
+    """The session as it shows somebody else's studio; its owner's own when that one was banned, or joined the staff."""
+    visited = await db.fetchrow(VISITED, row["visited"])
+    if visited is None:
+        return session
+    look = Look(session.account, row["visit_id"], row["until"])
+    return replace(session, account=Account(**visited), is_fresh=False, look=look)
 
 
 async def end(db: Db, token_hash: bytes) -> None:

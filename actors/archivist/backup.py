@@ -13,10 +13,10 @@ import asyncpg
 
 from limner.actors.archivist import aftermath, inventory, keeping, manifest, pictures, snapshot, vaults
 from limner.actors.archivist.inventory import Entry
-from limner.actors.archivist.manifest import DUMP, INVENTORY, Limner, Manifest, Part, Pictures, Server
+from limner.actors.archivist.manifest import AUDIT_HEAD, DUMP, INVENTORY, Limner, Manifest, Part, Pictures, Server
 from limner.actors.archivist.records import noted, open_records
 from limner.actors.archivist.snapshot import Moment
-from limner.actors.archivist.target import Damaged, Target, Written, check, checked, open_target
+from limner.actors.archivist.target import Damaged, Target, Written, check, checked, in_pieces, open_target
 from limner.actors.archivist.tools import Tools
 from limner.runtime.config import Config
 from limner.runtime.database import Database
@@ -71,6 +71,8 @@ async def _make(
         seconds=round(time.monotonic() - began, 3), limner=_limner(moment), server=_server(moment, tools),
         vault=keys, tables=moment.tables, dump=Part.of(dump), pictures=_pictures(listed, entries),
     )  # fmt: skip
+    if moment.audit_head:
+        await target.write(f"{name}/{AUDIT_HEAD}", in_pieces(f"{moment.audit_head}\n".encode()))
     await manifest.write(target, made)
     if await manifest.read(target, name) != made:
         raise Damaged(f"{name}: the manifest came back changed")

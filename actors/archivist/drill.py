@@ -63,6 +63,7 @@ async def _try_out(config: Config, target: Target, name: str, live: str, say: Sa
 
 async def _look_over(config: Config, db: Database, target: Target, copy: Copy, say: Say) -> None:
     await proof.check_rows(db, copy, say)
+    await proof.check_audit(db, copy, say)
     await proof.check_secrets(config, db, say)
     await proof.check_books(
         db, Shelf(target, copy.entries, copy.there), say, without_pictures=copy.manifest.pictures.missing > 0

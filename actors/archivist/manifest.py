@@ -17,6 +17,8 @@ NAME = re.compile(r"(\d{8}-\d{6})-[0-9a-f]{6}")
 CENTURY = "2"
 """How the names of all backups begin, and those of objects do not."""
 DUMP, INVENTORY, MANIFEST = "database.dump", "inventory.jsonl", "manifest.json"
+AUDIT_HEAD = "audit-head.txt"
+"""The anchor of the audit's chain at that moment. A file of its own: images of before take no manifest with more in it."""
 
 
 class Part(BaseModel):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from limner.actors.archivist import inventory, manifest, snapshot, vaults
 from limner.actors.archivist.inventory import Entry
-from limner.actors.archivist.manifest import DUMP, Manifest
-from limner.actors.archivist.target import Damaged, Target, check
+from limner.actors.archivist.manifest import AUDIT_HEAD, DUMP, Manifest
+from limner.actors.archivist.target import Damaged, NotKept, Target, check, read_small
 from limner.actors.archivist.tools import Tools
 from limner.runtime.config import Config
 from limner.runtime.database import Database, Transaction
@@ -16,7 +16,8 @@ from limner.runtime.errors import Refused
 from limner.runtime.report import Line, Say
 from limner.runtime.storage import Storage
 from limner.runtime.vault import Vault
-from limner.sql import backups, books, schema
+from limner.sql import backups, books, chain, schema
+from limner.sql.chain import Anchor
 
 SAMPLE = 20
 """Secrets that are opened."""
@@ -26,11 +27,15 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Copy:
-    """A backup whose files are those that were written. ``there``: the objects that the target has, with their sizes."""
+    """A backup whose files are those that were written. ``there``: the objects that the target has, with their sizes.
+
+    ``audit_head``: where the audit's chain stood; None in a backup of before there was one.
+    """
 
     manifest: Manifest
     entries: Sequence[Entry]
     there: dict[str, int]
+    audit_head: Anchor | None
 
     @property
     def lacking(self) -> list[str]:
@@ -55,7 +60,17 @@ async def read(config: Config, target: Target, name: str, tools: Tools, say: Say
         raise Damaged(f"{path} lacks the rows of {', '.join(missing)}")
     entries = await inventory.read(target, found)
     say(Line("files", "ok", f"{name}: dump and inventory are what was written, {found.dump.bytes:,} bytes"))
-    return Copy(found, entries, await inventory.sizes(target))
+    return Copy(found, entries, await inventory.sizes(target), await _audit_head(target, name))
+
+
+async def _audit_head(target: Target, name: str) -> Anchor | None:
+    """Raises Damaged."""
+    try:
+        return Anchor.read((await read_small(target, f"{name}/{AUDIT_HEAD}")).decode("ascii", "replace").strip())
+    except NotKept:
+        return None
+    except Refused as why:
+        raise Damaged(f"{name}/{AUDIT_HEAD} cannot be read: {why}") from None
 
 
 async def check_rows(db: Database, copy: Copy, say: Say) -> None:
@@ -70,6 +85,17 @@ async def check_rows(db: Database, copy: Copy, say: Say) -> None:
         before, after = await schema.migrate(db.dsn)
         say(Line("schema", "ok", f"brought from {before} to {after}"))
     await backups.let_go(db, [entry.key for entry in copy.entries if entry.state == "gone"])
+
+
+async def check_audit(db: Database, copy: Copy, say: Say) -> None:
+    """Whether the audit is whole, and the one that went in. If not, it was so before: no reason to lose the rest."""
+    found = await chain.verify(db, expect=[copy.audit_head] if copy.audit_head else [])
+    if found.is_whole:
+        say(Line("audit", "ok", f"{found.links:,} links hold{'' if copy.audit_head else ', made just now'}"))
+    else:
+        say(
+            Line("audit", "warn", f"it is not whole: {found.words}", "`limner audit verify` in the studio: since when?")
+        )
 
 
 async def check_secrets(config: Config, db: Database, say: Say) -> None:

@@ -55,6 +55,7 @@ async def put_back(config: Config, name: str, say: Say, *, without_pictures: boo
             await load(programs, target, copy, address)
             async with open_database(address, role=ROLE, pool=2) as db, open_storage(config) as storage:
                 await proof.check_rows(db, copy, say)
+                await proof.check_audit(db, copy, say)
                 await proof.check_secrets(config, db, say)
                 await _put_back_pictures(db, copy, target, storage, say, without_pictures=without_pictures)
                 await backups.note_restore(db, name, copy.manifest.size, copy.manifest.made_at, began)

@@ -16,7 +16,7 @@ from limner.actors.archivist.records import ROLE, reaching
 from limner.runtime.config import Config
 from limner.runtime.database import Transaction
 from limner.runtime.errors import Busy, Refused
-from limner.sql import backups, schema
+from limner.sql import backups, chain, schema
 from limner.sql.backups import Named
 
 UNLIMITED = {
@@ -58,6 +58,7 @@ class Moment:
     tables: dict[str, int]
     named: Sequence[Named]
     sealed: Sequence[str]
+    audit_head: str
 
 
 def direct(config: Config) -> str:
@@ -118,6 +119,7 @@ async def _look(connection: asyncpg.Connection[asyncpg.Record]) -> Moment:
         tables=await backups.counts(db),
         named=await backups.named(db),
         sealed=list((await backups.sealed(db)).values()),
+        audit_head=str(await chain.head(db)) if found >= chain.SINCE else "",
     )
 
 

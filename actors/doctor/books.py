@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import anyio
+
 from limner.actors.doctor.check import Finding, check, trouble, well
 from limner.actors.doctor.patient import Patient, Skip
-from limner.sql import books
+from limner.sql import books, chain
 
 SNAPSHOT = "set transaction isolation level repeatable read, read only"
 IN_TIME = 9.0
@@ -27,6 +29,20 @@ async def ledger(patient: Patient) -> Finding:
     except TimeoutError:
         raise Skip(f"not read in {IN_TIME:.0f} s: `limner ledger verify` takes its time") from None
     return trouble("; ".join(broken)) if broken else well(f"{len(books.RULES)} rules hold")
+
+
+@check(
+    "books.audit", "fail", means="the audit is whole, and whatever guards it is in its place",
+    cause="Somebody changed or removed rows by hand, with the rights of the database's owner.",
+    fix="`limner audit verify` names the first row; a backup from before it has what stood there.",
+)  # fmt: skip
+async def audit(patient: Patient) -> Finding:
+    try:
+        with anyio.fail_after(IN_TIME):
+            found = await chain.verify(await patient.db())
+    except TimeoutError:
+        raise Skip(f"not walked in {IN_TIME:.0f} s: `limner audit verify` takes its time") from None
+    return well(f"{found.links} links hold, up to {str(found.head)[:24]}…") if found.is_whole else trouble(found.words)
 
 
 LATE = """
@@ -55,4 +71,4 @@ async def plans(patient: Patient) -> Finding:
     return well(f"{count} on sale") if count else trouble("people can buy nothing")
 
 
-CHECKS = (ledger, invoices, plans)
+CHECKS = (ledger, audit, invoices, plans)

@@ -17,6 +17,7 @@ SAMPLES: Mapping[str, Mapping[str, object]] = {
     "password_changed": {"at": AT, "path": "/login"},
     "totp_on": {"at": AT, "path": "/account"},
     "totp_off": {"at": AT, "path": "/account"},
+    "sign_in_new": {"device": "Firefox, Windows", "ip": "192.0.2.9", "at": AT, "path": "/account"},  # device may be ""
     "sign_in_linked": {"provider": "Telegram", "at": AT, "path": "/account"},
     "period_ends_soon": {"plan": "Monthly", "days": 7, "ends_at": AT, "path": "/plans"},
     "renewal_invoice": {
@@ -32,7 +33,6 @@ SAMPLES: Mapping[str, Mapping[str, object]] = {
         "code": "GIFT-7Q2M-K9XD", "path": "/plans",
     },  # all but code and path may be None
     "alert": {"words": "No worker is alive: nothing is painted.", "at": AT, "path": "/admin"},
-    "export_ready": {"hours": 72, "path": "/account"},
     # Lead nowhere:
     "email_changed": {"new_email": "alice@new.example", "at": AT},
     "account_deleted": {"at": AT},

@@ -10,7 +10,7 @@ from aiohttp import web
 from limner.http import pages
 from limner.http.gallery import as_keyset, keyset
 from limner.http.state import DB, path_id, staff
-from limner.sql import accounts, explain, overview, studio
+from limner.sql import accounts, explain, overview, studio, takedowns
 
 PAGE = 50
 STATES = ("queued", "running", "delivered", "failed", "canceled")
@@ -46,6 +46,7 @@ async def show(request: web.Request) -> web.Response:
         account=account,
         explained={each["job"]: each for each in (await explain.generation(db, generation.id))["jobs"]},
         jobs=[{"job": job, "attempts": attempts[job.id]} for job in generation.jobs],
+        pictures={each.job_id: each for each in await takedowns.of_generation(db, generation.id)},
     )
 
 

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from limner.http import forms, pages
 from limner.http.gallery import as_keyset, keyset
-from limner.http.state import DB, about, fresh, path_id, staff
+from limner.http.state import DB, about, address_of, fresh, path_id, session_of, staff
 from limner.runtime.errors import Refused
 from limner.sql import (
     accounts,
@@ -19,7 +19,9 @@ from limner.sql import (
     ledger,
     pauses,
     renewals,
+    roles,
     subscriptions,
+    visits,
 )
 from limner.sql.accounts import Account
 
@@ -90,6 +92,38 @@ async def delete(request: web.Request) -> web.StreamResponse:
     return pages.see_other(f"/admin/users/{account.id}", "saved")
 
 
+async def set_role(request: web.Request) -> web.StreamResponse:
+    """Another role. Who is to be an admin is typed out on a page of its own, to be sure."""
+    admin = fresh(request)
+    account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
+    try:
+        role = forms.text(form, "role", most=20, needed=True)
+        reason = forms.text(form, "role_reason", most=200, needed=True, label="The reason")
+        await roles.check(request.app[DB], account, role, by=admin)
+        if role == "admin" and "confirmation" not in form:
+            return pages.render(request, "admin/promotion.html", account=account, reason=reason)
+        if role == "admin" and forms.text(form, "confirmation", most=254).lower() != account.email.lower():
+            why = Refused(f"Please type {account.email} here, to be sure.", field="confirmation")
+            return pages.render(request, "admin/promotion.html", why, account=account, reason=reason)
+        await roles.change(request.app[DB], account, role, reason, by=admin, ip=address_of(request))
+    except Refused as why:
+        return await _page(request, account, why)
+    return pages.see_other(f"/admin/users/{account.id}", "saved")
+
+
+async def visit(request: web.Request) -> web.StreamResponse:
+    """See the studio as they do, and change nothing (http/looking.py)."""
+    admin, session = fresh(request), session_of(request)
+    account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
+    assert session is not None
+    try:
+        reason = forms.text(form, "visit_reason", most=200, needed=True, label="The reason")
+        await visits.begin(request.app[DB], session.id, admin, account, reason, ip=address_of(request))
+    except Refused as why:
+        return await _page(request, account, why)
+    return pages.see_other("/dashboard")
+
+
 async def steer(request: web.Request) -> web.StreamResponse:
     """Pause a subscription, let it go on, or give it days."""
     fresh(request)
@@ -117,6 +151,8 @@ async def _page(
         "admin/user.html",
         why,
         account=account,
+        roles=accounts.ROLES,
+        minutes=visits.MINUTES,
         subscription=await subscriptions.latest(db, account.id),
         waiting=await renewals.waiting(db, account.id),
         balance=await ledger.balance(db, account.id),

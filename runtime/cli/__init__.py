@@ -28,7 +28,7 @@ def main() -> None:
     \b
     On a developer's machine    limner up, limner demo
     The roles of the image      limner migrate, web, worker, bot, archivist
-    For the operator            limner init, config, health, actors, drain, resume, ledger, key, pair, user,
+    For the operator            limner init, config, health, actors, drain, resume, ledger, audit, key, pair, user,
                                 subscription, invite, token, mail, proxy, provider, model, plan, fund,
                                 margin, invoice, code,
                                 doctor, checklist, support-bundle,

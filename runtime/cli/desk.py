@@ -79,6 +79,34 @@ def ledger_verify(deep: bool, as_json: bool) -> None:
 
 
 @click.group()
+def audit() -> None:
+    """Who did what: every act that changed money, access or keys."""
+
+
+@audit.command("verify")
+@click.option("--since", metavar="ANCHOR", help="Walk only what came after: quicker, where the rest was walked before.")
+@click.option("--expect", metavar="ANCHOR", multiple=True, help="A head that was printed once; any number of them.")
+@json_option
+def audit_verify(since: str | None, expect: tuple[str, ...], as_json: bool) -> None:
+    """Walk the chain of the audit, and name the first row that was changed, removed, put in or moved. Changes nothing.
+
+    Prints its head. Keep that elsewhere: given as ANCHOR later, it tells when the end was cut off, or all of it made anew.
+    Exit 1 when something is broken.
+    """
+    found = run(call("limner.sql.desk", "verify_audit", settings(), since, expect))
+    if as_json:
+        click.echo(json.dumps(found))
+    elif found["whole"]:
+        erased = f", {found['erased']} of them of names that were erased since" if found["erased"] else ""
+        click.echo(f"ok      {found['links']} links{erased}\nhead    {found['head']}")
+    else:
+        troubles = [found["broken"] or "", *found["guards"]]
+        click.echo("\n".join(f"BROKEN  {trouble}" for trouble in troubles if trouble))
+        click.echo(f"{found['links']} links were walked")
+    sys.exit(not found["whole"])
+
+
+@click.group()
 def key() -> None:
     """The pool of provider keys."""
 
@@ -244,4 +272,4 @@ def pair_cleanup() -> None:
     click.echo(run(call("limner.sql.desk", "forget_codes", settings())))
 
 
-COMMANDS = (config, health, actors, drain, resume, ledger, key, subscription, token, pair)
+COMMANDS = (config, health, actors, drain, resume, ledger, audit, key, subscription, token, pair)

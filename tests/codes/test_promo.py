@@ -271,3 +271,26 @@ async def test_an_edited_plan_leaves_an_invoice_with_a_code_as_it_was(db, cast):
     invoice = await bought(db, cast.bob, await promo(db))
     await db.execute("update plan set price_cents = 5000")
     assert (await invoices.get(db, invoice.id)).list_cents == 999
+
+
+@pytest.mark.parametrize("off, left", [(950, 49), (998, 1)])
+async def test_a_discount_that_leaves_less_than_the_card_takes_is_said_at_the_order_and_spends_nothing(
+    db, cast, off, left
+):
+    code = await promo(db, gives="amount", quantity=off, currency="USD")
+    with pytest.raises(
+        billing.TooLittle, match=rf"0\.{left:02d} USD would be left to pay; Stripe takes 0\.50 USD"
+    ) as why:
+        await billing.buy(db, cast.bob.id, await plans.by_code(db, "monthly"), "stripe", code=code)
+    assert why.value.field == "code"
+    assert await db.fetchval("select count(*) from invoice where account_id = $1", cast.bob.id) == 0
+    assert (await codes.find(db, code.word)).uses == 0
+    assert (await bought(db, cast.bob, code)).amount_cents == left, "another way takes it"
+    await sound(db)
+
+
+@pytest.mark.parametrize("off, left", [(949, 50), (999, 0)])
+async def test_just_enough_and_nothing_at_all_are_taken(db, cast, off, left):
+    code = await promo(db, gives="amount", quantity=off, currency="USD")
+    invoice = await billing.buy(db, cast.bob.id, await plans.by_code(db, "monthly"), "stripe", code=code)
+    assert invoice.amount_cents == left

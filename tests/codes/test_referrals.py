@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from limner.sql import accounts, audit, billing, codes, invoices, ledger, plans, referrals, sessions, trials
+from limner.sql import accounts, audit, billing, codes, invoices, ledger, plans, referrals, refunds, sessions, trials
 from limner.sql.codes import Promo
 from tests.codes.conftest import crowd, sound
 
@@ -135,4 +135,40 @@ async def test_an_order_that_is_paid_back_before_the_thanks_came_brings_none(db,
         await referrals.unpaid(tx, invoice.id)
     await buys(db, cast.bob)
     assert (await thanks(db, cast.bob), await states(db, cast.bob)) == (0, ["refund"])
+    await sound(db)
+
+
+async def test_what_is_left_of_the_thanks_is_taken_back_when_the_order_is_paid_back(db, cast):
+    await brought(db, cast.alice, cast.bob)
+    invoice = await buys(db, cast.bob)
+    before = (await ledger.balance(db, cast.alice.id)).available
+    await refunds.order(db, invoice.id, "whole", "a complaint", actor="test")
+    assert (await ledger.balance(db, cast.alice.id)).available == before - 10
+    assert await states(db, cast.alice) == ["taken"]
+    line = (await ledger.entries(db, cast.alice.id, 1))[0]
+    assert (line.change, "came by your link was paid back" in line.why) == (-10, True)
+    assert any(each.action == "referral.taken_back" for each in await audit.listing(db))
+    await sound(db)
+
+
+@pytest.mark.parametrize("left, taken", [(4, 4), (0, 0)])
+async def test_thanks_that_were_spent_stay_spent(db, cast, left, taken):
+    await brought(db, cast.alice, cast.bob)
+    invoice = await buys(db, cast.bob)
+    available = (await ledger.balance(db, cast.alice.id)).available
+    await ledger.adjust(db, cast.alice.id, left - available, "painted")
+    await refunds.order(db, invoice.id, "whole", "a complaint", actor="test")
+    assert (await ledger.balance(db, cast.alice.id)).available == left - taken
+    assert await db.fetchval("select taken_credits from referral") == taken
+    await sound(db)
+
+
+async def test_thanks_come_again_when_the_money_could_not_go_back(db, cast):
+    await brought(db, cast.alice, cast.bob)
+    invoice = await buys(db, cast.bob)
+    before = (await ledger.balance(db, cast.alice.id)).available
+    refund = await refunds.order(db, invoice.id, "whole", "a complaint", actor="test")
+    await refunds.failed(db, refund, "no funds")
+    assert (await ledger.balance(db, cast.alice.id)).available == before
+    assert await states(db, cast.alice) == ["paid"]
     await sound(db)

@@ -18,9 +18,11 @@ from limner.sql import (
     proxies,
     sandbox,
     sessions,
+    shares,
     tickets,
     tokens,
     uploads,
+    walls,
 )
 from tests.conftest import Cast
 from tests.http.conftest import Browser, Site, drawn, hang
@@ -100,6 +102,9 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
     proxy = await proxies.add(
         db, Vault.from_config(site.config), "way out", "socks5://me:pw@192.0.2.1:1080", actor="test"
     )
+    share = await shares.make(db, picture, cast.alice.id, shows_prompt=True, caption="a pie")
+    await walls.offer(db, picture, cast.alice.id, "Al")
+    await walls.decide(db, await db.fetchval("select max(id) from wall_offer"), "shown", actor="test")
     ticket = await tickets.issue(db, cast.bob.id, "verify", minutes=60)
     await notices.mail(db, cast.bob.email, "verify_email", details={"hours": 1}, ticket_id=ticket)
     return {
@@ -107,6 +112,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/admin/invitations/": str(await db.fetchval("select id from invitation")),
         "/account/sessions/": str(await db.fetchval("select id from session where agent = 'another device'")),
         "/pictures/": str(picture),
+        "/s/": share.code,
+        "/admin/pictures/": str(picture),
         "/studio/": generation,
         "/generations/": generation,
         "/threads/": generation,

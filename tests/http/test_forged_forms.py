@@ -13,6 +13,7 @@ TABLES = (
     "provider_key", "audit", "sandbox_payment", "message", "throttle", "notice",
     "second_factor", "recovery_code", "pending_sign_in", "linked_sign_in", "spent_answer",
     "code", "redemption", "trial", "referral", "referral_link", "broadcast", "broadcast_recipient",
+    "share", "wall_offer", "report", "takedown",
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ OPEN = {
     "GET /sandbox/{id}", "POST /sandbox/{id}",
     "GET /status", "GET /status.json", "GET /health/live", "GET /health/ready", "GET /static/{hash}/{path}",
     "GET /v1/openapi.json", "GET /api", "GET /r/{code}",
+    "GET /wall", "GET /s/{secret}", "GET /s/{secret}/picture", "GET /s/{secret}/thumbnail", "POST /s/{secret}/reports",
 }  # fmt: skip
 """For everybody. The sandbox plays an outsider: whoever knows a payment's id may pay it."""
 MACHINES = {
@@ -55,12 +56,15 @@ MEMBERS = {
     "GET /account/referrals", "POST /account/referrals",
     "GET /account/subscription", "POST /account/subscription/plan", "POST /account/subscription/cancellation",
     "POST /account/subscription/continuation",
+    "POST /visit/end", "POST /account/security/mails",
 }  # fmt: skip
 OWNERS = {
     "GET /invoices/{id}", "GET /invoices/{id}/status", "POST /invoices/{id}/check", "POST /invoices/{id}/cancellation",
     "GET /studio/{id}", "POST /generations/{id}/cancellation", "GET /threads/{id}/live",
     "GET /jobs/{id}/preview", "GET /uploads/{id}",
     "GET /pictures/{id}", "GET /pictures/{id}/file", "GET /pictures/{id}/thumbnail", "POST /pictures/{id}/deletion",
+    "POST /pictures/{id}/share", "POST /pictures/{id}/share/revocation", "POST /pictures/{id}/wall",
+    "POST /pictures/{id}/wall/withdrawal",
     "POST /account/tokens/{id}/revocation", "POST /account/sessions/{id}/deletion",
 }  # fmt: skip
 STAFF = {
@@ -70,9 +74,14 @@ STAFF = {
     "GET /admin/invitations",
     "GET /admin/invoices", "GET /admin/invoices/{id}",
     "GET /admin/codes", "GET /admin/codes/{id}",
+    "GET /admin/wall", "GET /admin/reports", "GET /admin/pictures/{id}", "GET /admin/pictures/{id}/file",
+    "GET /admin/pictures/{id}/thumbnail",
     "GET /admin/broadcasts", "GET /admin/broadcasts/{id}",
 }  # fmt: skip
 ADMINS = {
+    "POST /admin/wall/decisions",
+    "POST /admin/reports/decisions",
+    "POST /admin/pictures/{id}/decision",
     "POST /admin/broadcasts",
     "POST /admin/broadcasts/{id}/words",
     "POST /admin/broadcasts/{id}/removal",
@@ -89,6 +98,8 @@ ADMINS = {
     "POST /admin/users/{id}/ban",
     "POST /admin/users/{id}/verification",
     "POST /admin/users/{id}/deletion",
+    "POST /admin/users/{id}/role",
+    "POST /admin/users/{id}/visits",
     "POST /admin/invitations",
     "POST /admin/invitations/{id}/revocation",
     "POST /admin/users/{id}/subscription",
@@ -222,6 +233,8 @@ async def test_support_sees_no_form_that_it_may_not_send(site, cast, db, alice):
         "/admin/models/demo",
         "/admin/invitations",
         "/admin/codes",
+        "/admin/wall?state=shown",
+        "/admin/reports",
     ):
         assert 'action="/admin' not in (await support.get(path)).text
 

@@ -18,7 +18,7 @@ from limner.actors.archivist.target import NotKept, Target, in_pieces, open_targ
 from limner.runtime.config import Config, ConfigError
 from limner.runtime.database import open_database
 from limner.runtime.folder import Folder
-from limner.sql import backups
+from limner.sql import backups, chain
 from limner.sql import studio as gallery
 from tests.conftest import VAULT_KEYS, settings
 from tests.ship.conftest import Studio, digests, programs
@@ -51,6 +51,9 @@ async def test_a_backup_pairs_the_database_with_its_pictures(studio: Studio) -> 
     assert made["tables"]["image"] == 11
     assert "preview" not in made["tables"]
     assert made["pictures"]["kept"] == 23
+    async with open_database(studio.dsn, role="test", pool=2) as db:
+        anchor = chain.Anchor.read((studio.backups / name / "audit-head.txt").read_text().strip())
+        assert (await chain.verify(db, expect=[anchor])).is_whole
     assert made["vault"] == made["vault"] | {"active": "k1", "used": ["k1"]}
     assert digests(studio.backups / "objects") == studio.objects()
     row = dict(await _run(studio, "backup"))

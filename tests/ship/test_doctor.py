@@ -572,6 +572,9 @@ FAULTS: dict[str, Fault] = {
     "backups.backup": ran("update backup_run set ended_at = now() - interval '30 hours' where kind = 'backup'"),
     "backups.drill": ran("update backup_run set ended_at = now() - interval '9 days' where kind = 'drill'"),
     "books.ledger": ran("update balance set available = available + 1", "update balance set available = available - 1"),
+    "books.audit": ran(
+        "alter table audit disable trigger audit_chained", "alter table audit enable trigger audit_chained"
+    ),
     "books.invoices": ran(INVOICE, "delete from invoice"),
     "books.plans": ran("update plan set active = false", "update plan set active = true"),
     "payments.ways": chosen(btcpay_url="", stripe_api_key=""),

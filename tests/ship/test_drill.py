@@ -33,7 +33,7 @@ async def test_a_drill_proves_the_newest_backup_without_touching_the_live_server
     before, databases = await studio.rows(), await studio.databases()
     code, states, words = await studio.report("drill")
     assert (code, set(states.values())) == (0, {"ok"}), words
-    assert {"files", "scratch", "rows", "secrets", "books", "pictures", "drilled"} == set(states)
+    assert {"files", "scratch", "rows", "audit", "secrets", "books", "pictures", "drilled"} == set(states)
     assert f"the live one is {await studio.ask(SYSTEM)}" in words
     assert await studio.ask(SYSTEM) not in re.findall(r"system (\d+),", words)
     assert "10 read" in words

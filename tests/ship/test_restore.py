@@ -20,7 +20,7 @@ from limner.runtime.database import open_database
 from limner.runtime.folder import Folder
 from limner.runtime.presence import Presence
 from limner.runtime.vault import generate_key
-from limner.sql import accounts, backups, books, schema, sessions
+from limner.sql import accounts, audit, backups, books, chain, schema, sessions
 from tests.ship.conftest import Studio, digests, programs
 
 WIPE = "drop schema public cascade"
@@ -38,7 +38,7 @@ async def test_backup_wipe_restore_and_all_is_as_it_was(studio: Studio) -> None:
     shutil.rmtree(studio.pictures)
     code, states, words = await studio.report("restore", "latest", "--yes")
     assert code == 0, words
-    assert {"files", "rows", "secrets", "pictures", "books", "restored", "restore_point"} <= set(states)
+    assert {"files", "rows", "audit", "secrets", "pictures", "books", "restored", "restore_point"} <= set(states)
     assert (await studio.rows(), studio.objects()) == before
     async with open_database(studio.dsn, role="test", pool=2) as db:
         found = await accounts.with_password(db, "alice@example.com")
@@ -47,6 +47,8 @@ async def test_backup_wipe_restore_and_all_is_as_it_was(studio: Studio) -> None:
         assert await sessions.find(db, token)
         findings = await books.verify(db, Folder(studio.pictures), deep=True)
         assert [each.cases for each in findings if each.broken] == []
+        await audit.record(db, "test", "look", "books", None, None)
+        assert (await chain.verify(db)).is_whole, "what is added to a restored audit is chained as well"
         run = await backups.latest(db, "backup")
         assert run
         assert (run.name, run.state) == (studio.names()[0], "done")
