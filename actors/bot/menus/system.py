@@ -43,7 +43,8 @@ async def _overview(visit: Visit) -> Screen:
     lines = [visit.say("system.title"), "", *(_role(visit, role, alive) for role in ROLES), "", known, copies]
     open_now = visit.button("system.alerts", "system:alerts", n=len(await alerts.still_open(visit.db)))
     rows = [[visit.button("system.processes", "system:processes:0"), open_now]]
-    rows += [[visit.button("system.backup", "system:backup")]] if visit.may(OWNERS) else []
+    may_back_up = visit.may(OWNERS) and any(each.role == "archivist" for each in alive)
+    rows += [[visit.button("system.backup", "system:backup")]] if may_back_up else []
     return Screen("\n".join(lines), [*rows, [visit.button("frame.refresh", "system")], visit.back()])
 
 
