@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from limner.runtime.database import Db
 
@@ -128,14 +129,15 @@ async def disk_free(db: Db, lease: float) -> float | None:
 
 @dataclass(frozen=True)
 class Process:
-    """A living process of ours. ``up``, ``silent``: seconds; ``ailing``: the names of its children that do not work."""
+    """A living process of ours. ``up``, ``silent``: seconds; ``ailing``: the names of its children that do not work;
+    ``about``: version, schema and memory (megabytes), as far as it says so."""
 
     id: str
     role: str
     host: str
     state: str
     paused: bool
-    version: str
+    about: dict[str, Any]
     started_at: datetime
     up: float
     silent: float
@@ -144,7 +146,7 @@ class Process:
 
 
 PROCESSES = """
-select w.id::text, w.role, w.host, w.state, w.paused, w.version, w.started_at,
+select w.id::text, w.role, w.host, w.state, w.paused, w.about, w.started_at,
     extract(epoch from now() - w.started_at)::float8 as up, extract(epoch from now() - w.seen_at)::float8 as silent,
     array(
         select c ->> 'name' from jsonb_array_elements(w.children) as c

@@ -9,7 +9,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
@@ -41,12 +40,6 @@ class SchemaTooNew(SchemaError):
 def head() -> int:
     """The newest migration in this code."""
     return max(version(path) for path in (FOLDER / "migrations").glob("V*.sql"))
-
-
-@lru_cache
-def release() -> str:
-    """What this code is: its version, and the newest migration that it knows."""
-    return f"{metadata.version('limner')} / schema {head()}"
 
 
 def version(path: Path) -> int:

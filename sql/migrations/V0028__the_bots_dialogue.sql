@@ -27,9 +27,6 @@ create table telegram_prompt (
     expires_at timestamptz not null
 );
 
--- What a process runs: its release, and the newest migration that it knows.
-alter table worker add column version text not null default '';
-
 -- A backup, or a drill, that somebody wants now. The archivist takes it at its next look.
 create table backup_wish (
     kind text primary key check (kind in ('backup', 'drill')),

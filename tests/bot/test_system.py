@@ -11,17 +11,18 @@ from limner.actors.locksmith import Locksmith
 from limner.runtime.cron import Calendar
 from limner.runtime.presence import Presence
 from limner.runtime.testing import alone, deliver_all
-from limner.sql import audit, backups, keys, schema
+from limner.sql import audit, backups, keys
 from tests.bot.conftest import CAROL, dashboard, running, tap, toast
 
 
 async def test_a_worker_is_drained_and_hears_of_it_with_its_next_heartbeat(fake, config, db, carol):
-    worker = Presence(db, "worker", lease=3, version=schema.release())
+    worker = Presence(db, "worker", lease=3)
+    worker.about = lambda: {"version": "9.9.9", "schema": 28, "memory": 120}
     await worker.beat()
     async with running(db, config):
         shown = await dashboard(fake)
         one = await tap(fake, shown, f"system:see:{worker.id}")
-        assert schema.release() in one.text
+        assert "9.9.9 / 28 · 120 MB" in one.text
         sure = await tap(fake, shown, one.buttons["⏸ Drain"])
         await worker.beat()
         assert not worker.is_paused

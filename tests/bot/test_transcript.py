@@ -70,11 +70,11 @@ async def fair_studio(db, cast):
     await keys.rest_by_hand(db, last, 60, "Carol said so by Telegram", actor="cli")
     await db.execute(
         """
-        insert into worker (id, role, host, pid, children, version, started_at, seen_at)
+        insert into worker (id, role, host, pid, children, about, started_at, seen_at)
         select gen_random_uuid(), role, host, 1, '[]', $1, now() - interval '3 days', now() + interval '1 hour'
         from (values ('archivist', 'vault-1'), ('web', 'gate-1'), ('worker', 'brush-1')) as w (role, host)
         """,
-        schema.release(),
+        {"version": "0.1.0", "schema": schema.head(), "memory": 120},
     )
     await db.execute("""
         insert into backup_run (kind, state, started_at, ended_at)

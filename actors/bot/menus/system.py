@@ -103,7 +103,7 @@ async def _processes(visit: Visit, wanted: int) -> Screen:
 def _one(visit: Visit, process: Process) -> Screen:
     lines = [
         visit.say(
-            "system.process", role=process.role, host=process.host, version=process.version or "?",
+            "system.process", role=process.role, host=process.host, version=_runs(process),
             up=visit.duration(process.up), silent=visit.ago(process.silent),
         ),
         *([visit.say("system.polled", ago=visit.ago(process.polled_ago))] if process.polled_ago is not None else []),
@@ -115,6 +115,13 @@ def _one(visit: Visit, process: Process) -> Screen:
     buttons = [visit.button(f"system.{act}", f"system:{act}:{process.id}")] if may else []
     refresh = visit.button("frame.refresh", f"system:see:{process.id}")
     return Screen("\n".join(lines), [buttons, [refresh], visit.back("system:processes:0")])
+
+
+def _runs(process: Process) -> str:
+    """As it says itself; a release from before says nothing."""
+    about = process.about
+    memory = [f"{about['memory']} MB"] if about.get("memory") else []
+    return " · ".join([f"{about.get('version', '?')} / {about.get('schema', '?')}", *memory])
 
 
 async def _find(visit: Visit, process_id: str) -> Process:
