@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import anyio
+import pytest
 
 from limner.actors.archivist.role import Duty
 from limner.actors.locksmith import Locksmith
@@ -13,6 +14,14 @@ from limner.runtime.presence import Presence
 from limner.runtime.testing import alone, deliver_all
 from limner.sql import audit, backups, keys
 from tests.bot.conftest import CAROL, dashboard, running, tap, toast
+from tests.conftest import settings
+from tests.upstreams.telegram import TOKEN
+
+
+@pytest.fixture
+def config(dsn, tmp_path, fake):
+    """Of a studio that takes nobody for dead while this machine is busy."""
+    return settings(dsn, tmp_path, bot_token=TOKEN, telegram_url=fake.url, lease=600)
 
 
 async def test_a_worker_is_drained_and_hears_of_it_with_its_next_heartbeat(fake, config, db, carol):
