@@ -135,7 +135,8 @@ def ago(moment: datetime) -> str:
 
 def money(cents: int, currency: str) -> str:
     """999 USD cents as "9.99 USD"."""
-    return f"{cents // 100:,}.{cents % 100:02d} {currency}"
+    whole, rest = divmod(abs(cents), 100)
+    return f"{'−' if cents < 0 else ''}{whole:,}.{rest:02d} {currency}"
 
 
 def size(bytes_: int) -> str:

@@ -37,6 +37,7 @@ from limner.http import (
 from limner.http.admin import (
     audit,
     broadcasts,
+    charts,
     generations,
     invitations,
     keys,
@@ -46,9 +47,11 @@ from limner.http.admin import (
     overview,
     providers,
     proxies,
+    settings,
     users,
 )
 from limner.http.admin import codes as admin_codes
+from limner.http.admin import health as admin_health
 from limner.http.admin import invoices as admin_invoices
 from limner.http.admin import pictures as admin_pictures
 from limner.http.admin import reports as admin_reports
@@ -160,6 +163,9 @@ ROUTES = (
     web.post("/s/{secret}/reports", shares.report),
     web.post("/visit/end", looking.leave),
     web.get("/admin", overview.show),
+    web.get("/admin/charts", charts.show_all),
+    web.get("/admin/charts/{code}.csv", charts.send_csv, allow_head=False),
+    web.get("/admin/charts/{code}", charts.show),
     web.get("/admin/users", users.show_list),
     web.get("/admin/users/{id}", users.show),
     web.post("/admin/users/{id}/grants", users.grant),
@@ -232,6 +238,9 @@ ROUTES = (
     web.get("/admin/codes/{id}", admin_codes.show),
     web.post("/admin/codes/{id}/stop", admin_codes.stop),
     web.get("/admin/audit", audit.show_list),
+    web.get("/admin/health", admin_health.show),
+    web.post("/admin/health/letters/{id}/retry", admin_health.retry),
+    web.get("/admin/settings", settings.show),
     web.get("/api", manual.show),
     web.get("/v1/models", api_models.show_list),
     web.get("/v1/models/{id}", api_models.show),

@@ -496,6 +496,19 @@ class Config(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _SecretFiles(settings_cls)
 
+    def origin(self, field: str) -> str:
+        """Where a setting of this process comes from, in words."""
+        name = setting_name(field)
+        if field not in self.model_fields_set:
+            return "default"
+        if os.environ.get(name):
+            return "environment"
+        if os.environ.get(f"{name}_FILE"):
+            return f"file of {name}_FILE"
+        if field in secret_fields() and (self.data_dir / "secrets" / field).is_file():
+            return "data folder"
+        return "given at the start"
+
     def redacted(self) -> dict[str, str]:
         """Every setting under its environment name, with secrets masked."""
         shown = {}

@@ -56,6 +56,7 @@ STAFF = (
     "/admin/codes", "/admin/codes/{code}",
     "/admin/wall", "/admin/wall?state=shown", "/admin/wall?state=taken_off", "/admin/reports", "/admin/reports?state=settled",
     "/admin/reports?state=down", "/admin/pictures/{picture}", "/admin/pictures/{down}",
+    "/admin/charts", "/admin/charts/revenue", "/admin/health", "/admin/settings",
 )  # fmt: skip
 
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

@@ -107,6 +107,10 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
     await walls.decide(db, await db.fetchval("select max(id) from wall_offer"), "shown", actor="test")
     ticket = await tickets.issue(db, cast.bob.id, "verify", minutes=60)
     await notices.mail(db, cast.bob.email, "verify_email", details={"hours": 1}, ticket_id=ticket)
+    await db.execute(
+        "insert into dead_letter (id, mailbox, kind, partition, attempts, reason, payload, created_at) "
+        "values (7, 'billing', 'CheckOpenInvoices', '', 5, 'tired', '{}', now())"
+    )
     return {
         **{f"/{path}/": await _link(site, cast, path, purpose) for path, purpose in LINKS.items()},
         "/admin/invitations/": str(await db.fetchval("select id from invitation")),
@@ -125,6 +129,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/sandbox/": str(payment.id),
         "/sandbox/api/payments/": str(payment.id),
         "/r/": "abcdefghjk",
+        "/admin/charts/": "revenue",
+        "/admin/health/letters/": "7",
         "/admin/codes/": str(promo.id),
         "/admin/broadcasts/": str(broadcast),
         "/unsubscribe/": news.link(cast.bob.id, "", site.config.secret_keys).removeprefix(news.PATH),

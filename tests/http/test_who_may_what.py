@@ -71,7 +71,8 @@ STAFF = {
     "GET /admin", "GET /admin/users", "GET /admin/users/{id}", "GET /admin/generations", "GET /admin/generations/{id}",
     "GET /admin/keys", "GET /admin/audit", "GET /admin/generations/{id}/explain", "GET /admin/keys/{id}",
     "GET /admin/proxies", "GET /admin/providers", "GET /admin/models", "GET /admin/models/{code}", "GET /admin/margins",
-    "GET /admin/invitations",
+    "GET /admin/invitations", "GET /admin/charts", "GET /admin/charts/{code}", "GET /admin/charts/{code}.csv",
+    "GET /admin/health",
     "GET /admin/invoices", "GET /admin/invoices/{id}",
     "GET /admin/codes", "GET /admin/codes/{id}",
     "GET /admin/wall", "GET /admin/reports", "GET /admin/pictures/{id}", "GET /admin/pictures/{id}/file",
@@ -79,6 +80,8 @@ STAFF = {
     "GET /admin/broadcasts", "GET /admin/broadcasts/{id}",
 }  # fmt: skip
 ADMINS = {
+    "GET /admin/settings",
+    "POST /admin/health/letters/{id}/retry",
     "POST /admin/wall/decisions",
     "POST /admin/reports/decisions",
     "POST /admin/pictures/{id}/decision",
