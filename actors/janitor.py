@@ -22,7 +22,9 @@ from limner.sql import (
     links,
     mails,
     pending_sign_ins,
+    reports,
     sessions,
+    shares,
     sign_ins,
     throttles,
     tickets,
@@ -108,6 +110,8 @@ class Janitor(Actor):
         await jobs.forget_previews(self.db)
         await mails.forget_old(self.db)
         await tickets.forget_old(self.db)
+        await shares.forget_old(self.db)
+        await reports.forget_old(self.db)
 
     async def forget_uploads(self) -> None:
         """Remove the reference pictures of orders that came to nothing. First the bytes: without them the row is found again."""

@@ -98,6 +98,16 @@ def ids(form: Form, name: str, *, most: int = 8) -> tuple[UUID, ...]:
         raise Refused(f"{name.capitalize()} is not an id.", field=name) from None
 
 
+def numbers(form: Form, name: str, *, most: int = 50) -> tuple[int, ...]:
+    """A repeatable field of numbers that count rows. Raises Refused."""
+    found = [value for value in form.getall(name, []) if value]
+    if len(found) > most:
+        raise Refused(f"At most {most} of {name}.", field=name)
+    if not all(isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 18 for value in found):
+        raise Refused(f"{name.capitalize()} is not a number.", field=name)
+    return tuple(int(str(value)) for value in found)
+
+
 def files(form: Form, name: str) -> list[bytes]:
     """The files of a field that have bytes in them. Raises Refused for one that is too large."""
     found = []

@@ -1,7 +1,8 @@
-"""The gallery, one picture's page, and the bytes of pictures: for their owner alone."""
+"""The gallery, and the bytes of pictures: for their owner alone."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -12,7 +13,7 @@ from aiohttp import web
 from limner.http import pages
 from limner.http.state import DB, STORAGE, path_id, signed_in
 from limner.sql import jobs, studio, takedowns, uploads
-from limner.sql.studio import Hung, Whole
+from limner.sql.studio import Hung
 
 PAGE = 40
 
@@ -61,43 +62,6 @@ def as_keyset(moment: datetime, last: UUID) -> str:
     return f"{moment.isoformat()}~{last}"
 
 
-async def show_picture(request: web.Request) -> web.Response:
-    viewer = signed_in(request)
-    picture = await studio.record(request.app[DB], path_id(request), viewer.id)
-    if picture.takedown is not None:
-        return pages.render(request, "picture_down.html", picture=_whole(picture), reason=picture.takedown)
-    return pages.render(request, "picture.html", picture=_whole(picture))
-
-
-def _whole(picture: Whole) -> dict[str, Any]:
-    address = f"/pictures/{picture.id}"
-    again = urlencode(
-        {"prompt": picture.prompt, "model": picture.model_id, "size": f"{picture.asked_width}x{picture.asked_height}"}
-    )
-    return {
-        "id": picture.id,
-        "url": f"{address}/file",
-        "thumb_url": f"{address}/thumbnail",
-        "width": picture.width,
-        "height": picture.height,
-        "ratio": picture.ratio,
-        "mime": picture.mime,
-        "bytes": picture.bytes,
-        "prompt": picture.prompt,
-        "model_name": picture.model_name,
-        "created_at": picture.created_at,
-        "asked": f"{picture.asked_width}x{picture.asked_height}",
-        "got": f"{picture.width}x{picture.height}",
-        "seed": picture.seed,
-        "receipt": picture.receipt,
-        "credits": picture.credits,
-        "thread_url": f"/studio/{picture.thread_id}",
-        "download_url": f"{address}/file?download=1",
-        "vary_url": f"/studio/{picture.thread_id}?{again}",
-        "reference_url": f"/studio/{picture.thread_id}?reference={picture.id}",
-    }
-
-
 async def send_file(request: web.Request) -> web.StreamResponse:
     picture = await studio.picture(request.app[DB], path_id(request), signed_in(request).id)
     name = f"limner-{str(picture.id)[:8]}.{picture.mime.rpartition('/')[2]}" if "download" in request.query else None
@@ -127,7 +91,13 @@ async def send_preview(request: web.Request) -> web.StreamResponse:
 
 
 async def send_picture(
-    request: web.Request, key: str, mime: str, etag: str, download_as: str | None = None, cache: str = "max-age=86400"
+    request: web.Request,
+    key: str,
+    mime: str,
+    etag: str,
+    download_as: str | None = None,
+    cache: str = "max-age=86400",
+    refine: Callable[[bytes], bytes] | None = None,
 ) -> web.StreamResponse:
     """Bytes of a picture: never to be sniffed, never to act as a page, kept by this browser alone."""
     headers = {
@@ -140,7 +110,7 @@ async def send_picture(
     if download_as:
         headers["Content-Disposition"] = f'attachment; filename="{download_as}"'
     data = await request.app[STORAGE].get(key)
-    return web.Response(body=data, content_type=mime, headers=headers)
+    return web.Response(body=refine(data) if refine else data, content_type=mime, headers=headers)
 
 
 async def delete(request: web.Request) -> web.StreamResponse:

@@ -33,8 +33,9 @@ class Site:
 
     name = "Limner"
 
-    def __init__(self, public_url: str) -> None:
+    def __init__(self, public_url: str, *, has_wall: bool) -> None:
         self.public_url = public_url
+        self.has_wall = has_wall
 
 
 def set_up(app: web.Application) -> None:
@@ -48,7 +49,10 @@ def set_up(app: web.Application) -> None:
         lstrip_blocks=True,
         auto_reload=app[CONFIG].env == "development",
     )
-    environment.globals |= {"asset": asset, "site": Site(app[CONFIG].public_url)}
+    environment.globals |= {
+        "asset": asset,
+        "site": Site(app[CONFIG].public_url, has_wall=app[CONFIG].sharing == "wall"),
+    }
     environment.filters |= {"ago": ago, "money": money, "size": size, "count": count}
 
 
@@ -131,7 +135,8 @@ def ago(moment: datetime) -> str:
 
 def money(cents: int, currency: str) -> str:
     """999 USD cents as "9.99 USD"."""
-    return f"{cents // 100:,}.{cents % 100:02d} {currency}"
+    whole, rest = divmod(abs(cents), 100)
+    return f"{'−' if cents < 0 else ''}{whole:,}.{rest:02d} {currency}"
 
 
 def size(bytes_: int) -> str:

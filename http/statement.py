@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from urllib.parse import urlencode
 
 from aiohttp import web
 
-from limner.http import pages
+from limner.http import pages, sheets
 from limner.http.state import DB, signed_in
 from limner.runtime.errors import Refused
 from limner.sql import statements
@@ -16,8 +14,6 @@ from limner.sql.statements import Line, Month
 
 PAGE = 50
 COLUMNS = ("when (UTC)", "what", "kind", "in", "out", "charged", "left", "picture", "note", "entry")
-RISKY = ("=", "+", "-", "@", "\t", "\r")
-"""With these a spreadsheet takes a cell for a formula."""
 
 
 async def show(request: web.Request) -> web.Response:
@@ -47,14 +43,9 @@ async def show(request: web.Request) -> web.Response:
 async def send_csv(request: web.Request) -> web.StreamResponse:
     """All of it, or a month, newest first; written as it is read. Raises Refused for what is no month."""
     viewer, month = signed_in(request), Month.parse(request.query.get("month", ""))
-    response = web.StreamResponse()
-    response.content_type, response.charset = "text/csv", "utf-8"
-    response.headers["Content-Disposition"] = f'attachment; filename="statement{f"-{month}" if month else ""}.csv"'
-    response.headers["Cache-Control"] = "no-store"
-    await response.prepare(request)
-    await response.write("\ufeff".encode() + _row(COLUMNS))  # the mark tells spreadsheets that it is UTF-8
+    response = await sheets.begin(request, f"statement{f'-{month}' if month else ''}", COLUMNS)
     async for line in statements.all_lines(request.app[DB], viewer.id, month):
-        await response.write(_row(_cells(line)))
+        await response.write(sheets.row(_cells(line)))
     await response.write_eof()
     return response
 
@@ -62,20 +53,8 @@ async def send_csv(request: web.Request) -> web.StreamResponse:
 def _cells(line: Line) -> tuple[object, ...]:
     out = -line.change if line.change < 0 else ""
     came = line.change if line.change > 0 else ""
-    when = line.created_at.strftime("%Y-%m-%d %H:%M:%S")
-    texts = [safe(" ".join(text.split())) for text in (line.prompt or "", line.why)]
-    return when, safe(line.words), line.kind, came, out, line.charged or "", line.left, *texts, line.id
-
-
-def safe(text: str) -> str:
-    """A cell that a spreadsheet takes for text, whatever somebody wrote into it."""
-    return f"'{text}" if text.startswith(RISKY) else text
-
-
-def _row(cells: tuple[object, ...]) -> bytes:
-    written = io.StringIO()
-    csv.writer(written).writerow(cells)
-    return written.getvalue().encode()
+    texts = [" ".join(text.split()) for text in (line.prompt or "", line.why)]
+    return line.created_at, line.words, line.kind, came, out, line.charged or "", line.left, *texts, line.id
 
 
 def _entry(text: str) -> int | None:

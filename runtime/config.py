@@ -183,6 +183,12 @@ class Config(BaseSettings):
         (), description="more domains whose addresses may not register, comma-separated, beside known throwaway ones"
     )
 
+    sharing: Literal["wall", "links", "off"] = Field(
+        "wall",
+        description="wall: people share pictures by links, and offer them to the public wall, where an admin lets them in; "
+        "links: by links alone; off: neither",
+    )
+
     api_rpm: int = Field(
         600, ge=1, le=1_000_000, description="orders a minute that the programs of one account may send to the API"
     )
@@ -489,6 +495,19 @@ class Config(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _SecretFiles(settings_cls)
+
+    def origin(self, field: str) -> str:
+        """Where a setting of this process comes from, in words."""
+        name = setting_name(field)
+        if field not in self.model_fields_set:
+            return "default"
+        if os.environ.get(name):
+            return "environment"
+        if os.environ.get(f"{name}_FILE"):
+            return f"file of {name}_FILE"
+        if field in secret_fields() and (self.data_dir / "secrets" / field).is_file():
+            return "data folder"
+        return "given at the start"
 
     def redacted(self) -> dict[str, str]:
         """Every setting under its environment name, with secrets masked."""

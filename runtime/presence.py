@@ -28,7 +28,8 @@ HOLD = "update worker set holds = $2 where id = $1"
 # an "exists" may be planned as a hash of the whole table.
 BEAT = """
 with mine as (
-    update worker set seen_at = now(), state = $2, children = coalesce($3, children) where id = $1 returning paused
+    update worker set seen_at = now(), state = $2, children = coalesce($3, children), about = coalesce($5, about)
+    where id = $1 returning paused
 )
 select mine.paused,
     (select extract(epoch from now() - seen_at)::float8 from worker where id = $1) as silence,
@@ -81,8 +82,11 @@ class Presence:
         """An operator asked this process to take nothing new."""
         self.lookout = Lookout(db)
         self.children: Callable[[], list[dict[str, Any]]] = list
+        self.about: Callable[[], dict[str, Any]] = dict
+        """What is to be known of this process beside its children; each change of it is written down."""
         self._registered = False
         self._reported: list[dict[str, Any]] | None = None
+        self._told: dict[str, Any] | None = None
         self._fresh_at = time.monotonic()
         self._guards: set[anyio.CancelScope] = set()
 
@@ -125,10 +129,11 @@ class Presence:
 
     async def _beat(self) -> asyncpg.Record | None:
         """None when the database has no row of ours, or none any more."""
-        children = self.children()
+        children, about = self.children(), self.about()
         news = None if children == self._reported else children
-        row = await self.db.fetchrow(BEAT, self.id, self.state, news, float(self.lease))
-        self._reported = children
+        more = None if about == self._told else about
+        row = await self.db.fetchrow(BEAT, self.id, self.state, news, float(self.lease), more)
+        self._reported, self._told = children, about
         return row
 
     async def _register(self) -> None:
@@ -137,7 +142,7 @@ class Presence:
         await self.db.execute(REGISTER, self.id, self.role, socket.gethostname(), os.getpid())
         if self.holds:
             await self.db.execute(HOLD, self.id, self.holds)
-        self._registered, self._reported = True, None
+        self._registered, self._reported, self._told = True, None, None
 
     async def _look_around(self) -> float:
         """Beat, and free what the dead have left. Returns the seconds until the next one could be dead."""

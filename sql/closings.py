@@ -53,6 +53,7 @@ async def _close_next(db: Db, before: date) -> bool:
             return False
         await tx.execute(TAKINGS, day)
         await tx.execute(WORK, day)
+        await tx.execute(WAITS, day)
         await tx.execute(MARK, day)
         return True
 
@@ -65,17 +66,38 @@ where at >= $1::date::timestamp at time zone 'UTC' and at < ($1::date + 1)::time
 group by plan_id, currency
 """
 
-WORK = """
-insert into work_day (
-    day, plan_id, model_id, key_id, fault, currency, delivered, failed, attempts, credits, earned_micros, cost_micros,
-    possible_micros, waits
-)
-select $1::date, plan_id, model_id, key_id, fault, currency, sum(delivered), sum(failed), sum(attempts), sum(credits),
-    sum(earned_micros), sum(cost_micros), sum(possible_micros),
-    coalesce(array_agg(wait_ms order by wait_ms) filter (where wait_ms is not null), '{}')
+SCOPE = """
+case grouping(plan_id, model_id, key_id)
+    when 0 then 'each' when 3 then 'plan' when 5 then 'model' when 6 then 'key' else 'all' end as scope,
+$1::date, coalesce(plan_id, 0), coalesce(model_id, ''), coalesce(key_id, 0)
+"""
+OF_THE_DAY = """
 from work_line
 where at >= $1::date::timestamp at time zone 'UTC' and at < ($1::date + 1)::timestamp at time zone 'UTC'
-group by plan_id, model_id, key_id, fault, currency
+"""
+
+WORK = f"""
+insert into work_day (
+    scope, day, plan_id, model_id, key_id, fault, currency, delivered, failed, attempts, credits, earned_micros, cost_micros,
+    possible_micros, waits
+)
+select {SCOPE}, fault, currency, sum(delivered), sum(failed), sum(attempts), sum(credits), sum(earned_micros),
+    sum(cost_micros), sum(possible_micros),
+    coalesce(array_agg(wait_ms order by wait_ms) filter (where wait_ms is not null), '{{}}')
+{OF_THE_DAY}
+group by grouping sets (
+    (plan_id, model_id, key_id, fault, currency), (plan_id, fault, currency), (model_id, fault, currency),
+    (key_id, fault, currency), (fault, currency)
+)
+"""
+
+WAITS = f"""
+insert into wait_day (scope, day, plan_id, model_id, key_id, pictures, p50_ms, p95_ms)
+select {SCOPE}, count(*), percentile_disc(0.5) within group (order by wait_ms),
+    percentile_disc(0.95) within group (order by wait_ms)
+{OF_THE_DAY} and wait_ms is not null
+group by grouping sets ((plan_id, model_id, key_id), (plan_id), (model_id), (key_id), ())
+having count(*) > 0
 """
 
 MARK = """

@@ -13,7 +13,7 @@ import asyncpg
 
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import audit
+from limner.sql import audit, lists
 from limner.sql.plans import Plan
 
 PROMISES = ("percent", "amount", "days", "credits")
@@ -108,15 +108,19 @@ def discount(code: Code, price_cents: int, currency: str) -> int:
     return 0
 
 
-COLUMNS = """
-c.id, c.kind, c.word, c.gives, c.quantity, c.currency, c.plan_id, c.plan_ids, c.first_order_only, c.most_uses,
-c.most_per_account, c.uses, c.ends_at, c.stopped_at, c.invoice_id, c.batch, c.note, c.made_by, c.created_at,
+STATES = ("active", "used up", "expired", "stopped")
+STATE = """
 case when c.stopped_at is not null then 'stopped'
     when c.invoice_id is not null and not exists (select from invoice as i where i.id = c.invoice_id and i.state = 'paid')
         then 'pending'
     when c.uses >= c.most_uses then 'used up'
     when c.ends_at <= now() then 'expired'
-    else 'active' end as state
+    else 'active' end
+"""
+COLUMNS = f"""
+c.id, c.kind, c.word, c.gives, c.quantity, c.currency, c.plan_id, c.plan_ids, c.first_order_only, c.most_uses,
+c.most_per_account, c.uses, c.ends_at, c.stopped_at, c.invoice_id, c.batch, c.note, c.made_by, c.created_at,
+{STATE} as state
 """
 
 FIND = f"select {COLUMNS} from code as c where c.word_key = $1 or c.secret_hash = $2"
@@ -217,14 +221,36 @@ LIST = f"""
 select {COLUMNS} from code as c
 where ($1 = '' or c.kind = $1)
     and (c.invoice_id is null or exists (select from invoice as i where i.id = c.invoice_id and i.state = 'paid'))
-    and ($2::timestamptz is null or (c.created_at, c.id) < ($2, $3))
-order by c.created_at desc, c.id desc limit $4
+    and ($2 = '' or lower(c.word) like lower($2) or lower(c.note) like lower($2) or lower(c.made_by) like lower($2))
+    and ($3 = '' or {STATE} = $3)
+    and ($4::timestamptz is null or c.created_at >= $4) and ($5::timestamptz is null or c.created_at < $5)
+    and ($6::timestamptz is null or (c.created_at, c.id) < ($6, $7::uuid))
+order by c.created_at desc, c.id desc limit $8
 """
+
+
+@dataclass(frozen=True)
+class Sought:
+    """Which to show; what is empty hides none. ``text``: a part of the word, the note, or who made it."""
+
+    kind: str = ""
+    text: str = ""
+    state: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+Place = tuple[datetime | None, UUID | None]
+
+
+async def look_through(db: Db, sought: Sought, before: Place = (None, None), count: int = 50) -> list[Code]:
+    """Newest first; gifts that nobody has paid for yet are none."""
+    asked = (sought.kind, lists.part(sought.text), sought.state, sought.since, sought.until)
+    return [Code(**row) for row in await lists.read(db, LIST, *asked, *before, count)]
 
 
 async def listing(
     db: Db, *, kind: str = "", before: tuple[datetime, UUID] | None = None, count: int = 50
 ) -> list[Code]:
-    """Newest first; gifts that nobody has paid for yet are none."""
-    at, last = before or (None, None)
-    return [Code(**row) for row in await db.fetch(LIST, kind, at, last, count)]
+    """Newest first."""
+    return await look_through(db, Sought(kind), before or (None, None), count)

@@ -66,6 +66,7 @@ END_ACCESS = (
     "delete from second_factor where account_id = $1",
     "delete from pending_sign_in where account_id = $1",
     "delete from linked_sign_in where account_id = $1",
+    "update report set account_id = null, address = '' where account_id = $1",
     "update trial set address = '', subnet = '' where account_id = $1",
     "update referral set address = '' where account_id = $1 or referrer_id = $1",
     "update invoice set details = details - 'to' - 'message' where account_id = $1 and purpose = 'gift'",

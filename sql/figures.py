@@ -28,7 +28,7 @@ class Span:
         """
         first = _midnight_after(self.start)
         last = first if until is None or self.unit == "hour" else min(self.end, _midnight(until))
-        last = datetime(last.year, last.month, last.day, tzinfo=UTC)
+        last = _midnight(last.astimezone(UTC).date())
         if last <= first:
             return first.date(), first.date(), self.start, self.end, self.end, self.end
         return first.date(), last.date(), self.start, first, last, self.end
@@ -41,6 +41,16 @@ class Choice:
     plan: int | None = None
     model: str | None = None
     key: int | None = None
+
+    @property
+    def scope(self) -> str:
+        """Which of the sums that were put down are meant: two of the three have none of their own."""
+        named = [name for name, value in vars(self).items() if value is not None]
+        return "all" if not named else named[0] if len(named) == 1 else "each"
+
+    @property
+    def is_of_two(self) -> bool:
+        return sum(value is not None for value in vars(self).values()) == 2
 
 
 ALL = Choice()
@@ -130,7 +140,7 @@ FIELDS = (
 )
 WORK = f"""
 with line as (
-    select {OF_DAY}, {FIELDS} from work_day where day >= $3 and day < $4
+    select {OF_DAY}, {FIELDS} from work_day where scope = $12 and day >= $3 and day < $4
     union all
     select at, {FIELDS} from work_line where at >= $5 and at < $6
     union all
@@ -146,9 +156,12 @@ group by 1, 2, 3 order by 1, 2, 3
 
 async def work(db: Db, span: Span, choice: Choice = ALL) -> list[Work]:
     """Pictures and attempts at the moment they ended. Buckets in which nothing was are not there."""
-    until = await put_down_until(db)
-    arguments = (span.unit, span.start, *span.parts(until), choice.plan, choice.model, choice.key)
-    return [Work(**row) for row in await db.fetch(WORK, *arguments)]
+    return [Work(**row) for row in await db.fetch(WORK, *await _arguments(db, span, choice))]
+
+
+async def _arguments(db: Db, span: Span, choice: Choice) -> tuple[object, ...]:
+    parts = span.parts(await put_down_until(db))
+    return span.unit, span.start, *parts, choice.plan, choice.model, choice.key, choice.scope
 
 
 @dataclass(frozen=True)
@@ -161,27 +174,42 @@ class Wait:
     p95: float
 
 
-WAITS = f"""
-with line as (
-    select {OF_DAY}, w.wait_ms from work_day as d cross join lateral unnest(d.waits) as w (wait_ms)
-    where day >= $3 and day < $4 and {CHOSEN}
-    union all
+RAW_WAITS = f"""(
     select at, wait_ms from work_line where at >= $5 and at < $6 and wait_ms is not null and {CHOSEN}
     union all
     select at, wait_ms from work_line where at >= $7 and at < $8 and wait_ms is not null and {CHOSEN}
+)"""
+RANKED = f"""(
+select {BUCKET} as at, count(*)::int as pictures, percentile_disc(0.5) within group (order by wait_ms) as p50_ms,
+    percentile_disc(0.95) within group (order by wait_ms) as p95_ms
+from line group by 1
+)"""
+WAITS = f"""
+with line as (
+    select {OF_DAY}, w.wait_ms from work_day as d cross join lateral unnest(d.waits) as w (wait_ms)
+    where scope = $12 and day >= $3 and day < $4 and {CHOSEN}
+    union all
+    {RAW_WAITS}
+),
+ranked as {RANKED}
+select at, pictures, p50_ms / 1000.0::float8 as p50, p95_ms / 1000.0::float8 as p95 from ranked order by at
+"""
+# A day lies wholly on one side: it was put down, or is counted anew.
+WAITS_BY_DAY = f"""
+with line as {RAW_WAITS},
+ranked as (
+    {RANKED}
+    union all
+    select {OF_DAY}, pictures, p50_ms, p95_ms from wait_day where scope = $12 and day >= $3 and day < $4 and {CHOSEN}
 )
-select {BUCKET} as at, count(*)::int as pictures,
-    percentile_disc(0.5) within group (order by wait_ms) / 1000.0::float8 as p50,
-    percentile_disc(0.95) within group (order by wait_ms) / 1000.0::float8 as p95
-from line group by 1 order by 1
+select at, pictures, p50_ms / 1000.0::float8 as p50, p95_ms / 1000.0::float8 as p95 from ranked order by at
 """
 
 
 async def waits(db: Db, span: Span, choice: Choice = ALL) -> list[Wait]:
     """Of delivered pictures, at the moment they were delivered. Buckets without one are not there."""
-    until = await put_down_until(db)
-    arguments = (span.unit, span.start, *span.parts(until), choice.plan, choice.model, choice.key)
-    return [Wait(**row) for row in await db.fetch(WAITS, *arguments)]
+    statement = WAITS_BY_DAY if span.unit == "day" and not choice.is_of_two else WAITS
+    return [Wait(**row) for row in await db.fetch(statement, *await _arguments(db, span, choice))]
 
 
 @dataclass(frozen=True)
@@ -236,7 +264,38 @@ def _faults(lines: list[Work]) -> dict[str, int]:
 
 
 async def since_days(db: Db, days: int) -> tuple[Totals, Totals]:
-    """Of the last ``days`` times 24 hours, and of as many before them: what the dashboards compare."""
-    now: datetime = await db.fetchval("select now()")
-    length = days * DAY
-    return await totals(db, now - length, now), await totals(db, now - 2 * length, now - length)
+    """Of today and the ``days`` - 1 days before it, and of as long a time ``days`` days earlier: what dashboards compare.
+
+    A day is one of UTC, and today is not over: the earlier time ends at the same time of day.
+    """
+    now: datetime = (await db.fetchval("select now()")).astimezone(UTC)
+    start = _midnight(now.date()) - (days - 1) * DAY
+    return await totals(db, start, now), await totals(db, start - days * DAY, now - days * DAY)
+
+
+@dataclass(frozen=True)
+class Option:
+    """Something to choose by."""
+
+    id: int | str
+    name: str
+
+
+OPTIONS = """
+select 'plan' as kind, id::text as id, name, sort::bigint as place from plan
+union all
+select 'model', m.id, m.name, m.sort from model as m
+union all
+select 'key', k.id::text, p.code || ': ' || k.label || case when k.last_four <> '' then ' …' || k.last_four else '' end, k.id
+from provider_key as k join provider as p on p.id = k.provider_id
+order by kind, place, id
+"""
+
+
+async def options(db: Db) -> tuple[list[Option], list[Option], list[Option]]:
+    """The plans, models and keys that figures can be narrowed down to, also those that are not on offer any more."""
+    rows = await db.fetch(OPTIONS)
+    plans = [Option(int(row["id"]), row["name"]) for row in rows if row["kind"] == "plan"]
+    models = [Option(row["id"], row["name"]) for row in rows if row["kind"] == "model"]
+    keys = [Option(int(row["id"]), row["name"]) for row in rows if row["kind"] == "key"]
+    return plans, models, keys

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import audit, tickets
+from limner.sql import audit, lists, tickets
 from limner.sql.channels import NOTICE_QUEUED
 from limner.sql.mails import WHY_SPENT
 from limner.sql.tickets import LinkSpent
@@ -42,13 +42,19 @@ select n.id, n.recipient, coalesce(n.template, n.subject) as name, {STATE} as st
     n.sent_at is null and n.ticket_id is not null and {WHY_SPENT} = '' as has_link
 from notice as n left join ticket as t on t.id = n.ticket_id
 where n.channel = 'mail' and ($1 = '' or {STATE} = $1) and ($2::bigint is null or n.id < $2)
-order by n.id desc limit $3
+    and ($3 = '' or lower(n.recipient collate "C") like lower($3) or n.template like $3)
+    and ($4::timestamptz is null or n.created_at >= $4) and ($5::timestamptz is null or n.created_at < $5)
+order by n.id desc limit $6
 """
 
 
-async def listing(db: Db, *, state: str = "", before: int | None = None, count: int = 50) -> list[Entry]:
-    """The newest first. ``state``: one of STATES; "": all."""
-    return [Entry(**row) for row in await db.fetch(LIST, state, before, count)]
+async def listing(
+    db: Db, *, state: str = "", search: str = "", since: datetime | None = None, until: datetime | None = None,
+    before: int | None = None, count: int = 50,
+) -> list[Entry]:  # fmt: skip
+    """The newest first. ``state``: one of STATES; "": all. ``search``: a part of the recipient, or of the kind."""
+    asked = (state, before, lists.part(search), since, until)
+    return [Entry(**row) for row in await lists.read(db, LIST, *asked, count)]
 
 
 LINK = f"""
@@ -97,23 +103,37 @@ where n.id = $1 and n.channel = 'mail' and n.sent_at is null and n.failed_at is 
 """
 
 
-async def retry(db: Db, mail_id: int, *, actor: str, ip: str = "") -> None:
+async def retry(db: Db, mail_id: int, *, reason: str = "", actor: str, ip: str = "") -> None:
     """Send it now, also when it was given up. Raises NotFound, or Refused for one that is out or under way."""
     async with db.transaction() as tx:
         recipient = await tx.fetchval(RETRY, mail_id)
         if recipient is None:
             await _explain(tx, mail_id)
-        await audit.record(tx, actor, "mail.retry", recipient, None, {"mail": mail_id}, ip=ip)
+        await audit.record(tx, actor, "mail.retry", recipient, None, _after(mail_id, reason), ip=ip)
         tx.tell(NOTICE_QUEUED)
 
 
-async def give_up(db: Db, mail_id: int, *, actor: str, ip: str = "") -> None:
+async def give_up(db: Db, mail_id: int, *, reason: str = "", actor: str, ip: str = "") -> None:
     """Never send it. Raises NotFound, or Refused for one that has ended already."""
     async with db.transaction() as tx:
         recipient = await tx.fetchval(GIVE_UP, mail_id, f"given up by {actor}")
         if recipient is None:
             await _explain(tx, mail_id)
-        await audit.record(tx, actor, "mail.give_up", recipient, None, {"mail": mail_id}, ip=ip)
+        await audit.record(tx, actor, "mail.give_up", recipient, None, _after(mail_id, reason), ip=ip)
+
+
+def _after(mail_id: int, reason: str) -> dict[str, object]:
+    return {"mail": mail_id, **({"reason": reason} if reason else {})}
+
+
+NAMES = "select id, recipient, coalesce(template, subject) as name from notice where id = any($1::bigint[]) and channel = 'mail'"
+
+
+async def names(db: Db, ids: Sequence[int]) -> dict[str, str]:
+    """To whom these are, and of which kind."""
+    return {
+        str(row["id"]): f"{row['recipient']}: {row['name'].replace('_', ' ')}" for row in await db.fetch(NAMES, ids)
+    }
 
 
 FIND = f"select {STATE} as state, {UNDER_WAY} as is_under_way from notice as n where n.id = $1 and n.channel = 'mail'"

@@ -187,7 +187,7 @@ where code = $1
 """
 
 
-async def change(db: Db, code: str, to: Entry, *, actor: str, ip: str = "") -> None:
+async def change(db: Db, code: str, to: Entry, *, reason: str = "", actor: str, ip: str = "") -> None:
     """From now on it is sold so, and who has it orders by these caps. Raises NotFound, Refused."""
     to.check()
     await _exist(db, to)
@@ -196,7 +196,8 @@ async def change(db: Db, code: str, to: Entry, *, actor: str, ip: str = "") -> N
         await tx.execute(CHANGE, code, *vars(to).values())
         changed = [name for name, value in vars(to).items() if value != getattr(before, name)]
         shown = [{name: getattr(each, name) for name in changed} for each in (before, to)]
-        await audit.record(tx, actor, "plan.change", code, *shown, ip=ip)
+        because = {"reason": reason} if reason else {}
+        await audit.record(tx, actor, "plan.change", code, shown[0], shown[1] | because, ip=ip)
 
 
 async def _exist(db: Db, entry: Entry) -> None:
@@ -218,6 +219,25 @@ from plan as p order by p.active desc, p.sort, p.price_cents, p.id
 async def listing(db: Db) -> list[dict[str, Any]]:
     """All of them, those on sale first, with how many have each right now."""
     return [dict(row) for row in await db.fetch(LIST)]
+
+
+async def listed(db: Db, code: str) -> dict[str, Any]:
+    """One of them. Raises NotFound."""
+    found = next((each for each in await listing(db) if each["code"] == code), None)
+    if found is None:
+        raise NotFound(f"There is no plan {code[:40]!r}.")
+    return found
+
+
+ACTS = """
+select id, actor, action, subject, before, after, ip, created_at from audit
+where subject = $1 and action in ('plan.add', 'plan.change') order by id desc limit 50
+"""
+
+
+async def acts(db: Db, code: str) -> list[audit.Entry]:
+    """How it was edited, newest first."""
+    return [audit.Entry(**row) for row in await db.fetch(ACTS, code)]
 
 
 def cents(amount: Decimal) -> int:

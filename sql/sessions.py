@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -12,6 +13,7 @@ import asyncpg
 
 from limner.runtime.database import Db, affected
 from limner.runtime.errors import NotFound
+from limner.sql import audit, lists
 from limner.sql.accounts import COLUMNS, Account
 
 ABSOLUTE = "30 days"
@@ -140,6 +142,90 @@ where account_id = $1 and expires_at > now() order by seen_at desc limit 50
 
 async def of_account(db: Db, account_id: UUID, current: bytes) -> list[Seen]:
     return [Seen(**row) for row in await db.fetch(LIST, account_id, current)]
+
+
+EVERYBODYS = f"""
+with page as (
+    select s.* from session as s
+    where s.expires_at > now() and s.seen_at > now() - interval '{IDLE}'
+        and ($1 = '' or s.account_id in (select a.id from account as a where a.email_key like lower($1)) or s.ip = $2)
+        and ($3::uuid is null or s.account_id = $3)
+        and ($4 = '' or s.account_id in (select a.id from account as a where a.role = $4))
+        and ($5::timestamptz is null or s.created_at >= $5) and ($6::timestamptz is null or s.created_at < $6)
+        and ($7::timestamptz is null or (s.created_at, s.id) < ($7, $8::uuid))
+    order by s.created_at desc, s.id desc limit $9
+)
+select page.id, page.account_id, a.email, a.role, page.ip, page.agent, page.created_at, page.seen_at
+from page join account as a on a.id = page.account_id order by page.created_at desc, page.id desc
+"""
+
+
+@dataclass(frozen=True)
+class Somebodys:
+    id: UUID
+    account_id: UUID
+    email: str
+    role: str
+    ip: str
+    agent: str
+    created_at: datetime
+    seen_at: datetime
+
+
+@dataclass(frozen=True)
+class Sought:
+    """Whose to show; what is empty hides none. ``text``: a part of the address of the account, or the browser's own."""
+
+    text: str = ""
+    account: UUID | None = None
+    role: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+Place = tuple[datetime | None, UUID | None]
+
+
+async def listing(db: Db, sought: Sought, before: Place = (None, None), count: int = 50) -> list[Somebodys]:
+    """Everybody's that live, the newest first."""
+    asked = (lists.part(sought.text), sought.text, sought.account, sought.role, sought.since, sought.until)
+    return [Somebodys(**row) for row in await lists.read(db, EVERYBODYS, *asked, *before, count)]
+
+
+NAMES = """
+select s.id::text as id, a.email || ', ' || s.agent as name from session as s join account as a on a.id = s.account_id
+where s.id = any($1::uuid[])
+union all
+select a.id::text, a.email from account as a where a.id = any($1::uuid[])
+"""
+
+
+async def names(db: Db, ids: Sequence[UUID]) -> dict[str, str]:
+    """Whose these are, of sessions and of accounts."""
+    return {row["id"]: row["name"] for row in await db.fetch(NAMES, ids)}
+
+
+END_FOR = """
+delete from session as s using account as a where s.id = $1 and a.id = s.account_id returning a.email, s.ip, s.agent
+"""
+
+
+async def end_for(db: Db, session_id: UUID, reason: str, *, actor: str, ip: str = "") -> None:
+    """Somebody who runs the place ends it. Raises NotFound."""
+    async with db.transaction() as tx:
+        row = await tx.fetchrow(END_FOR, session_id)
+        if row is None:
+            raise NotFound("That device is signed out already.")
+        before = {"ip": row["ip"], "agent": row["agent"]}
+        await audit.record(tx, actor, "session.end", row["email"], before, {"reason": reason}, ip=ip)
+
+
+async def end_all_for(db: Db, account: Account, reason: str, *, actor: str, ip: str = "") -> int:
+    """All of an account. Returns how many there were."""
+    async with db.transaction() as tx:
+        if ended := await end_all(tx, account.id):
+            await audit.record(tx, actor, "session.end", account.email, {"sessions": ended}, {"reason": reason}, ip=ip)
+        return ended
 
 
 FORGET = f"delete from session where expires_at < now() or seen_at < now() - interval '{IDLE}'"

@@ -81,9 +81,24 @@ select * from (
     from upload where account_id = $1 and deleted_at is null
 ) as u where seq > $2 order by seq limit $3
 """
+SHARES = """
+select * from (
+    select row_number() over (order by s.created_at, s.id) as seq, s.image_id, s.code, s.shows_prompt, s.caption, s.created_at,
+        s.revoked_at, w.display_name as name_on_the_wall, w.state as wall, w.reason as wall_reason, w.offered_at, w.decided_at
+    from share as s left join lateral (
+        select * from wall_offer where share_id = s.id order by id desc limit 1
+    ) as w on true
+    where s.account_id = $1
+) as s where seq > $2 order by seq limit $3
+"""
+REPORTS = """
+select id as seq, image_id, kind, words, times, created_at, settled_at, outcome from report
+where account_id = $1 and id > $2 order by id limit $3
+"""
 LISTS = {
     "profile": PROFILE, "sessions": SESSIONS, "sign-ins": SIGN_INS, "api-tokens": TOKENS, "invoices": INVOICES,
     "ledger": LEDGER, "prompts": PROMPTS, "pictures": PICTURES, "uploads": UPLOADS,
+    "shares": SHARES, "reports": REPORTS,
 }  # fmt: skip
 FILES = {"pictures": SEEN, "uploads": UPLOADS}
 

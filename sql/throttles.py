@@ -26,6 +26,9 @@ EXPORT_BY_ACCOUNT = Rate(3, 60 * 60)
 GUESS_BY_ACCOUNT = Rate(10, 15 * 60)
 GUESS_BY_ADDRESS = Rate(30, 15 * 60)
 GIFT_BY_ACCOUNT = Rate(20, 60 * 60)
+SHARE_BY_ACCOUNT = Rate(60, 60 * 60)
+"""Links, and offers to the wall."""
+REPORT_BY_ADDRESS = Rate(10, 60 * 60)
 ORDER_BY_ACCOUNT = Rate(60, 60)
 CODE_BY_ACCOUNT = Rate(5, 15 * 60)
 """Of a second factor: five of a million guesses, and who may guess knows the password."""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from limner.runtime.config import Config
 from limner.runtime.database import Db, open_briefly
-from limner.sql import accounts, audit, billing, invoices, payments, refunds
+from limner.sql import accounts, audit, billing, invoices, lists, payments, refunds
 from limner.sql.invoices import Invoice
 
 ME = "cli"
@@ -19,33 +19,70 @@ STATES = ("pending", "processing", "paid", "expired", "canceled", "invalid", "tr
 @dataclass(frozen=True)
 class Listed:
     id: UUID
+    account_id: UUID
     email: str
     plan: str
     processor: str
+    processor_ref: str | None
     amount_cents: int
     currency: str
     received_cents: int
     state: str
     trouble: str
+    purpose: str
     created_at: datetime
+    paid_at: datetime | None
 
 
 LIST = """
-select i.id, a.email, p.name as plan, i.processor, i.amount_cents, i.currency, i.received_cents, i.state, i.trouble, i.created_at
+select i.id, i.account_id, a.email, p.name as plan, i.processor, i.processor_ref, i.amount_cents, i.currency, i.received_cents,
+    i.state, i.trouble, i.purpose, i.created_at, i.paid_at
 from invoice as i join account as a on a.id = i.account_id join plan as p on p.id = i.plan_id
-where ($1 = '' or i.state = $1 or $1 = 'trouble' and i.trouble <> '')
-    and ($2 = '' or strpos(a.email_key, lower($2)) > 0 or i.processor_ref = $2 or i.id::text = lower($2))
-    and ($3::timestamptz is null or (i.created_at, i.id) < ($3, $4::uuid))
-order by i.created_at desc, i.id desc limit $5
+where case $1 when '' then true when 'trouble' then i.trouble <> '' else i.state = $1 end
+    and ($2 = '' or i.account_id in (select w.id from account as w where w.email_key like lower($2)) or i.processor_ref = $3)
+    and ($4::uuid is null or i.id = $4 or i.account_id = $4)
+    and ($5 = '' or p.code = $5) and ($6 = '' or i.processor = $6)
+    and ($7::timestamptz is null or i.created_at >= $7) and ($8::timestamptz is null or i.created_at < $8)
+    and ($9::timestamptz is null or (i.created_at, i.id) < ($9, $10::uuid))
+order by i.created_at desc, i.id desc limit $11
 """
+
+
+@dataclass(frozen=True)
+class Sought:
+    """Which to show; what is empty hides none. ``text``: a part of the address, or the processor's number.
+
+    ``id``: of an invoice or of an account.
+    """
+
+    state: str = ""
+    text: str = ""
+    id: UUID | None = None
+    plan: str = ""
+    processor: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+Place = tuple[datetime | None, UUID | None]
+
+
+async def look_through(db: Db, sought: Sought, before: Place = (None, None), count: int = 50) -> list[Listed]:
+    """Newest first."""
+    text = (lists.part(sought.text), sought.text)
+    asked = (sought.state, *text, sought.id, sought.plan, sought.processor, sought.since, sought.until)
+    return [Listed(**row) for row in await lists.read(db, LIST, *asked, *before, count)]
 
 
 async def listing(
     db: Db, *, state: str = "", search: str = "", before: tuple[datetime, UUID] | None = None, count: int = 50
 ) -> list[Listed]:
     """Newest first. ``search``: a part of the address, or the number of the invoice, here or at the processor."""
-    moment, last = before or (None, None)
-    return [Listed(**row) for row in await db.fetch(LIST, state, search, moment, last, count)]
+    try:
+        sought = Sought(state, id=UUID(search))
+    except ValueError:
+        sought = Sought(state, search)
+    return await look_through(db, sought, before or (None, None), count)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
+from limner.runtime import build
 from limner.runtime.config import Config
 from limner.runtime.database import Database, Db
 from limner.runtime.errors import WRONG_SETTINGS, LimnerError
@@ -65,7 +67,9 @@ async def enlist(db: Database, config: Config, role: str) -> Presence:
     await schema.wait_until_ready(db)
     if config.vault_keys.get_secret_value():
         await admit(db, config)
-    return Presence(db, role, lease=config.lease, holds=holds(config))
+    presence = Presence(db, role, lease=config.lease, holds=holds(config))
+    presence.about = partial(build.about, schema.head())
+    return presence
 
 
 def holds(config: Config) -> list[str]:

@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from aiohttp import web
 
 from limner.http import pages
-from limner.http.state import DB, staff
-from limner.sql import audit
+from limner.http.admin import lists
+from limner.http.admin.lists import Asked, Found
+from limner.http.state import admin, staff
+from limner.runtime.database import Database
+from limner.sql import acts
+from limner.sql.audit import Entry
 
-PAGE = 50
+FILTERS = (
+    lists.Words("Of whom, or of what"),
+    lists.Words("Who", "actor", aside=True),
+    lists.Words("What, such as key or key.state", "action", aside=True),
+    lists.SINCE,
+    lists.UNTIL,
+)
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[Entry]:
+    sought = acts.Sought(asked["q"], asked["actor"], asked["action"], asked.since, asked.until)
+    return lists.cut(await acts.listing(db, sought, asked.before, count + 1), count, lists.by_number)
+
+
+def _cells(entry: Entry) -> Sequence[object]:
+    sides = [None if each is None else json.dumps(each, ensure_ascii=False) for each in (entry.before, entry.after)]
+    return entry.id, entry.created_at, entry.actor, entry.ip, entry.action, entry.subject, *sides
+
+
+LIST = lists.List(
+    "/admin/audit", FILTERS, _fetch, ("entry", "when (UTC)", "who", "from", "what", "of", "before", "after"), _cells
+)
 
 
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
-    before = request.query.get("before", "")
-    at = int(before) if before.isascii() and before.isdigit() and len(before) < 18 else None
-    found = await audit.listing(request.app[DB], before=at, count=PAGE + 1)
-    older = f"/admin/audit?before={found[PAGE - 1].id}" if len(found) > PAGE else None
-    return pages.render(request, "admin/audit.html", entries=found[:PAGE], older_url=older)
+    return pages.render(request, "admin/audit.html", list=await LIST.show(request))
+
+
+async def send_csv(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    return await LIST.send(request)

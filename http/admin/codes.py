@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import contextlib
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
-from urllib.parse import urlencode
 
 from aiohttp import web
 
-from limner.http import forms, pages
-from limner.http.gallery import as_keyset, keyset
-from limner.http.state import DB, about, fresh, path_id, staff
-from limner.runtime.errors import Refused
+from limner.http import forms, pages, sheets
+from limner.http.admin import bulk, lists
+from limner.http.admin.lists import Asked, Found
+from limner.http.state import DB, about, admin, fresh, path_id, staff
+from limner.runtime.database import Database
+from limner.runtime.errors import NotFound, Refused
 from limner.sql import codes, gifts, plans, redemptions
-from limner.sql.codes import Promo
+from limner.sql.codes import Code, Promo
 from limner.sql.gifts import Batch
 from limner.sql.plans import Plan
 
-PAGE = 50
 KINDS = ("promo", "gift")
 TYPED = (
     "word", "gives", "quantity", "currency", "plan", "most_uses", "most_per_account", "ends_at", "note", "first_order_only",
@@ -26,9 +26,76 @@ TYPED = (
 )  # fmt: skip
 
 
+FILTERS = (
+    lists.Words("Code, note or who made it"),
+    lists.Choice("kind", "Kind", KINDS),
+    lists.Choice("state", "State", codes.STATES),
+    lists.SINCE,
+    lists.UNTIL,
+)
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[Code]:
+    sought = codes.Sought(asked["kind"], asked["q"], asked["state"], asked.since, asked.until)
+    return lists.cut(await codes.look_through(db, sought, asked.moment, count + 1), count, lists.by_time)
+
+
+def _cells(code: Code) -> Sequence[object]:
+    uses = (code.uses, code.most_uses, code.most_per_account)
+    return (
+        code.id,
+        code.shown,
+        code.kind,
+        code.promise,
+        code.state,
+        *uses,
+        code.ends_at,
+        code.note,
+        code.made_by,
+        code.created_at,
+    )
+
+
+LIST = lists.List(
+    "/admin/codes", FILTERS, _fetch,
+    ("id", "code", "kind", "gives", "state", "uses", "most uses", "most of one account", "until (UTC)", "note", "made by",
+     "made (UTC)"),
+    _cells,
+)  # fmt: skip
+
+
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return await _list(request)
+
+
+async def send_csv(request: web.Request) -> web.StreamResponse:
+    """Of a gift the last four characters: the rest is nowhere."""
+    admin(request)
+    return await LIST.send(request)
+
+
+async def act_on_many(request: web.Request) -> web.StreamResponse:
+    fresh(request)
+    return await bulk.do(request, ACTS, "/admin/codes", _names)
+
+
+async def _stop_one(request: web.Request, chosen: str, reason: str, actor: str, ip: str) -> None:
+    code = await codes.get(request.app[DB], bulk.as_id(chosen))
+    if code.stopped_at is not None:
+        raise Refused("It is stopped already.")
+    await codes.stop(request.app[DB], code, reason, actor=actor, ip=ip)
+
+
+async def _names(request: web.Request, chosen: list[str]) -> Mapping[str, str]:
+    found = {}
+    for each in chosen:
+        with contextlib.suppress(NotFound):
+            found[each] = (await codes.get(request.app[DB], bulk.as_id(each))).shown
+    return found
+
+
+ACTS = {"stop": bulk.Act("Stop", "Nobody can use them any more. Invoices that were made with them hold.", _stop_one)}
 
 
 async def create(request: web.Request) -> web.StreamResponse:
@@ -130,26 +197,15 @@ def _day(form: forms.Form, field: str) -> datetime | None:
 def _as_csv(made: list[str], batch: Batch) -> web.Response:
     what = batch.plan.name if batch.plan else f"{batch.credits} credits"
     until = batch.ends_at.date().isoformat() if batch.ends_at else ""
-    file = io.StringIO()
-    lines = csv.writer(file)
-    lines.writerow(["code", "gives", "until"])
-    lines.writerows([code, what, until] for code in made)
+    rows = [("code", "gives", "until"), *((code, what, until) for code in made)]
     headers = {"Content-Disposition": 'attachment; filename="gifts.csv"', "Cache-Control": "no-store"}
-    return web.Response(text=file.getvalue(), content_type="text/csv", headers=headers)
+    return web.Response(body=b"".join(map(sheets.row, rows)), content_type="text/csv", charset="utf-8", headers=headers)
 
 
 async def _list(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:
-    kind = request.query.get("kind", "")
-    kind = kind if kind in KINDS else ""
-    before = keyset(request.query.get("before", ""))
-    found = await codes.listing(request.app[DB], kind=kind, before=before, count=PAGE + 1)
-    older = None
-    if len(found) > PAGE:
-        last = found[PAGE - 1]
-        older = "/admin/codes?" + urlencode({"kind": kind, "before": as_keyset(last.created_at, last.id)})
     on_sale = await plans.on_sale(request.app[DB])
-    about_all = {"codes": found[:PAGE], "kind": kind, "kinds": KINDS, "older_url": older, "plans": on_sale}
-    return pages.render(request, "admin/codes.html", why, form=form or {}, promises=codes.PROMISES, **about_all)
+    about_all = {"list": await LIST.show(request), "plans": on_sale, "promises": codes.PROMISES}
+    return pages.render(request, "admin/codes.html", why, form=form or {}, **about_all)
 
 
 async def _detail(request: web.Request, why: Refused | None = None) -> web.Response:

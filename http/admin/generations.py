@@ -3,32 +3,77 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from urllib.parse import urlencode
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from limner.http import pages
-from limner.http.gallery import as_keyset, keyset
-from limner.http.state import DB, path_id, staff
-from limner.sql import accounts, explain, overview, studio
+from limner.http.admin import lists
+from limner.http.admin.lists import Asked, Found
+from limner.http.state import DB, admin, path_id, staff
+from limner.runtime.database import Database
+from limner.sql import accounts, explain, models, orders, overview, studio, takedowns
+from limner.sql.orders import Order
 
-PAGE = 50
-STATES = ("queued", "running", "delivered", "failed", "canceled")
+
+async def _filters(db: Database) -> Sequence[lists.Filter]:
+    return (
+        lists.Words("Words of the prompt, e-mail or id"),
+        lists.Choice("state", "State", orders.STATES),
+        lists.Choice("model", "Model", [each["id"] for each in await models.listing(db)]),
+        lists.Choice("fault", "Failure", orders.FAULTS),
+        lists.Number("key", "Key"),
+        lists.Name("user", "User"),
+        lists.SINCE,
+        lists.UNTIL,
+    )
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[Order]:
+    words, id = lists.id_or_words(asked["q"])
+    account, part = asked.id("user"), ""
+    if "@" in words:
+        owner = await accounts.find(db, words)
+        account, part, words = (owner.id, "", "") if owner and account is None else (account, words, "")
+    sought = orders.Sought(
+        id,
+        account,
+        asked["state"],
+        asked["model"],
+        asked["fault"],
+        asked.number("key"),
+        words,
+        part,
+        asked.since,
+        asked.until,
+    )
+    found, edge = await orders.listing(db, sought, asked.moment, count + 1)
+    return lists.cut_at(found, count, lists.by_time, edge)
+
+
+def _cells(each: Order) -> Sequence[object]:
+    return (
+        each.id, each.email, each.state, each.reason, each.model_id, each.count, each.delivered, each.credits,
+        each.seconds and round(each.seconds, 1), each.prompt, each.created_at,
+    )  # fmt: skip
+
+
+LIST = lists.List(
+    "/admin/generations", _filters, _fetch,
+    ("generation", "e-mail", "state", "reason", "model", "asked for", "delivered", "credits each", "seconds", "prompt",
+     "asked (UTC)"),
+    _cells,
+)  # fmt: skip
 
 
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
-    state = request.query.get("state", "")
-    state = state if state in STATES else ""
-    before = keyset(request.query.get("before", ""))
-    found = await overview.generations(request.app[DB], state=state, before=before, count=PAGE + 1)
-    older = None
-    if len(found) > PAGE:
-        last = found[PAGE - 1]
-        older = "/admin/generations?" + urlencode({"state": state, "before": as_keyset(last.created_at, last.id)})
-    return pages.render(
-        request, "admin/generations.html", generations=found[:PAGE], state=state, states=STATES, older_url=older
-    )
+    return pages.render(request, "admin/generations.html", list=await LIST.show(request))
+
+
+async def send_csv(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    return await LIST.send(request)
 
 
 async def show(request: web.Request) -> web.Response:
@@ -46,6 +91,7 @@ async def show(request: web.Request) -> web.Response:
         account=account,
         explained={each["job"]: each for each in (await explain.generation(db, generation.id))["jobs"]},
         jobs=[{"job": job, "attempts": attempts[job.id]} for job in generation.jobs],
+        pictures={each.job_id: each for each in await takedowns.of_generation(db, generation.id)},
     )
 
 

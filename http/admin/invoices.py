@@ -2,42 +2,75 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+from collections.abc import Sequence
+from decimal import Decimal
 from uuid import UUID
 
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.gallery import as_keyset, keyset
+from limner.http.admin import lists
+from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, admin, fresh, path_id, staff
+from limner.runtime.database import Database
 from limner.runtime.errors import Refused
-from limner.sql import accounts, billing, invoices, payments, refunds, till
+from limner.sql import accounts, billing, invoices, payments, plans, refunds, till
 from limner.sql.invoices import Invoice
+from limner.sql.till import Listed
 
-PAGE = 50
+PROCESSORS = ("btcpay", "stripe", "sandbox")
+
+
+async def _filters(db: Database) -> Sequence[lists.Filter]:
+    return (
+        lists.Words("E-mail or number"),
+        lists.Choice("state", "State", till.STATES, {"trouble": "to decide"}),
+        lists.Choice("plan", "Plan", [each["code"] for each in await plans.listing(db)]),
+        lists.Choice("through", "Through", PROCESSORS),
+        lists.SINCE,
+        lists.UNTIL,
+    )
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[Listed]:
+    text, id = lists.id_or_words(asked["q"])
+    sought = till.Sought(asked["state"], text, id, asked["plan"], asked["through"], asked.since, asked.until)
+    return lists.cut(await till.look_through(db, sought, asked.moment, count + 1), count, lists.by_time)
+
+
+def _cells(each: Listed) -> Sequence[object]:
+    amounts = (Decimal(each.amount_cents) / 100, Decimal(each.received_cents) / 100, each.currency)
+    through = (each.processor, each.processor_ref)
+    return (
+        each.id,
+        each.email,
+        each.plan,
+        each.purpose,
+        each.state,
+        each.trouble,
+        *through,
+        *amounts,
+        each.created_at,
+        each.paid_at,
+    )
+
+
+LIST = lists.List(
+    "/admin/invoices", _filters, _fetch,
+    ("invoice", "e-mail", "plan", "for", "state", "to decide", "through", "number there", "amount", "received", "currency",
+     "made (UTC)", "paid (UTC)"),
+    _cells,
+)  # fmt: skip
 
 
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
-    query = request.query
-    state = query.get("state", "") if query.get("state") in till.STATES else ""
-    search = forms.clean(query.get("q", ""))[:254]
-    before = keyset(query.get("before", ""))
-    found = await till.listing(request.app[DB], state=state, search=search, before=before, count=PAGE + 1)
-    older = None
-    if len(found) > PAGE:
-        last = found[PAGE - 1]
-        place = as_keyset(last.created_at, last.id)
-        older = "/admin/invoices?" + urlencode({"state": state, "q": search, "before": place})
-    return pages.render(
-        request,
-        "admin/invoices.html",
-        invoices=found[:PAGE],
-        states=till.STATES,
-        state=state,
-        q=search,
-        older_url=older,
-    )
+    return pages.render(request, "admin/invoices.html", list=await LIST.show(request))
+
+
+async def send_csv(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    return await LIST.send(request)
 
 
 async def show(request: web.Request) -> web.Response:

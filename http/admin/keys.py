@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 
 from limner.http import forms, pages
+from limner.http.admin import bulk, lists
+from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, VAULT, about, admin, fresh, path_number, staff
+from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import keys, providers, proxies
 from limner.sql.keys import Terms
@@ -15,9 +19,84 @@ from limner.sql.keys import Terms
 TERMS = ("label", "account_group", "concurrency", "weight", "rpm", "proxy", "may_go_direct", "returns_by_probe")
 
 
+async def _filters(db: Database) -> Sequence[lists.Filter]:
+    return (
+        lists.Words("Label, group or last four"),
+        lists.Choice("state", "State", keys.STATES),
+        lists.Choice("provider", "Provider", await providers.codes(db)),
+    )
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[dict[str, Any]]:
+    return Found([
+        each for each in await keys.listing(db)
+        if asked["state"] in ("", each["state"]) and asked["provider"] in ("", each["provider"])
+        and lists.holding(asked["q"], each["label"], each["account_group"], each["last4"])
+    ])  # fmt: skip
+
+
+def _cells(key: dict[str, Any]) -> Sequence[object]:
+    named = (
+        "id",
+        "provider",
+        "label",
+        "last4",
+        "account_group",
+        "state",
+        "why",
+        "rests_until",
+        "concurrency",
+        "weight",
+        "rpm",
+        "proxy",
+        "failures",
+        "last_used_at",
+    )
+    return [key[name] for name in named]
+
+
+LIST = lists.List(
+    "/admin/keys", _filters, _fetch,
+    ("key", "provider", "label", "last four", "account group", "state", "why", "rests until (UTC)", "at once", "weight",
+     "a minute", "proxy", "failures in a row", "last used (UTC)"),
+    _cells, people=False,
+)  # fmt: skip
+
+
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return await _page(request)
+
+
+async def send_csv(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    return await LIST.send(request)
+
+
+async def act_on_many(request: web.Request) -> web.StreamResponse:
+    fresh(request)
+    return await bulk.do(request, ACTS, "/admin/keys", _names)
+
+
+async def _wake(request: web.Request, chosen: str, reason: str, actor: str, ip: str) -> None:
+    await keys.set_state(request.app[DB], bulk.as_number(chosen), "active", reason, actor=actor, ip=ip)
+
+
+async def _disable(request: web.Request, chosen: str, reason: str, actor: str, ip: str) -> None:
+    await keys.set_state(request.app[DB], bulk.as_number(chosen), "disabled", reason, actor=actor, ip=ip)
+
+
+async def _names(request: web.Request, chosen: list[str]) -> Mapping[str, str]:
+    return {
+        str(each["id"]): f"{each['label']} ({each['provider']} {each['last4']})"
+        for each in await keys.listing(request.app[DB])
+    }
+
+
+ACTS = {
+    "wake": bulk.Act("Wake", "They take part again at once, whatever they rested from.", _wake),
+    "disable": bulk.Act("Disable", "Pictures in hand are finished; no new one is given to them.", _disable),
+}
 
 
 async def show(request: web.Request) -> web.Response:
@@ -94,7 +173,7 @@ async def _page(request: web.Request, why: Refused | None = None, form: dict[str
         request,
         "admin/keys.html",
         why,
-        keys=await keys.listing(request.app[DB]),
+        list=await LIST.show(request),
         providers=await providers.codes(request.app[DB]),
         proxies=await proxies.listing(request.app[DB]),
         form=form or {},

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
 
 from limner.http import forms, pages
+from limner.http.admin import lists
+from limner.http.admin.lists import Asked, Found
 from limner.http.admin.providers import micros
-from limner.http.state import DB, about, fresh, path_code, staff
+from limner.http.state import DB, about, admin, fresh, path_code, staff
+from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import entries, models, providers
 from limner.sql.entries import Entry
@@ -17,22 +22,54 @@ from limner.sql.entries import Entry
 FIELDS = ("name", "upstream_id", "credits", "cost", "active", "sizes", "aliases", "retires", "replacement")
 
 
+async def _filters(db: Database) -> Sequence[lists.Filter]:
+    return (
+        lists.Words("Name or id"),
+        lists.Choice("provider", "Provider", await providers.codes(db)),
+        lists.Choice("state", "State", ("on", "off", "retiring")),
+    )
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[dict[str, Any]]:
+    return Found([
+        each for each in await models.listing(db)
+        if asked["provider"] in ("", each["provider"])
+        and asked["state"] in ("", "on" if each["active"] else "off", "retiring" if each["retires_at"] else "")
+        and lists.holding(asked["q"], each["id"], each["name"], each["upstream_id"], *each["aliases"])
+    ])  # fmt: skip
+
+
+def _cells(each: dict[str, Any]) -> Sequence[object]:
+    cost = Decimal(each["cost_micros"]) / 1_000_000
+    more = (" ".join(each["sizes"]), " ".join(each["aliases"]), each["retires_at"], each["replacement"])
+    return each["id"], each["name"], each["provider"], each["upstream_id"], each["active"], each["credits"], cost, *more
+
+
+LIST = lists.List(
+    "/admin/models", _filters, _fetch,
+    ("model", "name", "provider", "id there", "offered", "credits", "costs us (USD)", "sizes", "also called", "retires (UTC)",
+     "then"),
+    _cells, people=False,
+)  # fmt: skip
+
+
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return await _list_page(request)
 
 
+async def send_csv(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    return await LIST.send(request)
+
+
 async def _list_page(
     request: web.Request, why: Refused | None = None, form: dict[str, Any] | None = None
 ) -> web.Response:
-    db = request.app[DB]
-    only = request.query.get("provider", "")
-    codes = await providers.codes(db)
-    only = only if only in codes else ""
-    found = [each for each in await models.listing(db) if only in ("", each["provider"])]
-    return pages.render(
-        request, "admin/models.html", why, models=found, providers=codes, only=only, form=form or {"provider": only}
-    )
+    shown = await LIST.show(request)
+    form = form or {"provider": shown.asked["provider"]}
+    codes = await providers.codes(request.app[DB])
+    return pages.render(request, "admin/models.html", why, list=shown, providers=codes, form=form)
 
 
 async def add(request: web.Request) -> web.StreamResponse:

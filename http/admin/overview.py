@@ -1,51 +1,137 @@
-"""Overview: the numbers that an admin looks at first."""
+"""Overview: how it goes, at a glance: money and pictures against the time before, small charts, alerts, health."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
 from limner.http import pages
+from limner.http.admin.drawings import OURS, Pen
+from limner.http.admin.health import disks
+from limner.http.plots import Chart, Unit, shown
 from limner.http.state import CONFIG, DB, staff
-from limner.sql import alerts, keys, overview
-from limner.sql.overview import Numbers, Worker
+from limner.runtime.database import Db
+from limner.sql import alerts, backups, crew, figures, health, keys, overview, samples, schema
+from limner.sql.figures import Span, Totals
+from limner.sql.overview import Numbers
+from limner.sql.samples import Headroom
 
-HEALTHY = ("running", "polling", "waiting", "no token", None)
+DAYS = 30
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number of the last days, that of the days before, and that of today.
+
+    ``better``: 1 when more is better, -1 when less is, 0 when it is neither.
+    """
+
+    words: str
+    value: str
+    today: str = ""
+    change: str = ""
+    better: int = 0
+    place: str = ""
 
 
 async def show(request: web.Request) -> web.Response:
     staff(request)
-    db = request.app[DB]
+    db, config = request.app[DB], request.app[CONFIG]
+    month, before = await figures.since_days(db, DAYS)
+    today = await _today(db)
+    now = await overview.numbers(db)
     return pages.render(
         request,
         "admin/overview.html",
-        numbers=_shown(await overview.numbers(db)) | {"failed attempts in 24 h": await overview.faults_today(db)},
-        workers=[_worker(worker) for worker in await overview.workers(db, request.app[CONFIG].lease)],
-        keys=dict(Counter(key["state"] for key in await keys.listing(db))),
+        tiles=[*_tiles(month, before, today), *_at_present(now, await samples.headroom(db))],
+        charts=await _charts(db),
         alerts=await alerts.still_open(db),
+        days=DAYS,
+        roles=Counter(each.role for each in await health.processes(db, config.lease) if each.state in ALIVE),
+        keys=dict(Counter(key["state"] for key in await keys.listing(db))),
+        given_up=sum(each.dead for each in await crew.depths(db)),
+        copies=[("backup", await backups.latest(db, "backup")), ("drill", await backups.latest(db, "drill"))],
+        disks=list(disks(config)),
+        pending=max(0, schema.head() - await schema.current(db)),
     )
 
 
-def _shown(numbers: Numbers) -> dict[str, Any]:
-    """Each number under the words that stand beside it."""
-    return {
-        "accounts": numbers.accounts,
-        "active subscriptions": numbers.active_subscriptions,
-        "revenue in 24 h": pages.money(numbers.revenue_today, "USD"),
-        "revenue in 30 days": pages.money(numbers.revenue_month, "USD"),
-        "delivered in 24 h": numbers.delivered_today,
-        "failed in 24 h": numbers.failed_today,
-        "waiting": numbers.waiting,
-        "being painted": numbers.running,
-        "oldest waits for": f"{numbers.oldest_waiting:.0f} s",
-        "credits on hold": numbers.held,
-    }
+async def _today(db: Db) -> Totals:
+    now: datetime = (await db.fetchval("select now()")).astimezone(UTC)
+    return await figures.totals(db, now.replace(hour=0, minute=0, second=0, microsecond=0), now)
 
 
-def _worker(worker: Worker) -> dict[str, Any]:
-    """A process; what ails its children stands in the detail."""
-    ailing = [f"{child['name']} {child['state']}" for child in worker.children if child.get("state") not in HEALTHY]
-    state = worker.state if worker.is_alive or worker.state == "stopped" else "dead"
-    return vars(worker) | {"state": state, "detail": ", ".join(ailing)}
+ALIVE = ("running", "degraded", "draining")
+
+
+def _tiles(month: Totals, before: Totals, day: Totals) -> Iterator[Tile]:
+    for currency in sorted(month.revenue | before.revenue, key=lambda each: (each != OURS, each)) or [OURS]:
+        several = len(month.revenue | before.revenue) > 1
+        yield _tile(
+            f"Revenue{f' in {currency}' if several else ''}",
+            "money",
+            *(each.revenue.get(currency, 0) for each in (month, before, day)),
+            currency=currency,
+            place="revenue",
+        )
+    yield _tile("Margin", "money", month.margin, before.margin, day.margin, currency=OURS, place="margin")
+    yield _tile("Delivered", "pictures", month.delivered, before.delivered, day.delivered, place="delivered")
+    yield _tile(
+        "Could not be painted", "pictures", month.failed, before.failed, day.failed, better=-1, place="delivered"
+    )
+    for words, value, old, today in (
+        ("Half within", month.p50, before.p50, day.p50),
+        ("95 in 100 within", month.p95, before.p95, day.p95),
+    ):
+        yield _tile(words, "seconds", value, old, today, better=-1, place="latency")
+
+
+def _tile(
+    words: str,
+    unit: Unit,
+    value: float | None,
+    before: float | None,
+    today: float | None,
+    *,
+    better: int = 1,
+    currency: str = "",
+    place: str = "",
+) -> Tile:
+    change = _change(value, before)
+    tone = {"+": better, "−": -better}.get(change[:1], 0)
+    return Tile(words, shown(unit, value, currency), shown(unit, today, currency), change, tone, place)
+
+
+def _change(value: float | None, before: float | None) -> str:
+    """Against the time before; nothing where a share of it says nothing."""
+    if value is None or not before or before < 0 or value < 0:
+        return ""
+    share = round((value - before) * 100 / before)
+    return f"{share:+d} %".replace("-", "−") if share else "as before"
+
+
+def _at_present(now: Numbers, room: Headroom) -> Iterator[Tile]:
+    yield Tile("Waiting", str(now.waiting), f"{now.running} being painted", place="queue")
+    yield Tile("Oldest waits for", shown("seconds", now.oldest_waiting), place="queue")
+    yield Tile("Free slots", str(room.free), f"of {room.slots}", place="pool")
+    yield Tile("Active subscriptions", f"{now.active_subscriptions:,}", f"{now.accounts:,} accounts")
+
+
+async def _charts(db: Db) -> list[Chart]:
+    """Money and pictures by days, failures and queue by hours."""
+    now: datetime = (await db.fetchval("select now()")).astimezone(UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    days = Span(midnight - timedelta(days=DAYS), midnight, "day")
+    hours = Span(hour - timedelta(hours=24), hour, "hour")
+    by_day, by_hour = Pen(days, figures.ALL), Pen(hours, figures.ALL)
+    return [
+        by_day.revenue(await figures.takings(db, days))[0],
+        by_day.delivered(await figures.work(db, days)),
+        by_hour.failures(await figures.work(db, hours)),
+        by_hour.queue(await samples.queue(db, hours)),
+    ]

@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from aiohttp import web
 
 from limner.http import forms, pages
+from limner.http.admin import lists
+from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, admin, fresh, path_code, staff
 from limner.runtime import mailbox
+from limner.runtime.database import Database
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import funds, painters, providers
 from limner.sql.models import ImportModels
+
+FILTERS = (lists.Words("Code, kind or address"), lists.Choice("state", "State", ("on", "off")))
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[dict[str, Any]]:
+    found = await providers.listing(db)
+    for each in found:
+        each["problem"] = providers.problem(each)
+        # Settings may carry headers with secrets: their names alone are shown.
+        each["setting_names"] = sorted(each.pop("settings"))
+    return Found([
+        each for each in found
+        if asked["state"] in ("", "on" if each["active"] else "off")
+        and lists.holding(asked["q"], each["code"], each["kind"], each["base_url"])
+    ])  # fmt: skip
+
+
+def _cells(each: dict[str, Any]) -> Sequence[object]:
+    named = ("code", "kind", "base_url", "active", "is_local", "keys", "active_keys", "models")
+    return *(each[name] for name in named), " ".join(each["setting_names"])
+
+
+LIST = lists.List(
+    "/admin/providers", FILTERS, _fetch,
+    ("provider", "painter", "reached at", "paints", "own machine", "keys", "keys that paint", "models on", "settings"),
+    _cells, people=False,
+)  # fmt: skip
 
 
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return await _page(request)
+
+
+async def send_csv(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    return await LIST.send(request)
 
 
 async def change(request: web.Request) -> web.StreamResponse:
@@ -102,16 +139,12 @@ def micros(form: forms.Form, name: str) -> int | None:
 
 
 async def _page(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:
-    found = await providers.listing(request.app[DB])
-    for each in found:
-        each["problem"] = providers.problem(each)
-        # Settings may carry headers with secrets: their names alone are shown.
-        each["setting_names"] = sorted(each.pop("settings"))
     return pages.render(
         request,
         "admin/providers.html",
         why,
-        providers=found,
+        list=await LIST.show(request),
+        codes=await providers.codes(request.app[DB]),
         funds=await funds.listing(request.app[DB]),
         kinds=sorted(painters.KINDS),
         form=form or {},

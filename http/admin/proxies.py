@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from aiohttp import web
 
 from limner.http import forms, pages
+from limner.http.admin import lists
+from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, VAULT, about, admin, fresh, path_number, staff
+from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import proxies
+
+FILTERS = (lists.Words("Label or address"), lists.Choice("state", "State", ("active", "cooldown", "disabled")))
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[dict[str, Any]]:
+    return Found([
+        each for each in await proxies.listing(db)
+        if asked["state"] in ("", each["state"])
+        and lists.holding(asked["q"], each["label"], each["shown"], each["exit_address"])
+    ])  # fmt: skip
+
+
+def _cells(each: dict[str, Any]) -> Sequence[object]:
+    named = ("id", "label", "shown", "state", "why", "exit_address", "latency_ms", "tested_at", "backup", "keys")
+    return [each[name] for name in named]
+
+
+LIST = lists.List(
+    "/admin/proxies", FILTERS, _fetch,
+    ("proxy", "label", "address", "state", "why", "comes out at", "takes (ms)", "tested (UTC)", "backup", "keys"),
+    _cells, people=False,
+)  # fmt: skip
 
 
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return await _page(request)
+
+
+async def send_csv(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    return await LIST.send(request)
 
 
 async def add(request: web.Request) -> web.StreamResponse:
@@ -74,4 +107,6 @@ async def remove(request: web.Request) -> web.StreamResponse:
 
 async def _page(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:
     found = await proxies.listing(request.app[DB])
-    return pages.render(request, "admin/proxies.html", why, proxies=found, form=form or {})
+    return pages.render(
+        request, "admin/proxies.html", why, list=await LIST.show(request), proxies=found, form=form or {}
+    )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.gallery import as_keyset, keyset
-from limner.http.state import DB, about, address_of, fresh, path_id, session_of, staff
+from limner.http.admin import lists
+from limner.http.admin.lists import Asked, Found
+from limner.http.state import DB, about, address_of, admin, fresh, path_id, session_of, staff
+from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import (
     accounts,
@@ -18,27 +20,71 @@ from limner.sql import (
     invoices,
     ledger,
     pauses,
+    people,
+    plans,
     renewals,
     roles,
     subscriptions,
     visits,
 )
 from limner.sql.accounts import Account
+from limner.sql.people import Person
 
-PAGE = 50
 STEERING = {"pause": pauses.pause, "resume": pauses.resume}
+
+
+async def _filters(db: Database) -> Sequence[lists.Filter]:
+    return (
+        lists.Words("E-mail or id"),
+        lists.Choice("state", "State", people.STATES, {"active": "active plan", "unconfirmed": "not confirmed"}),
+        lists.Choice("role", "Role", accounts.ROLES),
+        lists.Choice("plan", "Plan", [each["code"] for each in await plans.listing(db)]),
+        lists.SINCE,
+        lists.UNTIL,
+        lists.Choice(
+            "sort",
+            "Sort",
+            people.SORTS,
+            {"newest": "newest first", "oldest": "oldest first", "email": "by e-mail"},
+            sort=True,
+        ),
+    )
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[Person]:
+    text, id = lists.id_or_words(asked["q"])
+    sought = people.Sought(text, id, asked["role"], asked["state"], asked["plan"], asked.since, asked.until)
+    if asked["sort"] == "email":
+        found = await people.by_email(db, sought, asked.place, count + 1)
+        return lists.cut(found, count, lambda person: person.email_key)
+    read = people.oldest if asked["sort"] == "oldest" else people.newest
+    return lists.cut(await read(db, sought, asked.moment, count + 1), count, lists.by_time)
+
+
+def _cells(person: Person) -> Sequence[object]:
+    state = "deleted" if person.deleted_at else "banned" if person.banned_at else person.state
+    return (
+        person.id, person.email, person.role, state, person.plan, person.period_end, person.available, person.held,
+        person.spent, person.verified_at, person.locale, person.created_at,
+    )  # fmt: skip
+
+
+LIST = lists.List(
+    "/admin/users", _filters, _fetch,
+    ("id", "e-mail", "role", "state", "plan", "plan until (UTC)", "available", "held", "spent", "confirmed (UTC)", "language",
+     "since (UTC)"),
+    _cells,
+)  # fmt: skip
 
 
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
-    search = forms.clean(request.query.get("q", ""))[:254]
-    before = keyset(request.query.get("before", ""))
-    found = await accounts.listing(request.app[DB], search=search, before=before, count=PAGE + 1)
-    older = None
-    if len(found) > PAGE:
-        last = found[PAGE - 1]
-        older = "/admin/users?" + urlencode({"q": search, "before": as_keyset(last["created_at"], last["id"])})
-    return pages.render(request, "admin/users.html", users=found[:PAGE], q=search, older_url=older)
+    return pages.render(request, "admin/users.html", list=await LIST.show(request))
+
+
+async def send_csv(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    return await LIST.send(request)
 
 
 async def show(request: web.Request) -> web.Response:

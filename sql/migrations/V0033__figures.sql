@@ -86,6 +86,7 @@ create table figure_mark (
 comment on column figure_mark.until is 'all days before this one are put down; no row: none is';
 
 create table work_day (
+    scope text not null check (scope in ('all', 'plan', 'model', 'key', 'each')),
     day date not null,
     plan_id bigint not null,
     model_id text not null,
@@ -100,12 +101,27 @@ create table work_day (
     cost_micros bigint not null,
     possible_micros bigint not null,
     waits integer [] not null default '{}',
-    primary key (day, plan_id, model_id, key_id, fault, currency)
+    primary key (scope, day, plan_id, model_id, key_id, fault, currency)
 );
 
+-- A year of all there is must be read as quickly as that of one plan: sums over the others are kept, too.
+comment on column work_day.scope is
+'each: of this very plan, model and key; plan, model, key: of that one with all others; all: of everything';
 comment on column work_day.plan_id is '0: who ordered had no plan';
 comment on column work_day.key_id is '0: no key had a part in it';
 comment on column work_day.waits is 'milliseconds from order to picture, of each that was delivered: middles cannot be added up';
+
+create table wait_day (
+    scope text not null check (scope in ('all', 'plan', 'model', 'key', 'each')),
+    day date not null,
+    plan_id bigint not null,
+    model_id text not null,
+    key_id bigint not null,
+    pictures integer not null,
+    p50_ms integer not null,
+    p95_ms integer not null,
+    primary key (scope, day, plan_id, model_id, key_id)
+);
 
 create table takings_day (
     day date not null,
@@ -146,6 +162,10 @@ create table pool_hour (
     least_free integer not null,
     primary key (at, key_id)
 ) with (fillfactor = 80);
+
+alter table worker add column about jsonb not null default '{}';
+
+comment on column worker.about is 'version, schema (the newest migration it carries) and memory (megabytes), as it reports them';
 
 -- One's plan at the time of an order is looked up for each picture; these tables are small, and wait for a moment.
 -- squawk-ignore require-concurrent-index-creation

@@ -48,6 +48,7 @@ async def agrees(db: Any, history: History, dice: random.Random) -> None:
         Choice(plan=dice.choice(history.shops).plan),
         Choice(model=dice.choice(history.models), key=dice.choice(history.keys)),
         Choice(key=dice.choice([*history.keys, 0])),
+        Choice(dice.choice(history.shops).plan, dice.choice(history.models), dice.choice(history.keys)),
     ]
     for span in spans(history, dice):
         for choice in choices:
@@ -77,10 +78,10 @@ async def test_figures_are_those_of_the_rows_however_many_days_are_put_down(dsn,
         await agrees(elsewhere, history, dice)
         while await closings.close(elsewhere, 2):
             await agrees(elsewhere, history, dice)
-        before = await elsewhere.fetch("select * from work_day order by 1, 2, 3, 4, 5, 6")
+        before = await elsewhere.fetch("select * from work_day order by 1, 2, 3, 4, 5, 6, 7")
         assert len({row["day"] for row in before}) >= history.days - 2, "hardly anything was put down"
         assert await closings.close(elsewhere) == 0
-        assert await elsewhere.fetch("select * from work_day order by 1, 2, 3, 4, 5, 6") == before
+        assert await elsewhere.fetch("select * from work_day order by 1, 2, 3, 4, 5, 6, 7") == before
         history.is_late, history.now = True, await elsewhere.fetchval("select now()")
         await history.live(30)
         await agrees(elsewhere, history, dice)

@@ -18,9 +18,11 @@ from limner.sql import (
     proxies,
     sandbox,
     sessions,
+    shares,
     tickets,
     tokens,
     uploads,
+    walls,
 )
 from tests.conftest import Cast
 from tests.http.conftest import Browser, Site, drawn, hang
@@ -100,13 +102,22 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
     proxy = await proxies.add(
         db, Vault.from_config(site.config), "way out", "socks5://me:pw@192.0.2.1:1080", actor="test"
     )
+    share = await shares.make(db, picture, cast.alice.id, shows_prompt=True, caption="a pie")
+    await walls.offer(db, picture, cast.alice.id, "Al")
+    await walls.decide(db, await db.fetchval("select max(id) from wall_offer"), "shown", actor="test")
     ticket = await tickets.issue(db, cast.bob.id, "verify", minutes=60)
     await notices.mail(db, cast.bob.email, "verify_email", details={"hours": 1}, ticket_id=ticket)
+    await db.execute(
+        "insert into dead_letter (id, mailbox, kind, partition, attempts, reason, payload, created_at) "
+        "values (7, 'billing', 'CheckOpenInvoices', '', 5, 'tired', '{}', now())"
+    )
     return {
         **{f"/{path}/": await _link(site, cast, path, purpose) for path, purpose in LINKS.items()},
         "/admin/invitations/": str(await db.fetchval("select id from invitation")),
         "/account/sessions/": str(await db.fetchval("select id from session where agent = 'another device'")),
         "/pictures/": str(picture),
+        "/s/": share.code,
+        "/admin/pictures/": str(picture),
         "/studio/": generation,
         "/generations/": generation,
         "/threads/": generation,
@@ -118,6 +129,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/sandbox/": str(payment.id),
         "/sandbox/api/payments/": str(payment.id),
         "/r/": "abcdefghjk",
+        "/admin/charts/": "revenue",
+        "/admin/health/letters/": "7",
         "/admin/codes/": str(promo.id),
         "/admin/broadcasts/": str(broadcast),
         "/unsubscribe/": news.link(cast.bob.id, "", site.config.secret_keys).removeprefix(news.PATH),
@@ -126,6 +139,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/admin/proxies/": str(proxy),
         "/admin/providers/": "demo",
         "/admin/models/": "demo",
+        "/admin/plans/": "monthly",
+        "/admin/ledger/": str(await db.fetchval("select min(id) from ledger_entry")),
         "/admin/keys/": str(await db.fetchval("select min(id) from provider_key")),
         "/admin/mails/": str(await db.fetchval("select max(id) from notice")),
         "/account/security/links/": "telegram",

@@ -7,7 +7,9 @@ import pytest
 from tests.http.conftest import hang
 
 
-@pytest.mark.parametrize("path", ["/", "/login", "/register", "/health/live", "/health/ready"])
+@pytest.mark.parametrize(
+    "path", ["/", "/login", "/register", "/wall", "/wall?before=x", "/health/live", "/health/ready"]
+)
 async def test_a_stranger_finds_the_open_doors(stranger, path):
     assert (await stranger.get(path)).status == 200
 
@@ -67,6 +69,29 @@ async def test_a_picture_its_thread_and_an_invoice_have_pages(alice, site, cast)
         "/margins?by=model",
         "/codes",
         "/codes?kind=gift",
+        "/subscriptions",
+        "/subscriptions?state=paused&plan=monthly",
+        "/ledger",
+        "/ledger/1",
+        "/ledger?kind=grant&since=2026-01-01",
+        "/sessions",
+        "/notices",
+        "/plans",
+        "/plans/monthly",
+        "/audit?actor=carol&action=ledger",
+        "/generations?fault=rate_limited&key=1&model=demo",
+        "/users?sort=email&state=no_plan&role=user&plan=monthly",
+        "/charts",
+        "/charts?range=24h",
+        "/charts/latency",
+        "/charts/failures?range=365",
+        "/health",
+        "/settings",
+        "/wall",
+        "/wall?state=taken_off",
+        "/reports",
+        "/reports?state=settled",
+        "/reports?state=down",
         "/broadcasts",
     ],
 )

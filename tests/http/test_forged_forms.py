@@ -13,6 +13,7 @@ TABLES = (
     "provider_key", "audit", "sandbox_payment", "message", "throttle", "notice",
     "second_factor", "recovery_code", "pending_sign_in", "linked_sign_in", "spent_answer",
     "code", "redemption", "trial", "referral", "referral_link", "broadcast", "broadcast_recipient",
+    "share", "wall_offer", "report", "takedown",
 )  # fmt: skip
 
 
@@ -92,6 +93,8 @@ async def test_looking_changes_nothing(site, cast, alice, carol):
     sitemap = [place for place in await places(site, cast, alice) if place.method == "GET"]
     before = await fingerprint(site)
     for place in sitemap:
+        if place.pattern.endswith(".csv") and place.pattern.startswith("/admin/"):
+            continue  # that somebody took a file of people along is written down
         if place.pattern not in ("/threads/{id}/live", "/account/export"):  # the one never ends, the other is counted
             for method in ("GET", "HEAD"):
                 await alice.send(method, place.path)

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from limner.http.statement import safe
+from limner.http.sheets import safe
 from limner.sql import ledger, statements
 from limner.sql.statements import Month
 from tests.http.conftest import Page

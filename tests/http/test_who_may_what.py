@@ -20,6 +20,7 @@ OPEN = {
     "GET /sandbox/{id}", "POST /sandbox/{id}",
     "GET /status", "GET /status.json", "GET /health/live", "GET /health/ready", "GET /static/{hash}/{path}",
     "GET /v1/openapi.json", "GET /api", "GET /r/{code}",
+    "GET /wall", "GET /s/{secret}", "GET /s/{secret}/picture", "GET /s/{secret}/thumbnail", "POST /s/{secret}/reports",
 }  # fmt: skip
 """For everybody. The sandbox plays an outsider: whoever knows a payment's id may pay it."""
 MACHINES = {
@@ -62,18 +63,52 @@ OWNERS = {
     "GET /studio/{id}", "POST /generations/{id}/cancellation", "GET /threads/{id}/live",
     "GET /jobs/{id}/preview", "GET /uploads/{id}",
     "GET /pictures/{id}", "GET /pictures/{id}/file", "GET /pictures/{id}/thumbnail", "POST /pictures/{id}/deletion",
+    "POST /pictures/{id}/share", "POST /pictures/{id}/share/revocation", "POST /pictures/{id}/wall",
+    "POST /pictures/{id}/wall/withdrawal",
     "POST /account/tokens/{id}/revocation", "POST /account/sessions/{id}/deletion",
 }  # fmt: skip
 STAFF = {
     "GET /admin", "GET /admin/users", "GET /admin/users/{id}", "GET /admin/generations", "GET /admin/generations/{id}",
     "GET /admin/keys", "GET /admin/audit", "GET /admin/generations/{id}/explain", "GET /admin/keys/{id}",
     "GET /admin/proxies", "GET /admin/providers", "GET /admin/models", "GET /admin/models/{code}", "GET /admin/margins",
-    "GET /admin/invitations",
+    "GET /admin/invitations", "GET /admin/charts", "GET /admin/charts/{code}", "GET /admin/charts/{code}.csv",
+    "GET /admin/health",
     "GET /admin/invoices", "GET /admin/invoices/{id}",
     "GET /admin/codes", "GET /admin/codes/{id}",
+    "GET /admin/subscriptions", "GET /admin/ledger", "GET /admin/ledger/{id}", "GET /admin/sessions",
+    "GET /admin/plans", "GET /admin/plans/{code}",
     "GET /admin/broadcasts", "GET /admin/broadcasts/{id}",
+    "GET /admin/wall", "GET /admin/reports", "GET /admin/pictures/{id}", "GET /admin/pictures/{id}/file",
+    "GET /admin/pictures/{id}/thumbnail",
 }  # fmt: skip
 ADMINS = {
+    "GET /admin/users.csv",
+    "GET /admin/subscriptions.csv",
+    "GET /admin/invoices.csv",
+    "GET /admin/ledger.csv",
+    "GET /admin/generations.csv",
+    "GET /admin/keys.csv",
+    "GET /admin/providers.csv",
+    "GET /admin/proxies.csv",
+    "GET /admin/models.csv",
+    "GET /admin/plans.csv",
+    "GET /admin/codes.csv",
+    "GET /admin/notices.csv",
+    "GET /admin/mails.csv",
+    "GET /admin/audit.csv",
+    "GET /admin/sessions.csv",
+    "GET /admin/notices",
+    "POST /admin/sessions/end",
+    "POST /admin/keys/acts",
+    "POST /admin/codes/acts",
+    "POST /admin/mails/acts",
+    "POST /admin/plans",
+    "POST /admin/plans/{code}/terms",
+    "GET /admin/settings",
+    "POST /admin/health/letters/{id}/retry",
+    "POST /admin/wall/decisions",
+    "POST /admin/reports/decisions",
+    "POST /admin/pictures/{id}/decision",
     "POST /admin/broadcasts",
     "POST /admin/broadcasts/{id}/words",
     "POST /admin/broadcasts/{id}/removal",
@@ -225,8 +260,16 @@ async def test_support_sees_no_form_that_it_may_not_send(site, cast, db, alice):
         "/admin/models/demo",
         "/admin/invitations",
         "/admin/codes",
+        "/admin/plans",
+        "/admin/plans/monthly",
+        "/admin/sessions",
+        f"/admin/sessions?user={cast.alice.id}",
+        "/admin/ledger",
+        "/admin/subscriptions",
+        "/admin/wall?state=shown",
+        "/admin/reports",
     ):
-        assert 'action="/admin' not in (await support.get(path)).text
+        assert 'method="post" action="/admin' not in (await support.get(path)).text
 
 
 async def test_what_belongs_to_somebody_else_looks_like_what_is_not_there(site, cast, alice, bob):

@@ -1,0 +1,75 @@
+"""Sessions: who is signed in, where, since when; and how they are ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from aiohttp import web
+
+from limner.http import pages
+from limner.http.admin import bulk, lists
+from limner.http.admin.lists import Asked, Found
+from limner.http.state import DB, admin, fresh, session_of, staff
+from limner.runtime.database import Database
+from limner.runtime.errors import Refused
+from limner.sql import accounts, sessions
+from limner.sql.sessions import Somebodys
+
+FILTERS = (
+    lists.Words("E-mail or address"),
+    lists.Choice("role", "Role", accounts.ROLES),
+    lists.Name("user", "User"),
+    lists.SINCE,
+    lists.UNTIL,
+)
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[Somebodys]:
+    sought = sessions.Sought(asked["q"], asked.id("user"), asked["role"], asked.since, asked.until)
+    return lists.cut(await sessions.listing(db, sought, asked.moment, count + 1), count, lists.by_time)
+
+
+def _cells(each: Somebodys) -> Sequence[object]:
+    return each.email, each.role, each.ip, each.agent, each.created_at, each.seen_at
+
+
+LIST = lists.List(
+    "/admin/sessions", FILTERS, _fetch, ("e-mail", "role", "address", "browser", "since (UTC)", "seen (UTC)"), _cells
+)
+
+
+async def show_list(request: web.Request) -> web.Response:
+    staff(request)
+    session = session_of(request)
+    return pages.render(request, "admin/sessions.html", list=await LIST.show(request), own=session and session.id)
+
+
+async def send_csv(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    return await LIST.send(request)
+
+
+async def end(request: web.Request) -> web.StreamResponse:
+    """Those that were ticked, or all of one account."""
+    fresh(request)
+    return await bulk.do(request, ACTS, "/admin/sessions", _names)
+
+
+async def _end(request: web.Request, chosen: str, reason: str, actor: str, ip: str) -> None:
+    await sessions.end_for(request.app[DB], bulk.as_id(chosen), reason, actor=actor, ip=ip)
+
+
+async def _end_all(request: web.Request, chosen: str, reason: str, actor: str, ip: str) -> None:
+    account = await accounts.get(request.app[DB], bulk.as_id(chosen))
+    if not await sessions.end_all_for(request.app[DB], account, reason, actor=actor, ip=ip):
+        raise Refused("Nobody is signed in there.")
+
+
+async def _names(request: web.Request, chosen: list[str]) -> Mapping[str, str]:
+    return await sessions.names(request.app[DB], [bulk.as_id(each) for each in chosen])
+
+
+ACTS = {
+    "end": bulk.Act("End", "Whoever is signed in there has to log in again.", _end),
+    "end_all": bulk.Act("End all of", "They are signed out on every device, and have to log in again.", _end_all),
+}

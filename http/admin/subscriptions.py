@@ -1,0 +1,64 @@
+"""Subscriptions: who has which plan, since when and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from limner.http import pages
+from limner.http.admin import lists
+from limner.http.admin.lists import Asked, Found
+from limner.http.state import admin, staff
+from limner.runtime.database import Database
+from limner.sql import holders, plans
+from limner.sql.holders import Held
+
+
+async def _filters(db: Database) -> Sequence[lists.Filter]:
+    return (
+        lists.Words("E-mail or id"),
+        lists.Choice("state", "State", holders.STATES, {"pending_activation": "to be paid"}),
+        lists.Choice("plan", "Plan", [each["code"] for each in await plans.listing(db)]),
+        lists.SINCE,
+        lists.UNTIL,
+    )
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[Held]:
+    text, id = lists.id_or_words(asked["q"])
+    sought = holders.Sought(text, id, asked["state"], asked["plan"], asked.since, asked.until)
+    return lists.cut(await holders.listing(db, sought, asked.moment, count + 1), count, lists.by_time)
+
+
+def _cells(each: Held) -> Sequence[object]:
+    period = (each.period_start, each.period_end)
+    return (
+        each.id,
+        each.email,
+        each.plan,
+        each.next_plan,
+        each.state,
+        each.cycles,
+        each.cycle_credits,
+        *period,
+        each.created_at,
+    )
+
+
+LIST = lists.List(
+    "/admin/subscriptions", _filters, _fetch,
+    ("subscription", "e-mail", "plan", "next plan", "state", "cycles", "credits a cycle", "from (UTC)", "until (UTC)",
+     "made (UTC)"),
+    _cells,
+)  # fmt: skip
+
+
+async def show_list(request: web.Request) -> web.Response:
+    staff(request)
+    return pages.render(request, "admin/subscriptions.html", list=await LIST.show(request))
+
+
+async def send_csv(request: web.Request) -> web.StreamResponse:
+    admin(request)
+    return await LIST.send(request)

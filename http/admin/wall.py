@@ -1,0 +1,82 @@
+"""The public wall: let in what was offered, refuse it, or take it off again; one by one or many at once."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from limner.http import forms, pages
+from limner.http.shares import as_keyset, keyset
+from limner.http.sharing import must_have_wall
+from limner.http.state import DB, about, fresh, staff
+from limner.runtime.errors import Refused
+from limner.sql import walls
+from limner.sql.takedowns import NotAsBelieved
+
+PAGE = 24
+ACTS = {"approve": "shown", "refuse": "refused", "take_off": "taken_off"}
+
+
+async def show_list(request: web.Request) -> web.Response:
+    staff(request)
+    must_have_wall(request)
+    return await _list(request)
+
+
+async def decide(request: web.Request) -> web.StreamResponse:
+    """Each in a transaction of its own: what somebody decided or took back meanwhile is left as it is."""
+    fresh(request)
+    must_have_wall(request)
+    form = await forms.read(request)
+    try:
+        changed, chosen = await _decide(request, form)
+    except Refused as why:
+        return await _list(request, why, forms.kept(form, "reason"), forms.text(form, "state", most=10))
+    state = forms.text(form, "state", most=10)
+    address = f"/admin/wall?state={state}" if state in walls.STATES else "/admin/wall"
+    return pages.see_other(address, "saved" if changed == chosen else "some_changed")
+
+
+async def _decide(request: web.Request, form: forms.Form) -> tuple[int, int]:
+    """How many changed, of how many."""
+    act = forms.text(form, "act", most=10)
+    if act not in ACTS:
+        raise Refused(f"What to do is {', '.join(ACTS)}, not {act!r}.")
+    reason = forms.text(form, "reason", most=500, needed=act != "approve", label="The reason")
+    chosen = forms.numbers(form, "offer", most=PAGE)
+    if not chosen:
+        raise Refused("Choose at least one picture.")
+    changed, refusal = 0, None
+    for offer_id in chosen:
+        try:
+            await walls.decide(request.app[DB], offer_id, ACTS[act], reason, **about(request))
+            changed += 1
+        except NotAsBelieved as why:
+            refusal = why
+    if refusal is not None and not changed:
+        raise refusal
+    return changed, len(chosen)
+
+
+async def _list(
+    request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None, state: str = ""
+) -> web.Response:
+    state = state or request.query.get("state", "")
+    state = state if state in walls.STATES else "waiting"
+    before = keyset(request.query.get("before", ""))
+    found = await walls.listing(request.app[DB], state, before=before, count=PAGE + 1)
+    older = None
+    if len(found) > PAGE:
+        last = found[PAGE - 1]
+        older = "/admin/wall?" + urlencode({"state": state, "before": as_keyset(last.offered_at, last.id)})
+    return pages.render(
+        request,
+        "admin/wall.html",
+        why,
+        offers=found[:PAGE],
+        state=state,
+        states=walls.STATES,
+        older_url=older,
+        form=form or {},
+    )

@@ -1,0 +1,184 @@
+"""Reports: what visitors say should not be shown, grouped by picture, until an admin dismisses them or takes it down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from limner.runtime.database import Database, Db, affected
+from limner.runtime.errors import Refused
+from limner.sql import audit
+from limner.sql.shares import NotShared
+from limner.sql.takedowns import LONGEST_REASON, NotAsBelieved
+
+KINDS = {
+    "illegal": "It is against the law",
+    "sexual": "Sexual content",
+    "violence": "Violence or cruelty",
+    "hate": "Hate against people",
+    "person": "It shows me, or somebody I know, without consent",
+    "rights": "It uses work that is mine",
+    "other": "Something else",
+}
+LONGEST_WORDS = 1000
+
+# Whoever takes the picture down meanwhile waits for this, and settles it, or this finds it down. The same household again
+# makes no second report.
+FILE = """
+insert into report as r (image_id, kind, words, address, account_id)
+select i.id, $2, $3, $4, $5
+from (select id from image where id = $1 and deleted_at is null and taken_down_at is null for share) as i
+on conflict (image_id, address) where settled_at is null and address <> '' do update set
+    times = r.times + 1, last_at = now(), kind = excluded.kind,
+    words = case when excluded.words = '' then r.words else excluded.words end,
+    account_id = coalesce(excluded.account_id, r.account_id)
+"""
+
+
+async def file(db: Db, image_id: UUID, kind: str, words: str, *, address: str, account_id: UUID | None = None) -> None:
+    """Somebody reports a picture. Raises Refused for what was chosen or written, NotShared when it is gone."""
+    if kind not in KINDS:
+        raise Refused("Please choose what is wrong with it.", field="kind")
+    if len(words) > LONGEST_WORDS:
+        raise Refused(f"At most {LONGEST_WORDS} characters, not {len(words)}.", field="words")
+    if kind == "other" and not words:
+        raise Refused("Please say what is wrong with it.", field="words")
+    if not affected(await db.execute(FILE, image_id, kind, words, address, account_id)):
+        raise NotShared
+
+
+@dataclass(frozen=True)
+class Case:
+    """A picture with all reports on it that are open, or that were settled together."""
+
+    image_id: UUID
+    account_id: UUID
+    email: str
+    prompt: str
+    people: int
+    times: int
+    kinds: list[str]
+    words: list[str]
+    first_at: datetime
+    last_at: datetime
+    settled_at: datetime | None
+    outcome: str | None
+    reason: str
+    is_down: bool
+
+
+# Oldest first: who waits longest is looked at first.
+OPEN = """
+select c.*, i.account_id, a.email, g.prompt, i.taken_down_at is not null as is_down, null::timestamptz as settled_at,
+    null as outcome, '' as reason
+from (
+    select image_id, count(*) as people, sum(times)::bigint as times, array_agg(distinct kind order by kind) as kinds,
+        (array_agg(words order by last_at desc) filter (where words <> ''))[1:3] as words,
+        min(created_at) as first_at, max(last_at) as last_at
+    from report where settled_at is null group by image_id
+) as c
+join image as i on i.id = c.image_id
+join account as a on a.id = i.account_id
+join generation as g on g.id = i.generation_id
+where $1::timestamptz is null or (c.first_at, c.image_id) > ($1, $2)
+order by c.first_at, c.image_id limit $3
+"""
+SETTLED = """
+select c.*, i.account_id, a.email, g.prompt, i.taken_down_at is not null as is_down
+from (
+    select image_id, settled_at, outcome, reason, count(*) as people, sum(times)::bigint as times,
+        array_agg(distinct kind order by kind) as kinds,
+        (array_agg(words order by last_at desc) filter (where words <> ''))[1:3] as words,
+        min(created_at) as first_at, max(last_at) as last_at
+    from report
+    where settled_at is not null and ($1::timestamptz is null or (settled_at, image_id) < ($1, $2))
+    group by settled_at, image_id, outcome, reason
+    order by settled_at desc, image_id desc limit $3
+) as c
+join image as i on i.id = c.image_id
+join account as a on a.id = i.account_id
+join generation as g on g.id = i.generation_id
+order by c.settled_at desc, c.image_id desc
+"""
+
+
+async def open_cases(db: Db, *, after: tuple[datetime, UUID] | None = None, count: int = 25) -> list[Case]:
+    """What waits for an admin, oldest first, by keyset."""
+    at, last = after or (None, None)
+    return [_case(row) for row in await db.fetch(OPEN, at, last, count)]
+
+
+async def settled_cases(db: Db, *, before: tuple[datetime, UUID] | None = None, count: int = 25) -> list[Case]:
+    """Newest first, by keyset."""
+    at, last = before or (None, None)
+    return [_case(row) for row in await db.fetch(SETTLED, at, last, count)]
+
+
+def _case(row: object) -> Case:
+    fields = dict(row)  # type: ignore[call-overload]
+    return Case(**{**fields, "words": fields["words"] or []})
+
+
+@dataclass(frozen=True)
+class Report:
+    kind: str
+    words: str
+    address: str
+    email: str | None
+    times: int
+    created_at: datetime
+    settled_at: datetime | None
+    outcome: str | None
+    reason: str
+
+
+OF_IMAGE = """
+select r.kind, r.words, r.address, a.email, r.times, r.created_at, r.settled_at, r.outcome, r.reason
+from report as r left join account as a on a.id = r.account_id
+where r.image_id = $1 order by r.settled_at desc nulls first, r.id desc limit $2
+"""
+
+
+async def of_image(db: Db, image_id: UUID, count: int = 100) -> list[Report]:
+    """All on one picture, the open ones first."""
+    return [Report(**row) for row in await db.fetch(OF_IMAGE, image_id, count)]
+
+
+WAITING = "select pictures, oldest from reports_waiting()"
+
+
+async def waiting(db: Db) -> tuple[int, datetime | None]:
+    """How many pictures wait to be looked at, and since when the first one does."""
+    row = await db.fetchrow(WAITING)
+    assert row is not None
+    return row["pictures"], row["oldest"]
+
+
+DISMISS = """
+update report set settled_at = now(), outcome = 'dismissed', reason = $2 where image_id = $1 and settled_at is null
+"""
+
+
+async def dismiss(db: Database, image_id: UUID, reason: str, *, actor: str, ip: str = "") -> None:
+    """The picture may stay. Raises NotAsBelieved when no report on it is open, Refused for the reason."""
+    reason = reason.strip()
+    if not reason or len(reason) > LONGEST_REASON:
+        raise Refused(f"Please say why, in at most {LONGEST_REASON} characters.", field="reason")
+    async with db.transaction() as tx:
+        count = affected(await tx.execute(DISMISS, image_id, reason))
+        if not count:
+            raise NotAsBelieved("No report on this picture is open: somebody was faster.")
+        before, after = {"reports": count}, {"reports": 0, "reason": reason}
+        await audit.record(tx, actor, "report.dismiss", f"image {image_id}", before, after, ip=ip)
+
+
+FORGET_OLD = """
+update report set address = '', account_id = null
+where settled_at < now() - interval '30 days' and (address <> '' or account_id is not null)
+"""
+
+
+async def forget_old(db: Db) -> int:
+    """Who reported, a month after it was settled. What was said and decided stays."""
+    return affected(await db.execute(FORGET_OLD))

@@ -1,0 +1,269 @@
+"""Reports: anybody who sees a picture may say that it should not be shown; an admin dismisses that, or takes it down."""
+
+from __future__ import annotations
+
+import pytest
+
+from limner.sql import accounts, audit, erasure, images, reports, studio, takedowns
+from limner.sql.shares import NotShared
+from tests.http.conftest import hang, numbers
+from tests.http.publishing import report, shared, shown
+
+WHY = "It shows a person who did not agree."
+
+
+async def test_a_visitor_reports_without_signing_in(stranger, carol, site, cast):
+    picture, share = await shared(site, cast.alice)
+    answer = await stranger.post(f"{share.path}/reports", {"kind": "person", "words": "That is my sister."})
+    assert (answer.status, answer.location) == (303, share.path)
+    assert "Somebody will look at it" in (await stranger.get(share.path)).text
+    page = await carol.get("/admin/reports")
+    for words in ("That is my sister.", "without consent", "Reported by 1 visitor", cast.alice.email, str(picture)):
+        assert words in page.text
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({}, "Please choose what is wrong"),
+        ({"kind": "boring"}, "Please choose what is wrong"),
+        ({"kind": "other"}, "Please say what is wrong"),
+        ({"kind": "hate", "words": "x" * 1001}, "at most 1000 characters, not 1001"),
+    ],
+)
+async def test_what_is_missing_is_said_and_what_was_typed_stays(stranger, site, cast, db, fields, words):
+    _, share = await shared(site, cast.alice)
+    page = await stranger.post(f"{share.path}/reports", fields)
+    assert (page.status, words in page.text, '<details class="report-box" open' in page.text) == (400, True, True)
+    assert fields.get("words", "") in page.text
+    assert await numbers(db, "report") == 0
+
+
+async def test_a_form_of_another_site_reports_nothing(stranger, site, cast, db):
+    _, share = await shared(site, cast.alice)
+    assert (await stranger.send("POST", f"{share.path}/reports", data={"kind": "hate"})).status == 403
+    assert await numbers(db, "report") == 0
+
+
+async def test_the_same_household_again_is_the_same_report(stranger, alice, site, cast, db):
+    picture, share = await shared(site, cast.alice)
+    assert await report(stranger, share, "hate", "first words") == 303
+    assert await report(stranger, share, "violence") == 303
+    assert await report(alice, share, "violence") == 303  # from the same address, with an account
+    (case,) = await reports.open_cases(db)
+    assert (case.image_id, case.people, case.times, case.kinds) == (picture, 1, 3, ["violence"])
+    assert case.words == ["first words"]
+    (one,) = await reports.of_image(db, picture)
+    assert (one.email, one.times) == (cast.alice.email, 3)
+
+
+async def test_different_people_are_counted_and_grouped(site, cast, db):
+    picture, _ = await shared(site, cast.alice)
+    for number in range(5):
+        await reports.file(db, picture, ["hate", "rights"][number % 2], f"words {number}", address=f"192.0.2.{number}")
+    (case,) = await reports.open_cases(db)
+    assert (case.people, case.times, case.kinds, len(case.words)) == (5, 5, ["hate", "rights"], 3)
+    assert (await reports.waiting(db))[0] == 1
+
+
+async def test_a_flood_is_slowed_down(stranger, site, cast, db):
+    made = [await shared(site, cast.alice) for _ in range(11)]
+    answers = [await report(stranger, share) for _, share in made]
+    assert answers == [303] * 10 + [429]
+    assert (await reports.waiting(db))[0] == 10
+
+
+async def test_a_dismissed_report_is_settled_and_may_come_again(stranger, carol, site, cast, db):
+    picture, share = await shared(site, cast.alice)
+    await report(stranger, share)
+    fields = {"act": "dismiss", "picture": str(picture), "reason": "It is a drawing."}
+    assert (await carol.post("/admin/reports/decisions", fields)).location == "/admin/reports"
+    assert (await reports.waiting(db)) == (0, None)
+    assert "It is a drawing." in (await carol.get("/admin/reports?state=settled")).text
+    assert (await stranger.get(share.path)).status == 200
+    entry = (await audit.listing(db))[0]
+    assert (entry.actor, entry.action, entry.subject) == (cast.carol.email, "report.dismiss", f"image {picture}")
+    assert (entry.before, entry.after) == ({"reports": 1}, {"reports": 0, "reason": "It is a drawing."})
+    again = await carol.post("/admin/reports/decisions", fields)
+    assert (again.status, "somebody was faster" in again.text) == (409, True)
+    await report(stranger, share)
+    assert (await reports.waiting(db))[0] == 1
+
+
+async def test_a_take_down_settles_its_reports(stranger, carol, alice, site, cast, db):
+    picture, share, _ = await shown(site, cast.alice)
+    await report(stranger, share)
+    fields = {"act": "take_down", "picture": str(picture), "reason": WHY}
+    assert (await carol.post("/admin/reports/decisions", fields)).status == 303
+    assert (await stranger.get(share.path)).status == 410
+    assert WHY in (await alice.get(f"/pictures/{picture}")).text
+    (case,) = await reports.settled_cases(db)
+    assert (case.outcome, case.reason, case.is_down) == ("taken_down", WHY, True)
+    down = await carol.get("/admin/reports?state=down")
+    assert WHY in down.text
+    assert (await stranger.post(f"{share.path}/reports", {"kind": "hate"})).status == 410
+    with pytest.raises(NotShared):
+        await reports.file(db, picture, "hate", "", address="192.0.2.9")
+
+
+async def test_many_are_decided_for_one_reason(carol, site, cast, db):
+    pictures = [(await shared(site, cast.alice))[0] for _ in range(3)]
+    for picture in pictures:
+        await reports.file(db, picture, "hate", "", address="192.0.2.1")
+    await takedowns.take_down(db, pictures[0], "before", actor="test")
+    chosen = [("picture", str(picture)) for picture in pictures]
+    answer = await carol.post("/admin/reports/decisions", [("act", "take_down"), ("reason", WHY), *chosen])
+    assert answer.status == 303
+    assert [(await takedowns.get(db, picture)).reason for picture in pictures] == ["before", WHY, WHY]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"act": "dismiss"}, {"act": "burn", "reason": "x"}, {"act": "dismiss", "reason": "x", "picture": "x"}],
+)
+async def test_a_bent_form_changes_nothing(carol, site, cast, db, fields):
+    picture, _ = await shared(site, cast.alice)
+    await reports.file(db, picture, "hate", "", address="192.0.2.1")
+    assert (await carol.post("/admin/reports/decisions", fields)).status == 400
+    bent = {name: value for name, value in fields.items() if name != "reason"}
+    assert (await carol.post(f"/admin/pictures/{picture}/decision", bent)).status == 400
+    assert (await reports.waiting(db))[0] == 1
+
+
+async def test_one_picture_before_the_admin(stranger, carol, alice, site, cast, db):
+    picture, share, _ = await shown(site, cast.alice)
+    await report(stranger, share, "rights", "It is mine.")
+    page = await carol.get(f"/admin/pictures/{picture}")
+    for words in ("It is mine.", "It uses work that is mine", "127.0.0.1", "moves no credits", "#grant-title"):
+        assert words in page.text
+    post = f"/admin/pictures/{picture}/decision"
+    assert (await carol.post(post, {"act": "take_down", "reason": WHY})).location == f"/admin/pictures/{picture}"
+    for part in ("file", "thumbnail"):  # whoever decides must see what it is about
+        assert (await carol.get(f"/admin/pictures/{picture}/{part}")).status == 200
+    assert (await carol.post(post, {"act": "take_down", "reason": WHY})).status == 409
+    assert (await carol.post(post, {"act": "restore", "reason": "They agreed."})).status == 303
+    page = await carol.get(f"/admin/pictures/{picture}")
+    for words in ("picture.take_down", "picture.restore", WHY, "They agreed.", cast.carol.email):
+        assert words in page.text
+    assert (await alice.get(f"/pictures/{picture}/file")).status == 200
+
+
+async def test_what_was_never_shown_to_others_stays_private(carol, alice, site, cast, db):
+    picture = (await hang(site, cast.alice))[0]
+    page = await carol.get(f"/admin/pictures/{picture}")
+    assert (page.status, "It is private" in page.text) == (200, True)
+    for part in ("file", "thumbnail"):
+        assert (await carol.get(f"/admin/pictures/{picture}/{part}")).status == 404
+    answer = await carol.post(f"/admin/pictures/{picture}/decision", {"act": "take_down", "reason": WHY})
+    assert answer.status == 303
+    assert (await alice.get(f"/pictures/{picture}/file")).status == 410
+    assert (await carol.get(f"/admin/pictures/{picture}/file")).status == 200
+
+
+async def test_the_generation_leads_to_its_pictures(carol, site, cast, db):
+    picture = (await hang(site, cast.alice))[0]
+    generation = await db.fetchval("select generation_id from image where id = $1", picture)
+    assert f"/admin/pictures/{picture}" in (await carol.get(f"/admin/generations/{generation}")).text
+
+
+async def test_support_looks_and_decides_nothing(stranger, site, cast, db):
+    await accounts.set_role(db, cast.bob, "support", actor="test")
+    support = await site.browser(cast.bob)
+    picture, share, _ = await shown(site, cast.alice)
+    await report(stranger, share)
+    for path in ("/admin/reports", "/admin/wall?state=shown", f"/admin/pictures/{picture}"):
+        page = await support.get(path)
+        assert page.status == 200
+        assert "<button" not in page.text.partition('class="desk"')[2], path
+    for path in ("/admin/reports/decisions", "/admin/wall/decisions", f"/admin/pictures/{picture}/decision"):
+        assert (await support.post(path, {"act": "take_down", "reason": "x", "picture": str(picture)})).status == 403
+
+
+async def test_a_picture_that_goes_takes_its_reports_off_the_desk(stranger, carol, site, cast, db):
+    picture, share = await shared(site, cast.alice)
+    await report(stranger, share)
+    await studio.delete_picture(db, picture, cast.alice.id)
+    assert (await reports.waiting(db))[0] == 0
+    assert "The picture is gone" in (await carol.get("/admin/reports?state=settled")).text
+    assert (await carol.get(f"/admin/pictures/{picture}/file")).status == 404
+
+
+async def test_retention_settles_reports_too(stranger, site, cast, db):
+    _, share = await shared(site, cast.alice)
+    await report(stranger, share)
+    await db.execute("update plan set retention_days = 1")
+    await db.execute("update image set created_at = now() - interval '2 days'")
+    await images.retire(db)
+    assert [case.outcome for case in await reports.settled_cases(db)] == ["gone"]
+    assert (await stranger.get(share.path)).status == 410
+
+
+async def test_who_leaves_takes_links_wall_and_name_along(stranger, alice, site, cast, db):
+    _, share, _ = await shown(site, cast.alice, "Al", caption="My street")
+    theirs, _ = await shared(site, cast.bob)
+    await reports.file(db, theirs, "hate", "so it is", address="192.0.2.7", account_id=cast.alice.id)
+    await erasure.erase(db, cast.alice.id, actor="test", why="they asked")
+    assert (await stranger.get(share.path)).status == 410
+    assert "Al" not in [row["display_name"] for row in await db.fetch("select display_name from wall_offer")]
+    assert await db.fetchval("select count(*) from share where caption <> ''") == 0
+    (one,) = await reports.of_image(db, theirs)
+    assert (one.words, one.address, one.email) == ("so it is", "", None)
+
+
+async def test_who_reported_is_forgotten_a_month_after_it_is_settled(site, cast, db):
+    picture, _ = await shared(site, cast.alice)
+    await reports.file(db, picture, "hate", "words", address="192.0.2.7", account_id=cast.bob.id)
+    await reports.dismiss(db, picture, "a drawing", actor="test")
+    assert await reports.forget_old(db) == 0
+    await db.execute("update report set settled_at = now() - interval '31 days'")
+    assert await reports.forget_old(db) == 1
+    (one,) = await reports.of_image(db, picture)
+    assert (one.words, one.address, one.email) == ("words", "", None)
+
+
+async def test_sixty_cases_are_three_pages_oldest_first(carol, site, cast, db):
+    pictures = await hang(site, cast.alice, 60)
+    await db.execute(
+        "insert into report (image_id, kind, address, created_at) select id, 'hate', 'x', now() - (n / 7) * interval '1 min' "
+        "from unnest($1::uuid[]) with ordinality as t (id, n)",
+        pictures,
+    )
+    seen, path = [], "/admin/reports"
+    while path:
+        page = await carol.get(path)
+        seen += page.values("picture")
+        path = page.older
+    assert sorted(seen) == sorted(map(str, pictures))
+    oldest = await db.fetchval("select image_id from report order by created_at, image_id limit 1")
+    assert seen[0] == str(oldest)
+    await db.execute("update report set settled_at = now(), outcome = 'dismissed'")
+    seen, path = [], "/admin/reports?state=settled"
+    while path:
+        page = await carol.get(path)
+        seen += {part for part in page.text.split('"') if part.startswith("/admin/pictures/") and len(part) == 52}
+        path = page.older
+    assert len(seen) == len(set(seen)) == 60
+
+
+CANARY = "\"'><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}"
+
+
+async def test_nothing_that_was_typed_runs_on_any_page(stranger, alice, carol, site, cast, db):
+    picture, share, _ = await shown(site, cast.alice, "<b>Al</b>", caption=CANARY, shows_prompt=True)
+    await db.execute("update generation set prompt = $1", CANARY)
+    await report(stranger, share, "other", CANARY)
+    pages = [
+        await stranger.get(share.path), await stranger.get("/wall"), await alice.get(f"/pictures/{picture}"),
+        await carol.get("/admin/wall?state=shown"), await carol.get("/admin/reports"),
+        await carol.get(f"/admin/pictures/{picture}"),
+    ]  # fmt: skip
+    await takedowns.take_down(db, picture, CANARY, actor="test")
+    pages += [
+        await alice.get(f"/pictures/{picture}"), await alice.get("/gallery"), await alice.get(f"/pictures/{picture}/file"),
+        await carol.get("/admin/reports?state=down"), await carol.get("/admin/reports?state=settled"),
+        await carol.get("/admin/wall?state=taken_off"), await carol.get(f"/admin/pictures/{picture}"),
+    ]  # fmt: skip
+    for page in pages:
+        assert page.status in (200, 410)
+        for raw in ("<img src=x", "<script>alert", "<b>Al", "49}}"):
+            assert raw not in page.text
