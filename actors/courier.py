@@ -91,11 +91,38 @@ async def _try(tx: Db, config: Config, session: aiohttp.ClientSession, notice: N
 
 
 async def _send(config: Config, session: aiohttp.ClientSession, notice: Notice) -> None:
+    """The text with its buttons, or without those that Telegram does not take. Raises Busy or Hopeless."""
+    buttons = _keyboard(notice)
+    try:
+        await _post(config, session, notice, buttons)
+    except Hopeless as why:
+        if not buttons or "button" not in str(why).lower():
+            raise
+        # An address that Telegram does not like, such as one of this machine, must not cost the news.
+        await _post(config, session, notice, [[each for each in row if "url" not in each] for row in buttons])
+
+
+def _keyboard(notice: Notice) -> list[list[dict[str, Any]]]:
+    """As the Bot API has it (InlineKeyboardMarkup)."""
+    return [
+        [
+            {"text": each["text"]} | ({"url": each["url"]} if "url" in each else {"callback_data": each["data"]})
+            for each in row
+        ]
+        for row in notice.buttons or ()
+    ]
+
+
+async def _post(
+    config: Config, session: aiohttp.ClientSession, notice: Notice, buttons: list[list[dict[str, Any]]]
+) -> None:
     """One plain POST. Raises Busy or Hopeless, without the token, which stands in the address."""
     assert config.bot_token is not None
     address = f"{config.telegram_url}/bot{config.bot_token.get_secret_value()}/sendMessage"
     text = f"{notice.subject}\n\n{notice.body}" if notice.subject else notice.body
     message = {"chat_id": notice.recipient, "text": text[:LONGEST_TEXT], "link_preview_options": {"is_disabled": True}}
+    if rows := [row for row in buttons if row]:
+        message["reply_markup"] = {"inline_keyboard": rows}
     try:
         async with session.post(address, json=message, timeout=PATIENCE, allow_redirects=False) as answer:
             status, said = answer.status, await _read(answer)

@@ -34,6 +34,8 @@ async def spread(db: Database, config: Config) -> int:
     count = 0
     for broadcast_id in await portions.under_way(db):
         found = await broadcasts.get(db, broadcast_id)
+        while await portions.enlist(db, found.id):
+            pass
         texts = bulletins.as_telegrams(found, config.public_url)
         portion = await portions.spread(db, found.id, Ways.of(config), texts)
         if portion:

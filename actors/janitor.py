@@ -21,6 +21,7 @@ from limner.sql import (
     jobs,
     links,
     mails,
+    notices,
     pending_sign_ins,
     reports,
     sessions,
@@ -109,6 +110,7 @@ class Janitor(Actor):
         await tokens.forget_rates(self.db)
         await jobs.forget_previews(self.db)
         await mails.forget_old(self.db)
+        await notices.forget_old(self.db)
         await tickets.forget_old(self.db)
         await shares.forget_old(self.db)
         await reports.forget_old(self.db)

@@ -7,8 +7,10 @@ from uuid import UUID
 
 import aiohttp
 
-from limner.actors import settlement, watchman
+from limner.actors import settlement
 from limner.actors.processors.base import Payment, Processor, Unreachable, Unwilling, processor
+from limner.actors.watch import telling
+from limner.actors.watch.telling import News
 from limner.runtime.config import Config
 from limner.runtime.database import Database
 from limner.runtime.log import logger
@@ -62,7 +64,8 @@ async def _paid_there(db: Database, config: Config, name: str, way: Processor, p
         words = f"Invoice {invoice.id} was paid at {name}, and {invoice.state} here: it is credited now."
         after = {"state": "paid", "ref": payment.ref}
         await audit.record(db, "cashier", "invoice.reconciled", str(invoice.id), {"state": invoice.state}, after)
-        await watchman.tell(db, config, [(f"reconciled {invoice.id}", f"⚠️ {words}")])
+        place = f"/admin/invoices/{invoice.id}"
+        await telling.send(db, config, [News(f"alert reconciled {invoice.id}", f"⚠️ {words}", place)])
 
 
 async def _paid_here(db: Database, way: Processor, invoice: Invoice) -> None:

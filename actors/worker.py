@@ -13,6 +13,7 @@ from limner.actors.courier import Courier, DeliverNotices
 from limner.actors.framer import Framer
 from limner.actors.generator import Generator
 from limner.actors.herald import Herald
+from limner.actors.inspector import CheckAllBooks, CheckCertificate, CheckRecentBooks, Inspector
 from limner.actors.janitor import AnchorAudit, EndLostJobs, Janitor, Tidy
 from limner.actors.locksmith import Locksmith
 from limner.actors.pool import Pool
@@ -48,6 +49,9 @@ SCHEDULE = (
     Every("close ended periods", 60, CloseEndedPeriods()),
     Every("look after keys", 15, LookAfterKeys()),
     Every("look around", 60, LookAround()),  # the bot looks more often
+    Every("check recent books", 300, CheckRecentBooks()),
+    Cron("check all books", "23 2 * * *", CheckAllBooks()),
+    Every("check the certificate", 3600, CheckCertificate()),
     Every("deliver notices", 30, DeliverNotices()),
     Every("spread broadcasts", 15, SpreadBroadcasts()),
     Every("deliver mails", 30, DeliverMails()),  # and as soon as one is queued
@@ -71,6 +75,7 @@ def occupations(
         Postman(db, bus, presence, config=config),
         Herald(db, bus, presence, config=config),
         Watchman(db, bus, presence, config=config),
+        Inspector(db, bus, presence, config=config),
         Steward(db, bus, presence, config=config),
         Locksmith(db, bus, presence, config=config, vault=Vault.from_config(config)),
         Chronicler(db, bus, presence),

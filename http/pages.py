@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from limner.http.state import CONFIG, REQUEST_ID, csrf_token, look_of, notice_of, viewer_of
 from limner.runtime.errors import NotFound, Refused, TooMany
+from limner.runtime.spans import duration
 from limner.sql.accounts import Account
 
 HERE = Path(__file__).parent
@@ -53,7 +54,7 @@ def set_up(app: web.Application) -> None:
         "asset": asset,
         "site": Site(app[CONFIG].public_url, has_wall=app[CONFIG].sharing == "wall"),
     }
-    environment.filters |= {"ago": ago, "money": money, "size": size, "count": count}
+    environment.filters |= {"ago": ago, "money": money, "size": size, "count": count, "lasts": duration}
 
 
 def in_general(why: Refused) -> Refused:

@@ -35,6 +35,7 @@ from limner.http import (
     tokens,
 )
 from limner.http.admin import (
+    alerts,
     audit,
     broadcasts,
     charts,
@@ -253,6 +254,11 @@ ROUTES = (
     web.post("/admin/codes/batches", admin_codes.make_batch),
     web.get("/admin/codes/{id}", admin_codes.show),
     web.post("/admin/codes/{id}/stop", admin_codes.stop),
+    web.get("/admin/alerts", alerts.show_list),
+    web.post("/admin/alerts/times", alerts.change_times),
+    web.post("/admin/alerts/{id}/snooze", alerts.snooze),
+    web.get("/admin/alerts/rules/{code}", alerts.show_rule),
+    web.post("/admin/alerts/rules/{code}/terms", alerts.change_rule),
     web.post("/admin/codes/acts", admin_codes.act_on_many),
     web.get("/admin/subscriptions", subscriptions.show_list),
     web.get("/admin/subscriptions.csv", subscriptions.send_csv, allow_head=False),

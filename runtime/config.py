@@ -68,6 +68,11 @@ class Config(BaseSettings):
         (), description="addresses or networks, comma-separated, whose last X-Forwarded-For entry is believed"
     )
 
+    docs_url: str | None = Field(
+        None,
+        description="where the folder docs is read, so that alerts link to their runbooks; empty: they name the page",
+    )
+
     metrics_host: str = Field("127.0.0.1", description="the address on which every role shows its metrics")
     metrics_port: int = Field(0, ge=0, le=65535, description="the port for it, at /metrics; 0: nowhere")
 
@@ -284,6 +289,7 @@ class Config(BaseSettings):
         "stripe_webhook_secret",
         "exit_address_url",
         "otlp_url",
+        "docs_url",
         "sandbox_payments",
         "demo_painter",
         "admin_totp",
@@ -351,6 +357,7 @@ class Config(BaseSettings):
         "btcpay_url",
         "stripe_url",
         "otlp_url",
+        "docs_url",
         "exit_address_url",
         "telegram_login_url",
     )

@@ -19,6 +19,7 @@ from limner.runtime import upkeep
 from limner.runtime.database import TROUBLE, Database, Db
 from limner.runtime.log import logger
 from limner.runtime.lookout import Lookout
+from limner.runtime.machine import Machine
 
 log = logger(__name__)
 
@@ -28,10 +29,11 @@ HOLD = "update worker set holds = $2 where id = $1"
 # an "exists" may be planned as a hash of the whole table.
 BEAT = """
 with mine as (
-    update worker set seen_at = now(), state = $2, children = coalesce($3, children), about = coalesce($5, about)
+    update worker set seen_at = now(), state = $2, children = coalesce($3, children), about = coalesce($5, about),
+        machine = coalesce($6, machine)
     where id = $1 returning paused
 )
-select mine.paused,
+select mine.paused, extract(epoch from clock_timestamp())::float8 as clock,
     (select extract(epoch from now() - seen_at)::float8 from worker where id = $1) as silence,
     (
         select extract(epoch from min(seen_at) - now())::float8 + $4 from worker
@@ -70,12 +72,15 @@ class Beat(NamedTuple):
 class Presence:
     """This process among the workers. Its id is new at every start: never a host name, never a pid."""
 
-    def __init__(self, db: Database, role: str, *, lease: float, holds: Sequence[str] = ()) -> None:
+    def __init__(
+        self, db: Database, role: str, *, lease: float, holds: Sequence[str] = (), machine: Machine | None = None
+    ) -> None:
         """``holds``: fingerprints of the keys that this process was started with."""
         self.db = db
         self.role = role
         self.lease = lease
         self.holds = tuple(holds)
+        self.machine = machine or Machine()
         self.id: UUID = uuid4()
         self.state = "running"
         self.is_paused = False
@@ -132,7 +137,10 @@ class Presence:
         children, about = self.children(), self.about()
         news = None if children == self._reported else children
         more = None if about == self._told else about
-        row = await self.db.fetchrow(BEAT, self.id, self.state, news, float(self.lease), more)
+        machine, before = await self.machine.report(), self.machine.clock()
+        row = await self.db.fetchrow(BEAT, self.id, self.state, news, float(self.lease), more, machine)
+        if row is not None:
+            self.machine.compare(before, self.machine.clock(), row["clock"])
         self._reported, self._told = children, about
         return row
 

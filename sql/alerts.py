@@ -1,63 +1,230 @@
-"""Alerts: troubles that were seen, and when they ended."""
+"""Alerts: troubles that were seen, how often they came back, when they ended, and what was told of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
 from limner.runtime.database import Db
+from limner.runtime.errors import NotFound, Refused
+from limner.sql import audit
+
+HOUR = "interval '1 hour'"
+"""In which nobody is told twice of the same cause; what comes back within it is the same trouble."""
+MOST_SNOOZED = 72
+"""Hours."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong at this moment. ``cause`` names it: the same trouble, the same cause.
+
+    ``place``: the path of the page where it is mended; ``button``: what leads there in the bot.
+    """
+
+    cause: str
+    words: str
+    rule: str = ""
+    severity: str = "normal"
+    place: str = "/admin"
+    button: str = "home"
+    after_seconds: int = 0
 
 
 @dataclass(frozen=True)
 class Alert:
+    """A trouble that was seen. ``seconds``: how long it lasts, or lasted."""
+
     id: int
     cause: str
     words: str
     began_at: datetime
     ended_at: datetime | None
     seconds: float
+    rule: str = ""
+    severity: str = "normal"
+    place: str = "/admin"
+    button: str = "home"
+    returns: int = 0
+    told: str = ""
+    told_at: datetime | None = None
+    told_returns: int = 0
+    messages: int = 0
+    is_held: bool = False
+    snoozed_until: datetime | None = None
+    is_snoozed: bool = False
+
+    @property
+    def news(self) -> int:
+        """How often it came back since somebody was told."""
+        return self.returns - self.told_returns
 
 
-BEGIN = """
-insert into alert (cause, words) values ($1, $2) on conflict (cause) where ended_at is null do nothing returning id
+COLUMNS = """id, cause, words, began_at, ended_at,
+    extract(epoch from coalesce(ended_at, now()) - began_at)::float as seconds, rule, severity,
+    case when place = '' then '/admin' else place end as place, case when button = '' then 'home' else button end as button,
+    returns, told, told_at, told_returns, messages, is_held, snoozed_until,
+    coalesce(snoozed_until > now(), false) as is_snoozed"""
+SEEN = """
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[])
+    as t (cause, words, rule, severity, place, button, after_seconds)
 """
-
-
-async def begin(db: Db, cause: str, words: str) -> bool:
-    """True when this trouble is new."""
-    return await db.fetchval(BEGIN, cause, words) is not None
-
-
+NOT_ANY_MORE = "delete from alert_pending where not cause = any($1::text[])"
+PEND = """
+insert into alert_pending (cause) select c from unnest($1::text[]) as c
+where not exists (select from alert where cause = c and ended_at is null)
+on conflict do nothing
+"""
+# One that was gone for less than its calm has come back.
+STILL = f"""
+with seen as ({SEEN})
+update alert as a set words = s.words, rule = s.rule, severity = s.severity, place = s.place, button = s.button,
+    returns = a.returns + (a.gone_at is not null)::int, gone_at = null,
+    told = case when a.rule = '' and a.told_at is not null then 'open' else a.told end
+from seen as s
+where a.cause = s.cause and a.ended_at is null and (a.gone_at is not null
+    or (a.words, a.rule, a.severity, a.place, a.button) is distinct from (s.words, s.rule, s.severity, s.place, s.button))
+"""
+# What has lasted for long enough begins, or goes on where the same trouble was within the hour.
+BEGIN = f"""
+with seen as ({SEEN}),
+ripe as (
+    delete from alert_pending as p using seen as s
+    where p.cause = s.cause and p.since <= now() - make_interval(secs => s.after_seconds)
+    returning s.*, p.since
+),
+back as (
+    update alert as a set ended_at = null, gone_at = null, returns = a.returns + 1, words = r.words, severity = r.severity,
+        place = r.place, button = r.button, rule = r.rule
+    from ripe as r
+    where a.id = (select max(id) from alert where cause = r.cause) and a.rule <> ''
+        and greatest(a.ended_at, a.told_at) > now() - {HOUR}
+    returning a.cause
+)
+insert into alert (cause, words, rule, severity, place, button, began_at)
+select cause, words, rule, severity, place, button, since from ripe where cause not in (select cause from back)
+on conflict (cause) where ended_at is null do nothing
+"""
+GONE = "update alert set gone_at = now() where ended_at is null and gone_at is null and not cause = any($1::text[])"
+# A rule that was switched off ends its alerts, and says nothing.
 END = """
-update alert set ended_at = now() where ended_at is null and not cause = any($1::text[])
-returning id, cause, words, began_at, ended_at, extract(epoch from now() - began_at)::float as seconds
+update alert as a set ended_at = a.gone_at,
+    told = case when exists (select from alert_rule as r where r.code = a.rule and not r.is_on) then 'over' else a.told end
+where a.ended_at is null and a.gone_at <= now()
+    - make_interval(secs => coalesce((select calm_seconds from alert_rule as r where r.code = a.rule and r.is_on), 0))
 """
 
 
-async def end_others(db: Db, causes: list[str]) -> list[Alert]:
-    """Close every open alert whose cause is not seen any more; returns them."""
-    return [Alert(**row) for row in await db.fetch(END, causes)]
+async def see(db: Db, troubles: Sequence[Trouble]) -> None:
+    """These are there at this moment, and no others: begin, go on, end. For whoever is alone, in a transaction."""
+    causes = [each.cause for each in troubles]
+    columns: list[list[Any]] = [[getattr(each, field.name) for each in troubles] for field in fields(Trouble)]
+    await db.execute(NOT_ANY_MORE, causes)
+    await db.execute(PEND, causes)
+    await db.execute(STILL, *columns)
+    await db.execute(BEGIN, *columns)
+    await db.execute(GONE, causes)
+    await db.execute(END)
 
 
-OPEN = """
-select id, cause, words, began_at, ended_at, extract(epoch from now() - began_at)::float as seconds
-from alert where ended_at is null order by began_at
-"""
+OPEN = f"select {COLUMNS} from alert where ended_at is null order by began_at"
 
 
 async def still_open(db: Db) -> list[Alert]:
     return [Alert(**row) for row in await db.fetch(OPEN)]
 
 
-UNTOLD = """
-update alert set told_at = now() where told_at is null and ended_at is null
-returning id, cause, words, began_at, ended_at, extract(epoch from now() - began_at)::float as seconds
+# Told of its beginning, its coming back or its lasting: once within the hour. Told of its end: at once.
+DUE = f"""
+select {COLUMNS} from (
+    select a.*, a.told_at is null or a.told_at <= now() - {HOUR} as is_time, r.again_hours
+    from alert as a left join alert_rule as r on r.code = a.rule
+    where a.rule <> '' and (a.ended_at is null or a.ended_at > now() - interval '3 days')
+) as a
+where a.is_held
+    or a.ended_at is not null and (a.told = 'open' or a.told = '' or a.is_time and a.returns > a.told_returns)
+    or a.ended_at is null and a.is_time and not coalesce(a.snoozed_until > now(), false)
+        and (a.told <> 'open' or a.returns > a.told_returns or a.told_at <= now() - make_interval(hours => a.again_hours))
+order by a.id
 """
 
 
-async def take_untold(db: Db) -> list[Alert]:
-    """Open alerts that nobody was told of; the caller tells, in this transaction."""
-    return [Alert(**row) for row in await db.fetch(UNTOLD)]
+async def due(db: Db) -> list[Alert]:
+    """Those that somebody should be told of by now; what is held comes each time."""
+    return [Alert(**row) for row in await db.fetch(DUE)]
+
+
+TOLD_LATELY = f"""
+select rule, count(distinct told_at)::int as n from alert where told_at > now() - {HOUR} group by rule
+"""
+
+
+async def told_lately(db: Db) -> dict[str, int]:
+    """How many messages each rule had within the hour; what was told together is one."""
+    return {row["rule"]: row["n"] for row in await db.fetch(TOLD_LATELY)}
+
+
+TELL = """
+update alert set told = case when ended_at is null then 'open' else 'over' end, told_returns = returns, is_held = false,
+    messages = messages + 1, told_at = case when ended_at is null or told <> 'open' then now() else told_at end
+where id = any($1::bigint[])
+"""
+
+
+async def told(db: Db, found: Collection[Alert]) -> None:
+    """What stands in them is on its way, by this transaction."""
+    await db.execute(TELL, [alert.id for alert in found])
+
+
+async def hold(db: Db, found: Collection[Alert]) -> None:
+    """Keep them for the end of the quiet hours."""
+    await db.execute("update alert set is_held = true where id = any($1::bigint[])", [alert.id for alert in found])
+
+
+LIST = f"""
+select {COLUMNS} from alert
+where ($1 = '' or $1 = 'open' and ended_at is null or $1 = 'over' and ended_at is not null)
+    and ($2 = '' or rule = $2) and ($3::bigint is null or id < $3)
+order by id desc limit $4
+"""
+
+
+async def listing(
+    db: Db, *, state: str = "", rule: str = "", before: int | None = None, count: int = 50
+) -> list[Alert]:
+    """The newest first. ``state``: open, over; empty: all."""
+    return [Alert(**row) for row in await db.fetch(LIST, state, rule, before, count)]
+
+
+FIND = f"select {COLUMNS} from alert where id = $1"
+SNOOZE = """
+update alert set snoozed_until = now() + make_interval(hours => $2), snoozed_by = $3 where id = $1 and ended_at is null
+returning snoozed_until
+"""
+
+
+async def get(db: Db, alert_id: int) -> Alert:
+    """Raises NotFound."""
+    row = await db.fetchrow(FIND, alert_id)
+    if row is None:
+        raise NotFound
+    return Alert(**row)
+
+
+async def snooze(db: Db, alert_id: int, hours: int, reason: str, *, actor: str, ip: str = "") -> None:
+    """Say nothing of it for so long, but for its end. 0: wake it up. Raises NotFound, and Refused for one that is over."""
+    if not 0 <= hours <= MOST_SNOOZED:
+        raise Refused(f"An alert sleeps for 1 to {MOST_SNOOZED} hours, not {hours}.", field="hours")
+    async with db.transaction() as tx:
+        alert = await get(tx, alert_id)
+        until = await tx.fetchval(SNOOZE, alert_id, hours, actor)
+        if until is None:
+            raise Refused("It is over: there is nothing to be quiet about.", field="hours")
+        before = {"until": alert.snoozed_until and alert.snoozed_until.isoformat()}
+        after = {"until": until.isoformat(), "reason": reason}
+        await audit.record(tx, actor, "alert.snooze", f"alert {alert_id}: {alert.cause}", before, after, ip=ip)
 
 
 @dataclass(frozen=True)
@@ -80,62 +247,3 @@ LOOKING = "select pg_try_advisory_xact_lock(hashtextextended('watchman', 0))"
 async def is_alone(db: Db) -> bool:
     """True for one watchman at a time, until its transaction ends; two would end each other's alerts."""
     return bool(await db.fetchval(LOOKING))
-
-
-# In any state: a worker that said goodbye a moment ago is being restarted, most likely.
-WORKER_SEEN = "select exists (select from worker where role = 'worker' and seen_at > now() - make_interval(secs => $1))"
-
-
-async def has_worker(db: Db, lease: float) -> bool:
-    """True when a worker gave a sign of life within ``lease`` seconds."""
-    return bool(await db.fetchval(WORKER_SEEN, float(lease)))
-
-
-CONTESTED = """
-select exists (
-    select from worker
-    where role = 'bot' and state <> 'stopped' and seen_at > now() - make_interval(secs => $1)
-        and children @> '[{"name": "poller", "state": "conflict"}]'
-)
-"""
-
-
-async def is_bot_contested(db: Db, lease: float) -> bool:
-    """True when a living bot says that somebody else polls with its token."""
-    return bool(await db.fetchval(CONTESTED, float(lease)))
-
-
-@dataclass(frozen=True)
-class LostKey:
-    """A key that paints no more until somebody acts. ``by_hand``: an admin took it out."""
-
-    id: int
-    provider: str
-    label: str
-    last_four: str
-    state: str
-    why: str
-    by_hand: bool
-
-
-LOST_KEYS = """
-select k.id, p.code as provider, k.label, k.last_four, k.state, k.why, k.by_hand
-from provider_key as k join provider as p on p.id = k.provider_id
-where k.state in ('out_of_funds', 'manual_review', 'disabled')
-    and exists (select from key_event as v where v.key_id = k.id and v.state_after = k.state)
-order by k.id
-"""
-
-
-async def lost_keys(db: Db) -> list[LostKey]:
-    return [LostKey(**row) for row in await db.fetch(LOST_KEYS)]
-
-
-LONGEST_WAIT = """
-select coalesce(extract(epoch from now() - min(created_at)), 0)::float from job where state = 'queued'
-"""
-
-
-async def longest_wait(db: Db) -> float:
-    """Seconds since the eldest picture was ordered of those that wait; 0 when none does."""
-    return float(await db.fetchval(LONGEST_WAIT))

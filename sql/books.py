@@ -222,15 +222,20 @@ async def verify(db: Database, storage: Storage, *, deep: bool = False, live: bo
     Nothing is written, and nobody is held up. Pictures are looked for after the snapshot, so one that was wiped
     meanwhile is asked for again before it counts as gone. Raises StorageUnavailable.
     """
+    found = await rules(db, live=live)
+    gone = [case async for case in _gone(db, storage, deep)]
+    return [*found, _finding(FILES, gone)]
+
+
+async def rules(db: Database, *, live: bool = False) -> list[Finding]:
+    """What the database alone can say, in one snapshot; nothing is written, and nobody is held up."""
     async with db.transaction(PATIENCE) as tx:
         await tx.execute(SNAPSHOT)
         await tx.execute(UNHURRIED)
-        found = [
+        return [
             _finding(rule, [f"{row['what']}: {row['why']}" for row in await tx.fetch(sql)])
             for rule, sql in (RULES | (LIVE_RULES if live else {})).items()
         ]
-    gone = [case async for case in _gone(db, storage, deep)]
-    return [*found, _finding(FILES, gone)]
 
 
 def _finding(rule: str, cases: Sequence[str]) -> Finding:

@@ -16,6 +16,7 @@ OPENAI: dict[str, object] = {
     "output_compression": {"min": 0, "max": 100},
     "moderation": ["auto", "low"],
     "references": {"min": 0, "max": 16},
+    "prompt": {"min": 1, "max": 32_000},
 }
 OPENAI_FINE = OPENAI | {
     "quality": ["auto", "low", "medium", "high", "xhigh", "max"],

@@ -10,8 +10,6 @@ from limner.runtime.errors import Refused
 from limner.sql import audit
 from limner.sql.probes import Probe
 
-FEWEST_DAYS = 3.0
-"""With less than this left, at the pace of the last week, somebody is told."""
 FRESH = 600.0
 """Seconds for which a balance that a provider told is good."""
 
@@ -28,11 +26,17 @@ class Fund:
     alert_below: int | None
     spent_in_week: int
     days_left: float | None
+    fewest_days: float
+    """With less than this left, at the pace of the last week, somebody is told: the rule balance_low says so."""
 
     @property
     def is_low(self) -> bool:
-        under = self.alert_below is not None and self.left < self.alert_below
-        return under or (self.days_left is not None and self.days_left < FEWEST_DAYS)
+        return self.is_under or (self.days_left is not None and self.days_left < self.fewest_days)
+
+    @property
+    def is_under(self) -> bool:
+        """Less than what the operator wants to be told of."""
+        return self.alert_below is not None and self.left < self.alert_below
 
 
 # What a provider told is true at that moment; what attempts have cost since, and may have cost, comes off.
@@ -49,7 +53,8 @@ summed as (
     from fund as f left join spent as s on s.provider_id = f.provider_id and s.name = f.name group by f.id
 )
 select f.id, p.code as provider, f.name, s.remaining as "left", f.source, f.alert_below_micros as alert_below,
-    s.week as spent_in_week, case when s.week > 0 then greatest(s.remaining, 0) * 7.0 / s.week end::float as days_left
+    s.week as spent_in_week, case when s.week > 0 then greatest(s.remaining, 0) * 7.0 / s.week end::float as days_left,
+    coalesce((select begins from alert_rule where code = 'balance_low'), 0) as fewest_days
 from fund as f join summed as s on s.id = f.id join provider as p on p.id = f.provider_id order by p.code, f.name
 """
 

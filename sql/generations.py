@@ -24,8 +24,9 @@ log = logger(__name__)
 MOST_REFERENCES = 4
 """What the studio's composer holds, and a model without a word about it in its options."""
 UTMOST_REFERENCES = 16
-MOST_PICTURES = 8
-LONGEST_PROMPT = 4000
+MOST_PICTURES = 10
+LONGEST_PROMPT = 32_000
+"""Characters. Most models read fewer: see Model.longest_prompt."""
 
 Value = str | int | float | bool
 
@@ -110,7 +111,7 @@ async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
     if asked.idempotency_key and (known := await _known(db, asked)):
         return await _hardened(db, known)
     agreed = await terms.agreed(db, asked.account_id, asked.model_id)
-    agreed.model.check(asked.size, len(asked.uploads) + len(asked.pictures))
+    agreed.model.check(asked.size, len(asked.uploads) + len(asked.pictures), len(asked.prompt))
     jobs = [uuid4() for _ in range(asked.count)]
     generation_id = await _place(db, asked, agreed, jobs, min(deadline, agreed.plan.longest_wait_seconds))
     if generation_id is None:  # somebody else was faster with the same key

@@ -161,7 +161,11 @@ class Jam:
     @property
     def is_refused(self) -> bool:
         """More than an odd mistyped address."""
-        return self.failed >= 5 and self.failed * 10 > self.sent
+        return self.refuses(5)
+
+    def refuses(self, least: int) -> bool:
+        """At least so many, and more than one of ten."""
+        return self.failed >= least and self.failed * 10 > self.sent
 
 
 JAM = """

@@ -11,6 +11,11 @@ from limner.runtime.errors import Refused
 from limner.runtime.mailbox import Message
 from limner.sql.catalogue import Seed
 
+USUAL_PROMPT = 4000
+"""Characters of a prompt that a model reads whose options say nothing about it."""
+NO_PARAMETERS = ("references", "prompt")
+"""Options that say what an order may have, and are nothing to choose."""
+
 
 @dataclass(frozen=True)
 class Size:
@@ -59,8 +64,17 @@ class Model:
     options: dict[str, object]
     aliases: list[str]
 
-    def check(self, size: Size, references: int) -> None:
-        """Raises Refused when this model cannot do that."""
+    @property
+    def longest_prompt(self) -> int:
+        """Characters of a prompt that it reads."""
+        bounds = self.options.get("prompt")
+        return int(bounds["max"]) if isinstance(bounds, dict) else USUAL_PROMPT
+
+    def check(self, size: Size, references: int, prompt: int = 0) -> None:
+        """Raises Refused when this model cannot do that. ``prompt``: its characters."""
+        if prompt > self.longest_prompt:
+            words = f"A prompt has at most {self.longest_prompt} characters, not {prompt}."
+            raise Refused(words, field="prompt", code="string_above_max_length")
         if size not in self.sizes:
             offered = ", ".join(str(each) for each in self.sizes)
             raise Refused(f"{self.name} paints {offered}, not {size}.", field="size")

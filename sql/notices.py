@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from limner.runtime import tracing
-from limner.runtime.database import Db
+from limner.runtime.database import Db, affected
 from limner.runtime.log import request_id
 from limner.sql.channels import NOTICE_QUEUED
 
 
 @dataclass(frozen=True)
 class Notice:
-    """``request_id`` and ``traceparent``: of what caused it, if somebody did."""
+    """``request_id`` and ``traceparent``: of what caused it, if somebody did. ``buttons``: rows of them, below the text."""
 
     id: int
     channel: str
@@ -23,20 +24,33 @@ class Notice:
     body: str
     request_id: str | None
     traceparent: str | None
+    buttons: list[list[dict[str, Any]]] | None = None
 
+
+Buttons = Sequence[Sequence[Mapping[str, str]]]
+"""Rows of what stands below a Telegram message: "text" of each, and the "data" that it carries, or the "url" it opens."""
 
 QUEUE = """
-insert into notice (channel, recipient, subject, body, dedupe_key, request_id, traceparent)
-values ($1, $2, $3, $4, $5, $6, $7)
+insert into notice (channel, recipient, subject, body, dedupe_key, request_id, traceparent, buttons)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (channel, recipient, dedupe_key) where dedupe_key is not null do nothing
 """
 
 
 async def queue(
-    db: Db, channel: str, recipient: str, body: str, *, subject: str = "", dedupe_key: str | None = None
+    db: Db,
+    channel: str,
+    recipient: str,
+    body: str,
+    *,
+    subject: str = "",
+    dedupe_key: str | None = None,
+    buttons: Buttons = (),
 ) -> None:
     """Write it into the outbox, in the transaction of what it tells about. Channels: "telegram", "mail"."""
-    await db.execute(QUEUE, channel, recipient, subject, body, dedupe_key, request_id(), tracing.traceparent())
+    rows = [[dict(each) for each in row] for row in buttons] or None
+    about = (dedupe_key, request_id(), tracing.traceparent(), rows)
+    await db.execute(QUEUE, channel, recipient, subject, body, *about)
     db.tell(NOTICE_QUEUED)
 
 
@@ -68,7 +82,7 @@ async def mail(
 
 # A broadcast lets everything else pass.
 TAKE = """
-select id, channel, recipient, subject, body, request_id, traceparent from notice
+select id, channel, recipient, subject, body, request_id, traceparent, buttons from notice
 where sent_at is null and failed_at is null and channel = any($1::text[])
 order by starts_with(coalesce(dedupe_key, ''), 'broadcast '), id limit $2 for update skip locked
 """
@@ -86,3 +100,68 @@ async def sent(db: Db, notice_id: int) -> None:
 async def failed(db: Db, notice_id: int, error: str) -> None:
     """It can never be delivered; ``error`` says why."""
     await db.execute("update notice set failed_at = now(), error = $2 where id = $1", notice_id, error[:300])
+
+
+@dataclass(frozen=True)
+class Untaken:
+    """A message that Telegram has not taken, to any of those whom it is for. ``ids``: their notices."""
+
+    dedupe_key: str
+    body: str
+    ids: list[int]
+
+
+# One that is being sent is locked: then its message is left for the next look.
+UNTAKEN = """
+with own as (
+    select id, dedupe_key, body, sent_at, failed_at, created_at from notice
+    where channel = 'telegram' and dedupe_key like 'alert %' and created_at > now() - interval '2 days'
+),
+stuck as (
+    select dedupe_key, min(body) as body, count(*) as n from own as o
+    where not exists (select from notice as m where m.channel = 'mail' and m.dedupe_key = o.dedupe_key)
+    group by dedupe_key
+    having bool_and(sent_at is null)
+        and (bool_and(failed_at is not null) or min(created_at) < now() - make_interval(mins => $1))
+),
+held as (
+    select id, dedupe_key from notice
+    where id in (select o.id from own as o join stuck using (dedupe_key)) and sent_at is null
+    for update skip locked
+)
+select dedupe_key, body, array_agg(held.id order by held.id) as ids from stuck join held using (dedupe_key)
+group by dedupe_key, body, n having count(*) = n order by min(held.id)
+"""
+
+
+async def untaken(db: Db, minutes: int) -> list[Untaken]:
+    """Alerts that Telegram refused, or has not taken for so long; locked until the transaction ends."""
+    return [Untaken(**row) for row in await db.fetch(UNTAKEN, minutes)]
+
+
+REROUTED = """
+update notice set failed_at = coalesce(failed_at, now()),
+    error = case when error = '' then 'it went by mail instead' else error end
+where id = any($1::bigint[])
+"""
+
+
+async def rerouted(db: Db, found: Untaken) -> None:
+    """Telegram is not to have it any more."""
+    await db.execute(REROUTED, found.ids)
+
+
+# A key keeps a message from being queued again, for as long as whatever queues it could come back to it.
+FORGET = """
+delete from notice where id in (
+    select id from notice
+    where coalesce(sent_at, failed_at) < now() - case
+        when channel = 'mail' and dedupe_key is not null then interval '400 days' else interval '90 days' end
+    order by id limit 5000
+)
+"""
+
+
+async def forget_old(db: Db) -> int:
+    """Remove what was delivered, or given up, long ago; returns how many, at most a few thousand at once."""
+    return affected(await db.execute(FORGET))

@@ -12,11 +12,40 @@ from limner.sql.broadcasts import Words
 from limner.sql.channels import NOTICE_QUEUED
 from limner.sql.spreading import Ways
 
+AT_ONCE = 5000
+"""People written down in one transaction."""
 SENDING = "select id from broadcast where state = 'sending' order by started_at, id"
 
 
 async def under_way(db: Db) -> list[UUID]:
     return [row["id"] for row in await db.fetch(SENDING)]
+
+
+LISTING = """
+select segment, plan_id, listed_to, started_at from broadcast
+where id = $1 and state = 'sending' and not is_listed for update skip locked
+"""
+ENLIST = f"""
+with found as (
+    insert into broadcast_recipient (broadcast_id, account_id)
+    select $3::uuid, a.id from account as a
+    where {segments.IS_IN} and ($4::uuid is null or a.id > $4) and a.created_at <= $5 order by a.id limit $6
+    returning account_id
+), furthest as (select account_id from found order by account_id desc limit 1)
+update broadcast set listed_to = coalesce((select account_id from furthest), listed_to),
+    is_listed = (select count(*) < $6 from found)
+where id = $3 returning is_listed
+"""
+
+
+async def enlist(db: Db, broadcast_id: UUID) -> bool:
+    """Write down who is to get it, some thousand at a time in the order of their ids. False when all of them are there."""
+    async with db.transaction() as tx:
+        row = await tx.fetchrow(LISTING, broadcast_id)
+        if row is None:
+            return False
+        where = (row["listed_to"], row["started_at"], AT_ONCE)
+        return not await tx.fetchval(ENLIST, row["segment"], row["plan_id"], broadcast_id, *where)
 
 
 # What was not used for more than some seconds is lost: after an outage nothing is made up for.
@@ -132,7 +161,7 @@ def _became(
 # Whoever Telegram has refused since the portion gets a mail in the next one.
 FINISH = """
 update broadcast as b set state = 'done', ended_at = now()
-where b.id = $1 and b.state = 'sending'
+where b.id = $1 and b.state = 'sending' and b.is_listed
     and not exists (select from broadcast_recipient as r where r.broadcast_id = b.id and r.state = 'waiting')
     and not exists (
         select from notice as n

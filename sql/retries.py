@@ -7,19 +7,18 @@ from uuid import UUID
 
 from limner.runtime.config import Config
 from limner.runtime.database import Db
-from limner.runtime.errors import NotFound, Refused
+from limner.runtime.errors import Refused
 from limner.sql import audit, generations, ledger, takedowns, terms
 from limner.sql.generations import Order
 from limner.sql.models import Size
 
-# The row lock puts two who retry the same order in a line.
 ORDERED = """
 select g.account_id, g.thread_id, g.model_id, g.prompt, g.width, g.height, g.parameters, g.mask_upload_id, g.partial_images,
     g.state, a.email, a.banned_at is not null as is_banned,
     (select count(*)::int from job as j where j.generation_id = g.id and j.state = 'failed') as failed,
     exists (select from retry as r where r.generation_id = g.id) as was_retried,
     exists (select from retry as r where r.retried_as = g.id) as is_retry
-from generation as g join account as a on a.id = g.account_id where g.id = $1 for update of g
+from generation as g join account as a on a.id = g.account_id where g.id = $1
 """
 REFERENCES = """
 select upload_id, image_id from generation_reference where generation_id = $1 order by position
@@ -34,9 +33,8 @@ async def retry(db: Db, generation_id: UUID, config: Config, reason: str, *, act
     again leaves them the credit. Raises NotFound, and Refused: nothing failed, done before, no plan, its caps.
     """
     async with db.transaction() as tx:
-        row = await tx.fetchrow(ORDERED, generation_id)
-        if row is None:
-            raise NotFound("There is no such order.")
+        await generations.lock(tx, generation_id)  # two who retry it come one after another
+        row: Any = await tx.fetchrow(ORDERED, generation_id)
         _check(row)
         asked = await _order(tx, generation_id, row)
         agreed = await terms.agreed(tx, asked.account_id, asked.model_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -70,20 +71,44 @@ async def check_window(db: Db | asyncpg.Connection[asyncpg.Record], found: int) 
         )
 
 
+# An older schema has no such table; it is there from V0027 on.
+WAITS = """
+insert into alert_reading (name, value, words) values ('schema', $1, $2)
+on conflict (name) do update set value = excluded.value, words = excluded.words, read_at = now()
+"""
+KNOWS_READINGS = 27
+SAY_EVERY = 15.0
+
+
 async def wait_until_ready(db: Db, patience: float = 120.0) -> None:
     """Wait for the migrations that this code needs.
 
     Raises SchemaError after ``patience`` seconds, and SchemaTooNew at once.
     """
+    await wait_for(db, head(), patience)
+
+
+async def wait_for(db: Db, needed: int, patience: float) -> None:
+    """Wait until the database has this migration, and say so to whoever watches. Raises what wait_until_ready raises."""
+    said = -SAY_EVERY
     with anyio.move_on_after(patience):
         while True:
             try:
-                if (found := await current(db)) >= head():
+                if (found := await current(db)) >= needed:
                     return await check_window(db, found)
+                if found >= KNOWS_READINGS and anyio.current_time() - said >= SAY_EVERY:
+                    said = anyio.current_time()
+                    await _say_that_it_waits(db, needed, found)
             except TROUBLE as error:
                 log.info("waiting_for_database", error=str(error) or type(error).__name__)
             await anyio.sleep(0.1)
-    raise SchemaError(f"the database has not reached schema {head()} within {patience:.0f} s; run `limner migrate`")
+    raise SchemaError(f"the database has not reached schema {needed} within {patience:.0f} s; run `limner migrate`")
+
+
+async def _say_that_it_waits(db: Db, needed: int, found: int) -> None:
+    """To the watchman of the release that runs."""
+    words = f"A process on {socket.gethostname()} waits for schema {needed}, and the database is at {found}"
+    await db.execute(WAITS, float(needed), words)
 
 
 async def migrate(dsn: str, *, patience: float = 60.0) -> tuple[int, int]:

@@ -50,24 +50,22 @@ BEGIN = """
 update broadcast set state = 'sending', started_at = now(), paced_at = now() - interval '10 seconds', people = $2
 where id = $1 and state = 'draft'
 """
-ENLIST = f"""
-insert into broadcast_recipient (broadcast_id, account_id) select $3::uuid, a.id from account as a where {segments.IS_IN}
-"""
 
 
 async def begin(
     db: Db, broadcast_id: UUID, ways: Ways, reason: str, *, people: int, actor: str, ip: str = ""
 ) -> Broadcast:
-    """Send it to all who are in its segment now. ``people``: how many were said to be in it when somebody agreed.
+    """Send it to all who are in its segment; the herald writes down who that is.
 
-    Raises Refused: it was begun before, nobody can be reached, or many more people would get it than were agreed to.
+    ``people``: how many were said to be in it when somebody agreed. Raises Refused: it was begun before, nobody can be
+    reached, or many more people would get it than were agreed to.
     """
     async with db.transaction() as tx:
         found = await _in_hand(tx, broadcast_id)
         if found.state != "draft":
             raise await broadcasts.why_not(tx, found.id)
         _insist_on_ways(ways, found)
-        now = affected(await tx.execute(ENLIST, found.segment, found.plan_id, found.id))
+        now, _ = await segments.count(tx, found.segment, found.plan_id)
         if now == 0:
             raise Refused("There is nobody in this segment.", field="segment")
         if now > people + max(10, people // 10):
@@ -148,16 +146,19 @@ async def _record(
 
 
 PROGRESS = """
-select count(*) filter (where r.state = 'waiting')::int as waiting, count(n.sent_at)::int as sent,
+select case when b.is_listed then count(*) filter (where r.state = 'waiting')
+        else greatest(0, b.people - count(*) filter (where r.state <> 'waiting')) end::int as waiting,
     count(*) filter (where r.state = 'queued' and n.sent_at is null and n.failed_at is null)::int as under_way,
-    count(n.failed_at)::int as failed, count(*) filter (where r.state = 'skipped')::int as skipped
-from broadcast_recipient as r left join notice as n on n.id = r.notice_id and r.state = 'queued' where r.broadcast_id = $1
+    count(n.sent_at)::int as sent, count(n.failed_at)::int as failed,
+    count(*) filter (where r.state = 'skipped')::int as skipped
+from broadcast as b left join broadcast_recipient as r on r.broadcast_id = b.id
+left join notice as n on n.id = r.notice_id and r.state = 'queued' where b.id = $1 and b.state <> 'draft' group by b.id
 """
 
 
 async def progress(db: Db, broadcast_id: UUID) -> Progress:
-    row: Any = await db.fetchrow(PROGRESS, broadcast_id)
-    return Progress(**row)
+    row = await db.fetchrow(PROGRESS, broadcast_id)
+    return Progress(0, 0, 0, 0, 0) if row is None else Progress(**row)
 
 
 TROUBLES = """

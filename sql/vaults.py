@@ -12,6 +12,7 @@ from limner.runtime import build
 from limner.runtime.config import Config
 from limner.runtime.database import Database, Db
 from limner.runtime.errors import WRONG_SETTINGS, LimnerError
+from limner.runtime.machine import Machine
 from limner.runtime.presence import Presence
 from limner.runtime.vault import SETTING, Vault, VaultError, fingerprint
 from limner.sql import factors, keys, schema
@@ -67,7 +68,7 @@ async def enlist(db: Database, config: Config, role: str) -> Presence:
     await schema.wait_until_ready(db)
     if config.vault_keys.get_secret_value():
         await admit(db, config)
-    presence = Presence(db, role, lease=config.lease, holds=holds(config))
+    presence = Presence(db, role, lease=config.lease, holds=holds(config), machine=Machine(config.data_dir))
     presence.about = partial(build.about, schema.head())
     return presence
 

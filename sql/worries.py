@@ -8,9 +8,9 @@ from datetime import datetime
 from limner.runtime.database import Db
 
 DEAD_AFTER = 3
-"""Failures in a row after which a proxy counts as dead."""
-NOTICE = 14
-"""Days before a model retires that somebody is told."""
+"""Failures in a row after which a proxy counts as dead, unless a rule says otherwise."""
+EVERYDAY = 60.0
+"""Seconds of rest that nobody need be told of: the same."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,15 @@ group by m.id, m.name, p.code
 having bool_and(
     coalesce(v.verdict, 'free') in ('disabled', 'manual_review', 'out_of_funds', 'proxy_disabled')
     or coalesce(v.verdict, 'free') in ('rests', 'rests_for_model', 'group_rests', 'proxy_rests', 'region_blocked')
-        and v.until > now() + interval '1 minute'
+        and v.until > now() + make_interval(secs => $1)
 ) and bool_or(v.verdict not in ('disabled', 'manual_review', 'out_of_funds'))
 order by m.id
 """
 
 
-async def cooled(db: Db) -> list[Cooled]:
-    return [Cooled(**row) for row in await db.fetch(COOLED)]
+async def cooled(db: Db, seconds: float = EVERYDAY) -> list[Cooled]:
+    """Those that nobody can paint for more than so many seconds."""
+    return [Cooled(**row) for row in await db.fetch(COOLED, seconds)]
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ from proxy as x where x.state = 'cooldown' and x.failures >= $1 and x.retired_at
 """
 
 
-async def dead_proxies(db: Db) -> list[DeadProxy]:
-    return [DeadProxy(**row) for row in await db.fetch(DEAD, DEAD_AFTER)]
+async def dead_proxies(db: Db, failures: int = DEAD_AFTER) -> list[DeadProxy]:
+    """Those that failed at least so many times in a row."""
+    return [DeadProxy(**row) for row in await db.fetch(DEAD, failures)]
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,38 @@ class Retiring:
 
 RETIRING = """
 select m.id, m.name, m.retires_at, m.replacement from model as m join provider as p on p.id = m.provider_id
-where m.active and p.active and m.retires_at between now() and now() + make_interval(days => $1)
+where m.active and p.active and m.retires_at between now() and now() + make_interval(secs => $1::float8 * 86400)
     and exists (select from provider_key as k where k.provider_id = p.id)
 order by m.retires_at
 """
 
 
-async def retiring(db: Db) -> list[Retiring]:
-    return [Retiring(**row) for row in await db.fetch(RETIRING, NOTICE)]
+async def retiring(db: Db, days: float) -> list[Retiring]:
+    """Those whose end is at most so many days away."""
+    return [Retiring(**row) for row in await db.fetch(RETIRING, days)]
+
+
+@dataclass(frozen=True)
+class LostKey:
+    """A key that paints no more until somebody acts. ``by_hand``: an admin took it out."""
+
+    id: int
+    provider: str
+    label: str
+    last_four: str
+    state: str
+    why: str
+    by_hand: bool
+
+
+LOST_KEYS = """
+select k.id, p.code as provider, k.label, k.last_four, k.state, k.why, k.by_hand
+from provider_key as k join provider as p on p.id = k.provider_id
+where k.state in ('out_of_funds', 'manual_review', 'disabled')
+    and exists (select from key_event as v where v.key_id = k.id and v.state_after = k.state)
+order by k.id
+"""
+
+
+async def lost_keys(db: Db) -> list[LostKey]:
+    return [LostKey(**row) for row in await db.fetch(LOST_KEYS)]

@@ -32,7 +32,14 @@ SAMPLES: Mapping[str, Mapping[str, object]] = {
         "giver": "Bob", "message": "For your birthday.", "plan": "Monthly", "days": 31, "credits": 100, "ends_at": AT,
         "code": "GIFT-7Q2M-K9XD", "path": "/plans",
     },  # all but code and path may be None
-    "alert": {"words": "No worker is alive: nothing is painted.", "at": AT, "path": "/admin"},
+    "alert": {
+        "words": "⚠️ No worker is alive: nothing is painted.", "at": AT, "runbook": "docs/how-to/alerts/no-worker.md",
+        "path": "/admin",
+    },  # runbook: where it says what to do; may lack, and be empty
+    "digest": {
+        "day": AT, "delivered": 120, "failed": 2, "orders": 64, "revenue": "49.95 USD", "paid": 5, "accounts": 7,
+        "alerts": "12.00 USD is left on main of openai.", "path": "/admin",
+    },  # alerts: those that are open, or nothing
     # Lead nowhere:
     "email_changed": {"new_email": "alice@new.example", "at": AT},
     "account_deleted": {"at": AT},

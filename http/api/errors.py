@@ -108,7 +108,8 @@ def as_api(request: web.BaseRequest, status: int, words: str, why: BaseException
         case Refused() if why.field == "model" and why.status == 400:
             return ApiError(404, "model_not_found", str(why), param="model")
         case Refused():
-            code = CODES.get(status, "invalid_value" if why.field else None)
+            known = CODES.get(status, "invalid_value" if why.field else None)
+            code = why.code or known if status == 400 else known
             return ApiError(status, code, str(why), param=FIELDS.get(why.field or "", why.field))
         case web.HTTPNotFound():
             words = f"Unknown request URL: {request.method} {request.path[:200]}. What there is: /v1/openapi.json."

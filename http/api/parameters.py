@@ -10,7 +10,7 @@ from limner.http.api.reading import shown
 from limner.http.api.schemas import OF_MODELS, Asked
 from limner.runtime.errors import Refused
 from limner.sql.generations import MOST_REFERENCES, UTMOST_REFERENCES, Value
-from limner.sql.models import Model, Size
+from limner.sql.models import NO_PARAMETERS, Model, Size
 
 KNOWN = (*OF_MODELS, "input_fidelity")
 """Of OpenAI's API: a model without them is not the caller's typing error. Their "auto" is what happens without them."""
@@ -33,7 +33,7 @@ def _lists(allowed: Any, value: str) -> bool:
 
 def _allowed(model: Model, name: str, value: Any) -> Value:
     allowed = model.options.get(name)
-    if allowed is None or name == "references":
+    if allowed is None or name in NO_PARAMETERS:
         if name in KNOWN:
             raise invalid(
                 name, f"{model.id} has no '{name}': leave it out. You sent {shown(value)}.", "unsupported_parameter"

@@ -18,6 +18,8 @@ create table broadcast (
     created_at timestamptz not null default now(),
     started_at timestamptz,
     paced_at timestamptz,
+    listed_to uuid,
+    is_listed boolean not null default false,
     ended_at timestamptz,
     check ((segment = 'plan') = (plan_id is not null)),
     check ((state = 'draft') = (started_at is null))
@@ -25,6 +27,7 @@ create table broadcast (
 
 comment on column broadcast.words is 'by language: {"en": {"subject": …, "body": …}}; en is always there';
 comment on column broadcast.people is 'for how many it was begun';
+comment on column broadcast.listed_to is 'up to this account its people stand in broadcast_recipient; is_listed: all of them do';
 comment on column broadcast.paced_at is 'up to then its pace is used up';
 
 create index broadcast_recent on broadcast (created_at, id);

@@ -50,7 +50,8 @@ async def test_an_unknown_model(alices):
     [
         ({"prompt": ""}, "prompt", "string_below_min_length"),
         ({"prompt": "x" * 4001}, "prompt", "string_above_max_length"),
-        ({"n": 9}, "n", "integer_above_max_value"),
+        ({"prompt": "x" * 32_001}, "prompt", "string_above_max_length"),
+        ({"n": 11}, "n", "integer_above_max_value"),
         ({"n": 0}, "n", "integer_below_min_value"),
         ({"size": "7x7"}, "size", "invalid_value"),
         ({"response_format": "png"}, "response_format", "invalid_value"),

@@ -66,6 +66,23 @@ async def test_what_it_cannot_do_is_refused_with_what_it_can(through, fake, aske
     assert fake.asked == []
 
 
+async def test_a_long_prompt_and_ten_pictures_come_all_the_way_where_the_model_reads_so_much(through, fake, db):
+    long = "a boat, " * 3900 + "a harbour"
+    refused = await through.order(**ASKED | {"prompt": long})
+    assert (refused.status, error(refused)["param"], "at most 4000" in error(refused)["message"]) == (
+        400,
+        "prompt",
+        True,
+    )
+    await db.execute(
+        """update model set options = options || '{"prompt": {"min": 1, "max": 32000}}' where id = 'gpt-image-2'"""
+    )
+    async with through.openai() as client:
+        answer = await client.images.generate(**ASKED | {"prompt": long}, n=10)
+    assert len(answer.data) == 10
+    assert {asked.fields["prompt"] for asked in fake.asked} == {long}
+
+
 async def test_an_old_name_of_a_model_leads_to_the_living_one(through):
     async with through.openai() as client:
         answer = await client.images.generate(**ASKED | {"model": "dall-e-3"})

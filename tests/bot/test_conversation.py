@@ -6,6 +6,7 @@ import pytest
 
 from limner.sql import alerts, audit
 from limner.sql import telegram as books
+from limner.sql.alerts import Trouble
 from tests.bot.conftest import CAROL, STRANGER, dashboard, running, tap
 from tests.upstreams.telegram import FakeTelegram
 
@@ -29,7 +30,7 @@ async def last_key(db, state: str = "active") -> int:
 
 
 async def test_an_admin_sees_the_studio_at_a_glance(fake, config, db, carol, cast):
-    await alerts.begin(db, "no_worker", "No worker is alive: <nothing> is painted.")
+    await alerts.see(db, [Trouble("no_worker", "No worker is alive: <nothing> is painted.")])
     async with running(db, config):
         shown = await dashboard(fake)
     assert "$0.00</b> today" in shown.text

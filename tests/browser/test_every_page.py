@@ -48,7 +48,7 @@ STAFF = (
     "/admin", "/admin/users", "/admin/users/{alice}", "/admin/users/{bob}", "/admin/generations", "/admin/generations/{failed}",
     "/admin/keys", "/admin/audit", "/admin/keys/1", "/admin/proxies", "/admin/providers", "/admin/models", "/admin/models/demo",
     "/admin/margins", "/admin/mails", "/admin/invoices", "/admin/invoices/{paid}", "/admin/invoices/{paid}/refunds",
-    "/admin/codes", "/admin/codes/{code}",
+    "/admin/codes", "/admin/codes/{code}", "/admin/alerts", "/admin/alerts/rules/failure_rate",
     "/admin/charts", "/admin/charts/revenue", "/admin/health", "/admin/settings",
 )  # fmt: skip
 

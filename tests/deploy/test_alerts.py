@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from limner.sql.alert_rules import KINDS
 from tests.deploy.conftest import ROOT, known_metrics
 
 promql = pytest.importorskip("tests.deploy.promql", exc_type=ImportError)
@@ -173,7 +174,8 @@ def test_an_alert_says_how_bad_it_is_what_it_is_and_where_to_read_on(alert: str)
 
 def test_every_page_belongs_to_an_alert() -> None:
     named = {Path(rule["annotations"]["runbook"]).name for rule in RULES.values()}
-    assert {path.name for path in PAGES.glob("*.md")} == named | {"README.md"}
+    ours = {f"{kind.page}.md" for kind in KINDS.values()}  # tests/alerts/test_rules.py
+    assert {path.name for path in PAGES.glob("*.md")} == named | ours | {"README.md"}
     assert f"{len(RULES)} rules" in (ROOT / "docs/how-to/watch-with-prometheus.md").read_text()
 
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from limner.runtime.vault import Vault
 from limner.sql import (
+    alerts,
     broadcasts,
     codes,
     invitations,
@@ -102,6 +103,7 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
     proxy = await proxies.add(
         db, Vault.from_config(site.config), "way out", "socks5://me:pw@192.0.2.1:1080", actor="test"
     )
+    await alerts.see(db, [alerts.Trouble("queue_waits", "Pictures have been waiting for 3 min.", "queue_waits")])
     share = await shares.make(db, picture, cast.alice.id, shows_prompt=True, caption="a pie")
     await walls.offer(db, picture, cast.alice.id, "Al")
     await walls.decide(db, await db.fetchval("select max(id) from wall_offer"), "shown", actor="test")
@@ -142,6 +144,8 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/admin/plans/": "monthly",
         "/admin/ledger/": str(await db.fetchval("select min(id) from ledger_entry")),
         "/admin/keys/": str(await db.fetchval("select min(id) from provider_key")),
+        "/admin/alerts/rules/": "queue_waits",
+        "/admin/alerts/": str(await db.fetchval("select max(id) from alert")),
         "/admin/mails/": str(await db.fetchval("select max(id) from notice")),
         "/account/security/links/": "telegram",
         "/account/tokens/": str(await db.fetchval("select id from api_token")),

@@ -12,6 +12,7 @@ TABLES = (
     "account", "invoice", "subscription", "ledger_entry", "balance", "generation", "job", "image", "upload",
     "provider_key", "audit", "sandbox_payment", "message", "throttle", "notice",
     "second_factor", "recovery_code", "pending_sign_in", "linked_sign_in", "spent_answer",
+    "alert", "alert_rule", "alert_times",
     "code", "redemption", "trial", "referral", "referral_link", "broadcast", "broadcast_recipient",
     "share", "wall_offer", "report", "takedown",
 )  # fmt: skip

@@ -14,6 +14,7 @@ import pytest
 
 from limner.http.status import Watch
 from limner.sql import alerts, keys, status
+from limner.sql.alerts import Trouble
 from limner.sql.status import Reading
 from tests.http.test_health import on_the_wire as on_the_wire
 from tests.http.test_health import wire as wire
@@ -201,7 +202,7 @@ async def test_nothing_of_keys_people_or_amounts_is_told(db, cast, vault, strang
         ("bot_conflict", "canary"),
         ("disk", "canary 7 GB"),
     ):
-        await alerts.begin(db, cause, words)
+        await alerts.see(db, [Trouble(cause, words)])
     await alive(db)
     page = (await stranger.get("/status")).text
     said = re.sub(r"/static/\w+/", "", page) + (await stranger.get("/status.json")).text

@@ -78,10 +78,14 @@ STAFF = {
     "GET /admin/subscriptions", "GET /admin/ledger", "GET /admin/ledger/{id}", "GET /admin/sessions",
     "GET /admin/plans", "GET /admin/plans/{code}",
     "GET /admin/broadcasts", "GET /admin/broadcasts/{id}",
+    "GET /admin/alerts", "GET /admin/alerts/rules/{code}",
     "GET /admin/wall", "GET /admin/reports", "GET /admin/pictures/{id}", "GET /admin/pictures/{id}/file",
     "GET /admin/pictures/{id}/thumbnail",
 }  # fmt: skip
 ADMINS = {
+    "POST /admin/alerts/times",
+    "POST /admin/alerts/{id}/snooze",
+    "POST /admin/alerts/rules/{code}/terms",
     "GET /admin/users.csv",
     "GET /admin/subscriptions.csv",
     "GET /admin/invoices.csv",

@@ -125,6 +125,7 @@ async def test_each_segment_has_its_people(db, cast):
     assert set(segments.NAMES) == {segment for segment, _ in wanted}
     found = await begun(db, segment="lapsed")
     assert found.people == 1
+    assert not await portions.enlist(db, found.id)
     [row] = await db.fetch("select account_id from broadcast_recipient where broadcast_id = $1", found.id)
     assert row["account_id"] == lapsed.id
 
@@ -133,6 +134,7 @@ async def test_who_says_no_half_way_gets_none(server, db, config, cast):
     await crowd(db, 5)
     no, banned, gone, unsure, late = await named(db, *(f"p{n}@example.com" for n in range(1, 6)))
     found = await begun(db)
+    await portions.enlist(db, found.id)
     await news.choose(db, no.id, wanted=False)
     await accounts.ban(db, banned, "spam", actor="test")
     await erasure.erase(db, gone.id, actor="cli", why="asked")
@@ -264,6 +266,18 @@ async def test_killed_again_and_again_it_reaches_each_person_exactly_once(server
     assert len(rows) == 403 and {row["times"] for row in rows} == {1}
     assert await db.fetchval("select count(*) from broadcast_recipient where state <> 'queued'") == 0
     assert (await broadcasts.get(db, found.id)).state == "done"
+
+
+async def test_the_list_is_made_in_parts_and_of_those_who_were_there(server, db, config, cast, monkeypatch):
+    await crowd(db, 10)
+    monkeypatch.setattr(portions, "AT_ONCE", 4)
+    found = await begun(db)
+    late = await accounts.create(db, "late@example.com", "x", is_verified=True)
+    assert await portions.enlist(db, found.id)
+    assert await db.fetchval("select count(*) from broadcast_recipient") == 4
+    assert (await spreading.progress(db, found.id)).waiting == 13
+    await all_spread(db, config)
+    assert len(server.got) == 13 == len(set(recipients(server))) and late.email not in recipients(server)
 
 
 async def test_many_heralds_reach_each_person_once(server, db, config, cast):

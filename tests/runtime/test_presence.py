@@ -148,5 +148,5 @@ async def test_children_are_written_when_there_is_news_of_them(db):
 async def test_a_beat_finds_lost_messages_by_their_index(db):
     async with db.transaction() as tx:
         await tx.execute("set local enable_seqscan = off")  # an empty table is read whole, whatever there is
-        plan = await tx.fetch(f"explain {presence.BEAT}", uuid4(), "running", None, 15.0, None)
+        plan = await tx.fetch(f"explain {presence.BEAT}", uuid4(), "running", None, 15.0, None, None)
     assert "message_in_hand" in str(plan)

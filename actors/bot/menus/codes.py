@@ -15,7 +15,7 @@ from limner.sql.codes import Code, Promo
 
 TYPED = re.compile(
     r"(?P<word>\S{1,80})\s+(?P<much>\d{1,6})(?P<part>[.,]\d{1,2})?\s*(?P<unit>%|usd|days?|credits?)(?:\s+[x×](?P<uses>\d{1,9}))?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 """SUMMER 20%, SUMMER 4.99 USD, SUMMER 10 days, SUMMER 50 credits; x100 behind it: a hundred times in all."""
 

@@ -87,7 +87,7 @@ async def _one(visit: Visit, order: ShownGeneration) -> Screen:
             state=order.state,
         ),
         *(
-            visit.say("generations.job", n=job.position + 1, state=job.state, why=redact(job.line)[:200])
+            visit.say("generations.job", n=job.position, state=job.state, why=redact(job.reason or job.line)[:200])
             for job in order.jobs
         ),
     ]  # fmt: skip
@@ -115,7 +115,7 @@ async def _why(visit: Visit, order: ShownGeneration) -> Screen:
 
 
 def _explained(visit: Visit, job: dict[str, Any]) -> list[str]:
-    lines: list[str] = ["", visit.say("generations.why_job", n=job["position"] + 1, state=job["state"])]
+    lines: list[str] = ["", visit.say("generations.why_job", n=job["position"], state=job["state"])]
     for each in job["decisions"]:
         chosen = each["chosen"]
         key = f"{chosen['label']} {chosen['last_four']}" if chosen else "?"
@@ -165,7 +165,7 @@ async def _pictures(visit: Visit, order: ShownGeneration) -> Screen:
     for each in await takedowns.of_generation(visit.db, order.id):
         if each.state != "deleted":
             act = "back" if each.state == "taken_down" else "down"
-            rows.append([visit.button(f"generations.{act}", f"generations:{act}:{each.id}", n=each.position + 1)])
+            rows.append([visit.button(f"generations.{act}", f"generations:{act}:{each.id}", n=each.position)])
     return Screen(
         visit.say("generations.pictures_title" if rows else "generations.no_pictures"),
         [*rows, visit.back(f"generations:see:{order.id}")],
@@ -174,7 +174,7 @@ async def _pictures(visit: Visit, order: ShownGeneration) -> Screen:
 
 async def _ask_reason(visit: Visit, act: str, picture: Hung) -> Screen:
     visit.insist(STAFF)
-    text = visit.say(f"generations.ask_{act}", n=picture.position + 1)
+    text = visit.say(f"generations.ask_{act}", n=picture.position)
     return await listen(
         visit,
         f"generations.{act}",
@@ -195,7 +195,7 @@ async def _back_why(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
 async def _ask(visit: Visit, act: str, text: str, what: dict[str, Any]) -> Screen:
     reason = takedowns.checked(text)
     picture = await _picture(visit, what["image"])
-    said = visit.say(f"generations.sure_{act}", n=picture.position + 1, why=reason)
+    said = visit.say(f"generations.sure_{act}", n=picture.position, why=reason)
     back, yes = f"generations:pictures:{picture.generation_id}", visit.label(f"generations.yes_{act}")
     return await sure(visit, f"generations.{act}", {"image": what["image"], "reason": reason}, said, back=back, yes=yes)
 

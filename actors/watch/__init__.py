@@ -1,0 +1,1 @@
+"""What the watchman does when he looks around: see, tell, and say good morning."""

@@ -1,0 +1,143 @@
+"""Who is told of an alert, when, and by what way: once, whatever dies half-way, since all of it is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby
+
+from limner.actors.watch.words import line
+from limner.runtime.config import Config
+from limner.runtime.database import Db
+from limner.runtime.log import logger
+from limner.sql import alert_times, alerts, notices, telegram
+from limner.sql.alert_rules import KINDS
+from limner.sql.alerts import Alert
+from limner.sql.notices import Buttons
+
+log = logger(__name__)
+
+MOST_IN_AN_HOUR = 4
+"""Messages of one rule; what comes beyond is gathered until the first of them is an hour old."""
+MOST_LINES = 12
+"""Of one message; Telegram takes 4096 characters."""
+RUNBOOKS = "docs/how-to/alerts"
+KEYS = "🔑 Look at the keys"
+STUDIO = "📊 Look at the studio"
+
+
+@dataclass(frozen=True)
+class News:
+    """One message. ``key``: the same for the same one; ``place``: where it is mended; ``page``: its runbook, or nothing.
+
+    ``template`` and ``details``: of the mail, where it says more than the text.
+    """
+
+    key: str
+    text: str
+    place: str = "/admin"
+    button: str = "home"
+    page: str = ""
+    template: str = "alert"
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+async def tell_what_is_due(db: Db, config: Config, put_aside: Collection[str]) -> None:
+    """What has changed since the last look, in as few messages as will do."""
+    due = await alerts.due(db)
+    if not due:
+        return
+    quiet = (await alert_times.get(db)).is_quiet
+    held = [alert for alert in due if alert.severity != "urgent"] if quiet else []
+    await alerts.hold(db, [alert for alert in held if not alert.is_held])
+    free = [alert for alert in due if alert not in held]
+    waited = [alert for alert in free if alert.is_held]
+    lately = await alerts.told_lately(db)
+    now = [alert for alert in free if not alert.is_held and _has_room(alert, lately)]
+    if waited:
+        await _tell(db, config, waited, put_aside, "🌙 In the quiet hours:")
+    for _, group in groupby(sorted(now, key=_together), key=_together):
+        await _tell(db, config, list(group), put_aside)
+
+
+def _has_room(alert: Alert, lately: dict[str, int]) -> bool:
+    return alert.ended_at is not None or lately.get(alert.rule, 0) < MOST_IN_AN_HOUR
+
+
+def _together(alert: Alert) -> tuple[str, bool]:
+    """What goes out in one message: a rule's troubles, and apart from them their ends."""
+    return alert.rule, alert.ended_at is not None
+
+
+async def _tell(db: Db, config: Config, found: Sequence[Alert], put_aside: Collection[str], head: str = "") -> None:
+    lines = [line(alert, put_aside) for alert in found]
+    more = [f"… and {len(lines) - MOST_LINES} more."] if len(lines) > MOST_LINES else []
+    text = "\n".join([*([head] if head else []), *lines[:MOST_LINES], *more])
+    key = f"alert {found[0].id} {found[0].messages + 1}"
+    place = _common({alert.place for alert in found}, "/admin/alerts")
+    button = _common(
+        {alert.button for alert in found},
+        "keys" if all(alert.cause.startswith("key ") for alert in found) else "home",
+    )
+    ailing = {KINDS[alert.rule].page for alert in found if alert.ended_at is None and alert.rule in KINDS}
+    page = _common(ailing, "")
+    await alerts.told(db, found)
+    await send(db, config, [News(key, text, place, button, page)])
+
+
+def _common(found: set[str], otherwise: str) -> str:
+    return found.pop() if len(found) == 1 else otherwise
+
+
+async def send(db: Db, config: Config, news: Iterable[News]) -> None:
+    """One notice for each admin and each message: by Telegram, or by mail where nobody is paired."""
+    paired = await telegram.admins(db) if config.bot_token is not None else []
+    for each in news:
+        log.warning("alert", key=each.key, text=each.text)
+        text = (
+            each.text
+            if config.docs_url or not each.page
+            else f"{each.text}\n\nWhat to do: {runbook(config, each.page)}"
+        )
+        for admin in paired:
+            await notices.queue(
+                db, "telegram", str(admin.telegram_id), text, dedupe_key=each.key, buttons=_buttons(config, each)
+            )
+        if not paired:
+            await _mail(db, config, each)
+
+
+async def _mail(db: Db, config: Config, news: News) -> None:
+    if not config.smtp_host:
+        return
+    details: dict[str, object] = {**news.details, "path": news.place}
+    if news.template == "alert":
+        details["words"] = " · ".join(line for line in news.text.splitlines() if line)
+        details["at"], details["runbook"] = datetime.now(UTC).isoformat(), news.page and runbook(config, news.page)
+    for who in await alerts.readers(db):
+        await notices.mail(db, who.email, news.template, locale=who.locale, details=details, dedupe_key=news.key)
+
+
+def _buttons(config: Config, news: News) -> Buttons:
+    """To the place in the bot, to the page of the admin, and to what is to be done."""
+    label = KEYS if news.button.startswith("keys") else STUDIO
+    links = [{"text": "🌐 Open the admin", "url": config.public_url + news.place}]
+    if config.docs_url and news.page:
+        links.append({"text": "📖 What to do", "url": runbook(config, news.page)})
+    return [[{"text": label, "data": news.button}], links]
+
+
+def runbook(config: Config, page: str) -> str:
+    """Its address, or the name of the file where the documentation has none."""
+    return f"{config.docs_url or RUNBOOKS}{'/how-to/alerts' if config.docs_url else ''}/{page}.md"
+
+
+async def mail_what_telegram_does_not_take(db: Db, config: Config) -> None:
+    """What nobody has got by Telegram for some minutes goes by mail, and by Telegram not any more."""
+    if not config.smtp_host:
+        return
+    minutes = (await alert_times.get(db)).mail_after_minutes
+    for untaken in await notices.untaken(db, minutes):
+        await notices.rerouted(db, untaken)
+        await _mail(db, config, News(untaken.dedupe_key, untaken.body, "/admin/alerts"))

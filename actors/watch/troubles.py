@@ -1,0 +1,252 @@
+"""What is wrong at this moment, by the rules that are on: one trouble for each cause."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from limner.runtime.config import Config
+from limner.runtime.database import Db
+from limner.runtime.log import redact
+from limner.runtime.spans import duration
+from limner.sql import backups, books_checks, funds, mails, payments, sightings, worries
+from limner.sql.alert_rules import Rule
+from limner.sql.alerts import Trouble
+from limner.sql.worries import LostKey
+
+STATES = {"out_of_funds": "is out of funds", "manual_review": "needs a look", "disabled": "was disabled"}
+FRESH = 3 * 86400.0
+"""Seconds for which what was read outside is believed."""
+WAITS = 120.0
+"""Seconds since a process last said that it waits for the schema, after which it waits no more."""
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What the readers go by. ``known``: the causes of the alerts that are open."""
+
+    db: Db
+    config: Config
+    known: Collection[str]
+
+
+class Seen(NamedTuple):
+    """A trouble without its rule."""
+
+    cause: str
+    words: str
+    place: str = "/admin"
+    button: str = "home"
+
+
+Reader = Callable[[Circumstances, Rule], AsyncIterator[Seen]]
+
+
+async def read(db: Db, config: Config, rules: Mapping[str, Rule], known: Collection[str]) -> list[Trouble]:
+    """Everything that the rules call a trouble. ``known``: the causes of open alerts, whose end may lie elsewhere."""
+    now = Circumstances(db, config, known)
+    found = []
+    for code, reader in READERS.items():
+        rule = rules[code]
+        if rule.is_on:
+            found += [
+                Trouble(seen.cause, seen.words, code, rule.severity, seen.place, seen.button, rule.after_seconds)
+                async for seen in reader(now, rule)
+            ]
+    return found
+
+
+async def _no_worker(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    if not await sightings.has_worker(now.db, max(now.config.lease, rule.bound())):
+        yield Seen("no_worker", "No worker is alive: nothing is painted.")
+
+
+async def _queue_waits(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    waited = await sightings.longest_wait(now.db)
+    if rule.is_bad(waited, is_open="queue_waits" in now.known):
+        yield Seen("queue_waits", f"Pictures have been waiting for {duration(waited)}.", "/admin/generations")
+
+
+async def _failure_rate(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    for each in await sightings.failing(now.db, rule.window(), rule.fewest()):
+        cause = f"failure_rate {each.fault}"
+        if rule.is_bad(each.percent, is_open=cause in now.known):
+            words = (
+                f"{each.percent:.0f} % of the attempts of the last {duration(rule.window())} failed with {each.fault}:"
+                f" {each.times} of {each.all}."
+            )
+            yield Seen(cause, words, "/admin/generations")
+
+
+async def _model_cooled(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    for model in await worries.cooled(now.db, rule.bound()):
+        back = f"the first is back at {model.back:%H:%M} UTC" if model.back else "none comes back by itself"
+        words = f"No key can paint {model.name} ({model.provider}): {back}."
+        yield Seen(f"model {model.id}", words, "/admin/keys", "keys")
+
+
+async def _balance_low(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    for fund in await funds.listing(now.db):
+        cause = f"fund {fund.id}"
+        lasts = fund.days_left is not None and rule.is_bad(fund.days_left, is_open=cause in now.known)
+        if lasts or fund.is_under:
+            days = f", which lasts {fund.days_left:.1f} days" if fund.days_left is not None else ""
+            words = f"{fund.left / 1_000_000:,.2f} USD is left on {fund.name} of {fund.provider}{days}."
+            yield Seen(cause, words, "/admin/providers", "keys")
+
+
+async def _key_lost(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    for key in await worries.lost_keys(now.db):
+        if not key.by_hand:
+            yield Seen(of_key(key), _lost(key), f"/admin/keys/{key.id}", f"keys:see:{key.id}")
+
+
+def of_key(key: LostKey) -> str:
+    """The cause that a lost key is."""
+    return f"key {key.id}"
+
+
+def _lost(key: LostKey) -> str:
+    why = redact(key.why)[:300] or "nobody knows why"
+    return f"Key {key.label} {key.last_four} ({key.provider}) {STATES[key.state]}: {why}."
+
+
+async def _proxy_dead(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    for proxy in await worries.dead_proxies(now.db, round(rule.bound())):
+        why = redact(proxy.why)[:200]
+        words = f"Proxy {proxy.label} is dead, and {proxy.keys} keys count on it: {why}."
+        yield Seen(f"proxy {proxy.id}", words, "/admin/proxies", "keys")
+
+
+async def _webhook_silence(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    config = now.config
+    hooked = {
+        "sandbox": config.takes_sandbox_payments and config.sandbox_secret.get_secret_value(),
+        "btcpay": config.takes_btcpay_payments and config.btcpay_webhook_secret,
+        "stripe": config.takes_stripe_payments and config.stripe_webhook_secret,
+    }
+    names = [name for name, is_hooked in hooked.items() if is_hooked]
+    for name in await sightings.without_hooks(now.db, names, rule.window(), rule.fewest()):
+        words = f"No webhook of {name} comes: its last {rule.fewest()} payments were found by asking alone, so they came late."
+        yield Seen(f"webhooks {name}", words, "/admin/invoices")
+
+
+async def _unpaid_received(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    for each in await sightings.received_unpaid(now.db):
+        sums = f"{each.received_cents / 100:,.2f} of {each.amount_cents / 100:,.2f} {each.currency}"
+        words = f"Invoice {each.id}: {sums} was received, and it is still {each.state}."
+        yield Seen(f"received {each.id}", words, f"/admin/invoices/{each.id}")
+
+
+async def _payment_to_decide(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    for invoice in await payments.troubled(now.db):
+        words = f"Invoice {invoice.id}: {invoice.trouble_words}"
+        yield Seen(f"invoice {invoice.id}", words, f"/admin/invoices/{invoice.id}")
+
+
+async def _ledger_wrong(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    broken = [check for check in await books_checks.latest(now.db) if check.broken]
+    if broken:
+        worst = max(broken, key=lambda check: check.broken)
+        cases = "case" if worst.broken == 1 else "cases"
+        words = f"The books do not add up, in {worst.broken} {cases}: {worst.cases[0]}. See `limner ledger verify`."
+        yield Seen("ledger_wrong", words)
+
+
+async def _disk_full(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    told = await sightings.machines(now.db, now.config.lease)
+    full = [each for each in told if each.free is not None and each.bytes is not None]
+    fullest = min(full, key=lambda each: each.free or 0, default=None)
+    if fullest is not None and rule.is_bad(fullest.free or 0, is_open="disk_full" in now.known):
+        left = (fullest.bytes or 0) * (fullest.free or 0) / 100 / 1e9
+        words = f"The disk is nearly full: {fullest.free:.0f} % is free, {left:.1f} GB, at {fullest.path} of {fullest.role}."
+        yield Seen("disk_full", words)
+
+
+async def _backup_old(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    """Only once somebody has begun to make backups: a studio on a developer's machine needs none."""
+    if (age := await backups.overdue(now.db, "backup", rule.bound() * 3600)) is not None:
+        yield Seen("backup_overdue", f"There has been no good backup for {duration(age)}: see `limner backups`.")
+
+
+async def _drill_old(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    if (age := await backups.overdue(now.db, "drill", rule.bound() * 86400)) is not None:
+        yield Seen("drill_overdue", f"No backup has been proved for {duration(age)}: run `limner drill`.")
+
+
+async def _certificate(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    found = (await sightings.readings(now.db)).get("certificate")
+    if found is None or found.value is None or found.age > FRESH:
+        return
+    days = found.value - found.age / 86400
+    if rule.is_bad(days, is_open="certificate" in now.known):
+        said = found.words or (f"has {days:.0f} days left" if days > 0 else "has run out")
+        yield Seen("certificate", f"The certificate of {now.config.public_url} {said}.")
+
+
+async def _clock_off(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    told = [each for each in await sightings.machines(now.db, now.config.lease) if each.clock is not None]
+    worst = max(told, key=lambda each: abs(each.clock or 0), default=None)
+    if worst is not None and rule.is_bad(abs(worst.clock or 0), is_open="clock_off" in now.known):
+        seconds = worst.clock or 0
+        way = "ahead of" if seconds > 0 else "behind"
+        words = f"The clock under {worst.role} on {worst.host} is {abs(seconds):.0f} s {way} the database's."
+        yield Seen("clock_off", words)
+
+
+async def _schema_pending(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    found = (await sightings.readings(now.db)).get("schema")
+    if found is not None and found.age < WAITS:
+        yield Seen("schema_pending", f"{found.words}: run `limner migrate`.")
+
+
+async def _bot_conflict(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    if await sightings.is_bot_contested(now.db, now.config.lease):
+        yield Seen("bot_conflict", "Somebody else polls with the bot's token: one of the two must stop.")
+
+
+async def _model_retiring(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    for old in await worries.retiring(now.db, rule.bound()):
+        then = f"{old.replacement} takes over" if old.replacement else "nothing takes its place yet"
+        words = f"{old.name} retires on {old.retires_at:%d %B}: {then}."
+        yield Seen(f"retiring {old.id}", words, f"/admin/models/{old.id}")
+
+
+async def _mails_wait(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    """Only with a mail server: without one mails wait for an admin, and that is how it is meant."""
+    if now.config.smtp_host and (jam := await mails.jam(now.db, rule.bound() * 60)).waiting:
+        words = f"{jam.waiting} mails do not get out, the oldest for {duration(jam.oldest)}: see `limner doctor --only mail`."
+        yield Seen("mails_wait", words, "/admin/mails")
+
+
+async def _mails_refused(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    if now.config.smtp_host and (jam := await mails.jam(now.db, 900)).refuses(rule.fewest()):
+        words = f"{jam.failed} mails were refused within a day: see Mails in the admin."
+        yield Seen("mails_refused", words, "/admin/mails")
+
+
+READERS: Mapping[str, Reader] = {
+    "no_worker": _no_worker,
+    "queue_waits": _queue_waits,
+    "failure_rate": _failure_rate,
+    "model_cooled": _model_cooled,
+    "balance_low": _balance_low,
+    "key_lost": _key_lost,
+    "proxy_dead": _proxy_dead,
+    "webhook_silence": _webhook_silence,
+    "unpaid_received": _unpaid_received,
+    "payment_to_decide": _payment_to_decide,
+    "ledger_wrong": _ledger_wrong,
+    "disk_full": _disk_full,
+    "backup_old": _backup_old,
+    "drill_old": _drill_old,
+    "certificate": _certificate,
+    "clock_off": _clock_off,
+    "schema_pending": _schema_pending,
+    "bot_conflict": _bot_conflict,
+    "model_retiring": _model_retiring,
+    "mails_wait": _mails_wait,
+    "mails_refused": _mails_refused,
+}
+"""By the code of the rule."""

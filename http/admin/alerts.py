@@ -1,0 +1,157 @@
+"""Alerts: what is wrong and what was, the rules that say so, and when nobody wants to hear of it."""
+
+from __future__ import annotations
+
+from datetime import time
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from limner.http import forms, pages
+from limner.http.state import CONFIG, DB, about, fresh, path_code, path_number, staff
+from limner.runtime.errors import Refused
+from limner.sql import alert_rules, alert_times, alerts
+from limner.sql.alert_rules import KINDS, Rule
+
+PAGE = 50
+STATES = ("open", "over")
+SNOOZES = (1, 4, 12, 24)
+"""Hours that are offered."""
+
+
+async def show_list(request: web.Request) -> web.Response:
+    staff(request)
+    return await _page(request)
+
+
+async def snooze(request: web.Request) -> web.StreamResponse:
+    fresh(request)
+    form = await forms.read(request)
+    try:
+        hours = forms.whole(form, "hours", least=0, most=alerts.MOST_SNOOZED)
+        reason = forms.text(form, "reason", most=200, needed=True, label="The reason")
+        await alerts.snooze(request.app[DB], path_number(request), hours, reason, **about(request))
+    except Refused as why:
+        return await _page(request, pages.in_general(why))
+    return pages.see_other("/admin/alerts", "saved")
+
+
+async def change_times(request: web.Request) -> web.StreamResponse:
+    fresh(request)
+    form = await forms.read(request)
+    typed = ("quiet_from", "quiet_to", "digest_at", "time_zone", "mail_after_minutes")
+    try:
+        begin, end = _clock(form, "quiet_from"), _clock(form, "quiet_to")
+        if (begin is None) != (end is None):
+            missing = "quiet_to" if end is None else "quiet_from"
+            raise Refused("Quiet hours have a beginning and an end; leave both empty for none.", field=missing)
+        quiet = (begin, end) if begin is not None and end is not None else None
+        zone = forms.text(form, "time_zone", most=60, needed=True, label="The time zone")
+        minutes = forms.whole(form, "mail_after_minutes", least=1, most=1440)
+        await alert_times.change(
+            request.app[DB], quiet, _clock(form, "digest_at"), zone, minutes, **about(request)
+        )  # fmt: skip
+    except Refused as why:
+        return await _page(request, why, forms.kept(form, *typed))
+    return pages.see_other("/admin/alerts", "saved")
+
+
+async def show_rule(request: web.Request) -> web.Response:
+    staff(request)
+    return await _rule_page(request, await alert_rules.get(request.app[DB], path_code(request)))
+
+
+async def change_rule(request: web.Request) -> web.StreamResponse:
+    fresh(request)
+    rule, form = await alert_rules.get(request.app[DB], path_code(request)), await forms.read(request)
+    try:
+        reason = forms.text(form, "reason", most=200, needed=True, label="The reason")
+        await alert_rules.change(request.app[DB], _wanted(rule, form), reason, **about(request))
+    except Refused as why:
+        return await _rule_page(request, rule, why, forms.kept(form, *TERMS, "reason"))
+    return pages.see_other(f"/admin/alerts/rules/{rule.code}", "saved")
+
+
+TERMS = (
+    "is_on", "severity", "begins", "ends", "least", "within_seconds", "after_seconds", "calm_seconds", "again_hours",
+)  # fmt: skip
+
+
+def _wanted(rule: Rule, form: forms.Form) -> Rule:
+    """What the form asks for; whether it can be is the rule's own matter. Raises Refused."""
+    kind = rule.kind
+    severity = forms.text(form, "severity", most=20)
+    if severity not in ("urgent", "normal"):
+        raise Refused(f"A rule is urgent or normal, not {severity!r}.", field="severity")
+    return Rule(
+        code=rule.code,
+        is_on=bool(forms.text(form, "is_on", most=5)),
+        severity="urgent" if severity == "urgent" else "normal",
+        begins=_number(form, "begins") if kind.unit else None,
+        ends=_number(form, "ends") if kind.ends else None,
+        least=_whole(form, "least") if kind.cases else None,
+        within_seconds=_whole(form, "within_seconds") if kind.windowed else None,
+        after_seconds=_whole(form, "after_seconds"),
+        calm_seconds=_whole(form, "calm_seconds"),
+        again_hours=_whole(form, "again_hours") if forms.text(form, "again_hours", most=20) else None,
+        changed_at=rule.changed_at,
+    )
+
+
+def _number(form: forms.Form, field: str) -> float:
+    typed = forms.text(form, field, most=20, needed=True, label="The number")
+    whole, _, part = typed.partition(".")
+    if not (whole.isascii() and whole.isdigit() and (not part or (part.isascii() and part.isdigit()))):
+        raise Refused(f"A number looks like 10 or 2.5, not {typed!r}.", field=field)
+    return float(typed)
+
+
+def _whole(form: forms.Form, field: str) -> int:
+    return forms.whole(form, field, least=0, most=10**9)
+
+
+def _clock(form: forms.Form, field: str) -> time | None:
+    typed = forms.text(form, field, most=10)
+    try:
+        return time.fromisoformat(typed) if typed else None
+    except ValueError:
+        raise Refused(f"A time of day looks like 22:30, not {typed!r}.", field=field) from None
+
+
+async def _page(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:
+    db, query = request.app[DB], request.query
+    state = query.get("state", "") if query.get("state", "") in STATES else ""
+    rule = query.get("rule", "") if query.get("rule", "") in KINDS else ""
+    before = query.get("before", "")
+    at = int(before) if before.isascii() and before.isdigit() and len(before) < 18 else None
+    found = await alerts.listing(db, state=state, rule=rule, before=at, count=PAGE + 1)
+    older = None
+    if len(found) > PAGE:
+        older = "/admin/alerts?" + urlencode({"state": state, "rule": rule, "before": found[PAGE - 1].id})
+    times = await alert_times.get(db)
+    return pages.render(
+        request, "admin/alerts.html", why, alerts=found[:PAGE], states=STATES, state=state, rule=rule, older_url=older,
+        rules=await alert_rules.listing(db), kinds=KINDS, times=times, form=form or _typed(times), snoozes=SNOOZES,
+        runbooks=request.app[CONFIG].docs_url,
+    )  # fmt: skip
+
+
+def _typed(times: alert_times.Times) -> dict[str, str]:
+    clocks = {name: getattr(times, name) for name in ("quiet_from", "quiet_to", "digest_at")}
+    shown = {name: at.isoformat("minutes") if at else "" for name, at in clocks.items()}
+    return shown | {"time_zone": times.time_zone, "mail_after_minutes": str(times.mail_after_minutes)}
+
+
+async def _rule_page(
+    request: web.Request, rule: Rule, why: Refused | None = None, form: dict[str, str] | None = None
+) -> web.Response:
+    values: dict[str, Any] = {name: getattr(rule, name) for name in TERMS}
+    shown = {
+        name: "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        for name, value in values.items()
+    }
+    shown["is_on"] = "yes" if rule.is_on else ""
+    return pages.render(
+        request, "admin/alert_rule.html", why, rule=rule, form=form or shown, runbooks=request.app[CONFIG].docs_url
+    )

@@ -1,0 +1,136 @@
+"""Looks at the books that come round: cheap ones at what is new, and a whole one by night; the last of each is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from limner.runtime.database import Database, Db
+from limner.sql import books
+
+Scope = Literal["recent", "whole"]
+
+BATCH = 2000
+"""Entries that are looked at together."""
+MOST_BATCHES = 20
+OVERLAP = 500
+"""Entries that are looked at again: one with a smaller number may have been committed later."""
+KEPT = 5
+"""Cases of a broken rule that are kept in words."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """The last look of its kind. ``until_entry``: the newest entry that was found in order."""
+
+    scope: str
+    checked_at: datetime
+    until_entry: int
+    broken: int
+    cases: list[str]
+
+
+LATEST = "select scope, checked_at, until_entry, broken, cases from books_check order by scope"
+
+
+async def latest(db: Db) -> list[Check]:
+    return [Check(**row) for row in await db.fetch(LATEST)]
+
+
+NOTE = """
+insert into books_check (scope, until_entry, broken, cases) values ($1, $2, $3, $4)
+on conflict (scope) do update set until_entry = excluded.until_entry, broken = excluded.broken, cases = excluded.cases,
+    checked_at = now()
+"""
+
+
+async def note(db: Db, scope: Scope, until_entry: int, cases: Sequence[str]) -> None:
+    await db.execute(NOTE, scope, until_entry, len(cases), list(cases[:KEPT]))
+
+
+NEW = """
+select id, account_id, job_id, invoice_id from ledger_entry where id > $1 order by id limit $2
+"""
+NEWEST = "select coalesce(max(id), 0) from ledger_entry"
+
+
+async def look_at_recent(db: Database) -> Check:
+    """What was entered since the last look, with all that hangs on it. What is broken is looked at again the next time."""
+    known = next((check for check in await latest(db) if check.scope == "recent"), None)
+    until = known.until_entry if known else max(0, await db.fetchval(NEWEST) - BATCH)
+    cases = [f"{row['what']}: {row['why']}" for row in await db.fetch(books.GUARDS_STAND)]
+    for _ in range(MOST_BATCHES):
+        rows = await db.fetch(NEW, max(0, until - OVERLAP), BATCH)
+        found = await _broken(
+            db,
+            list({row["account_id"] for row in rows}),
+            list({row["job_id"] for row in rows if row["job_id"]}),
+            list({row["invoice_id"] for row in rows if row["invoice_id"]}),
+        )
+        cases += found
+        if found or not rows or rows[-1]["id"] <= until:
+            break
+        until = rows[-1]["id"]
+        if len(rows) < BATCH:
+            break
+    await note(db, "recent", until, cases)
+    return next(check for check in await latest(db) if check.scope == "recent")
+
+
+# The same rules as books.RULES, for these accounts, jobs and invoices alone: what they say of all takes minutes.
+OF_ACCOUNTS = """
+select b.account_id::text as what, format('balance %s/%s/%s, entries %s/%s/%s (available/held/spent)',
+    b.available, b.held, b.spent, e.available, e.held, e.spent) as why
+from unnest($1::uuid[]) as a (id) left join balance as b on b.account_id = a.id
+cross join lateral (
+    select coalesce(sum(case kind when 'reserve' then -credits when 'cycle_reset' then -credits when 'settle' then 0
+            else credits end), 0) as available,
+        coalesce(sum(case kind when 'reserve' then credits when 'settle' then -credits when 'release' then -credits
+            else 0 end), 0) as held,
+        coalesce(sum(case kind when 'settle' then credits when 'refund' then -credits else 0 end), 0) as spent
+    from ledger_entry where account_id = a.id
+) as e
+where (b.available, b.held, b.spent) is distinct from (e.available, e.held, e.spent)
+"""
+OF_JOBS = """
+select j.id::text as what, format('%s, with %s pictures and entries %s', j.state, i.n, k.kinds) as why
+from job as j
+cross join lateral (select count(*) as n from image where job_id = j.id) as i
+cross join lateral (
+    select array_agg(kind order by id) as kinds,
+        count(*) filter (where kind = 'settle' and credits = j.credits) as charges from ledger_entry where job_id = j.id
+) as k
+where j.id = any($1::uuid[]) and (
+    (j.state = 'delivered') <> (i.n = 1) or (j.state = 'delivered') <> (k.charges = 1)
+    or j.state in ('failed', 'canceled') and k.kinds is distinct from '{reserve,release}'
+    or j.state in ('queued', 'running') and k.kinds is distinct from '{reserve}'
+)
+"""
+OF_INVOICES = """
+select i.id::text as what, format('%s, with %s grants of %s credits for %s', i.state, count(e.id),
+    coalesce(sum(e.credits), 0), i.credits) as why
+from invoice as i left join ledger_entry as e on e.invoice_id = i.id and e.kind = 'grant'
+where i.id = any($1::uuid[]) or i.paid_at > now() - interval '1 hour'
+group by i.id
+having count(e.id) > 1 or i.state <> 'paid' and count(e.id) > 0
+    or i.purpose <> 'gift' and (
+        i.state = 'paid' and count(e.id) = 0
+        or count(e.id) = 1 and (sum(e.credits) <> i.credits or not bool_and(e.account_id = i.account_id))
+    )
+"""
+
+
+async def _broken(db: Db, accounts: Sequence[UUID], jobs: Sequence[UUID], invoices: Sequence[UUID]) -> list[str]:
+    rows = [*await db.fetch(OF_ACCOUNTS, accounts), *await db.fetch(OF_JOBS, jobs)]
+    return [f"{row['what']}: {row['why']}" for row in [*rows, *await db.fetch(OF_INVOICES, invoices)]]
+
+
+async def look_at_all(db: Database) -> Check:
+    """Every rule of the books, in one snapshot. Files are left to `limner ledger verify`."""
+    newest = int(await db.fetchval(NEWEST))
+    cases = [f"{finding.rule}: {case}" for finding in await books.rules(db, live=True) for case in finding.cases]
+    await note(db, "whole", newest, cases)
+    return next(check for check in await latest(db) if check.scope == "whole")

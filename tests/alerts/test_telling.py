@@ -1,0 +1,291 @@
+"""Who is told, when and how often: once an hour of the same trouble, nothing in the quiet hours that can wait, by one way."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import aiohttp
+import anyio
+import pytest
+
+from limner.actors import courier, watchman
+from limner.runtime.errors import Busy, Refused
+from limner.sql import alert_times, alerts, keys, notices, rests
+from tests.alerts.conftest import CAROL, causes
+from tests.upstreams.telegram import telegram
+
+NO_WORKER = "No worker is alive: nothing is painted."
+
+
+async def away(watched) -> None:
+    await watched.db.execute("update worker set seen_at = now() - interval '1 hour'")
+
+
+async def lose(watched, *ids: int) -> None:
+    for key in ids:
+        await rests.die(watched.db, key, "401")
+
+
+async def key_ids(watched) -> list[int]:
+    return [row["id"] for row in await watched.db.fetch("select id from provider_key order by id")]
+
+
+async def quiet_now(watched, *, on: bool = True) -> None:
+    """Quiet from an hour ago until in an hour; or not any more."""
+    now = await watched.db.fetchval("select now() at time zone 'UTC'")
+    begin, end = (-1, 1) if on else (-2, -1)
+    around = ((now + timedelta(hours=begin)).time(), (now + timedelta(hours=end)).time())
+    await alert_times.change(watched.db, around, None, "UTC", 10, actor="carol@example.com")
+
+
+async def test_a_trouble_that_flaps_is_told_once_an_hour_with_how_often_it_came_back(watched):
+    await watched.rule("no_worker", again_hours=None)
+    for _ in range(5):
+        await away(watched)
+        await watched.look()
+        await watched.later(60)
+        await watched.worker.beat()
+        await watched.look()
+        await watched.later(120)
+    first, over = await watched.texts()
+    assert first == f"⚠️ {NO_WORKER}" and re.fullmatch(rf"✅ Fine again after \d+ s\. It was: {NO_WORKER}", over)
+    await watched.later(3600)
+    await watched.look()
+    await away(watched)
+    for _ in range(2):
+        await watched.look()
+    assert (await watched.texts())[2] == f"✅ Came back 4 times, and is fine again. It was: {NO_WORKER}"
+    assert len(await watched.texts()) == 3, "it was told within the hour"
+    await watched.later(3601)
+    await watched.look()
+    assert (await watched.texts())[3] == f"⚠️ Came back once: {NO_WORKER}"
+
+
+async def test_what_flutters_within_its_calm_is_one_trouble_all_along(watched):
+    await watched.rule("no_worker", calm_seconds=300, again_hours=None)
+    for _ in range(4):
+        await away(watched)
+        await watched.look()
+        await watched.later(30)
+        await watched.worker.beat()
+        assert causes(await watched.look()) == ["no_worker"]
+        await watched.later(30)
+    await watched.later(300)
+    assert await watched.look() == []
+    first, over = await watched.texts()
+    assert first == f"⚠️ {NO_WORKER}" and over == f"✅ Fine again after 4 min. It came back 3 times. It was: {NO_WORKER}"
+
+
+async def test_what_lasts_is_said_again_when_the_rule_wants_it(watched):
+    await away(watched)
+    for _ in range(3):
+        await watched.look()
+        await watched.later(4 * 3600 + 1)
+    assert await watched.texts() == [
+        f"⚠️ {NO_WORKER}", f"⚠️ Still so after 4 h 0 min: {NO_WORKER}", f"⚠️ Still so after 8 h 0 min: {NO_WORKER}",
+    ]  # fmt: skip
+
+
+async def test_keys_that_fall_out_together_are_one_message_with_a_way_to_the_list(watched):
+    await lose(watched, *await key_ids(watched))
+    await watched.rule("model_cooled", is_on=False)
+    await watched.look()
+    (text,) = await watched.texts()
+    assert len(text.splitlines()) == 3
+    buttons = await watched.db.fetchval("select buttons from notice")
+    assert buttons[0][0]["data"] == "keys" and buttons[1][0]["url"] == "https://art.example/admin/alerts"
+
+
+async def test_one_key_has_a_button_to_itself_and_one_to_its_page_and_its_runbook(watched):
+    key = (await key_ids(watched))[0]
+    await lose(watched, key)
+    await watched.look()
+    assert await watched.db.fetchval("select buttons from notice") == [
+        [{"text": "🔑 Look at the keys", "data": f"keys:see:{key}"}],
+        [
+            {"text": "🌐 Open the admin", "url": f"https://art.example/admin/keys/{key}"},
+            {"text": "📖 What to do", "url": "https://docs.example/limner/how-to/alerts/keys-need-a-look.md"},
+        ],
+    ]
+
+
+async def test_where_the_documentation_has_no_address_the_page_is_named(watched):
+    watched.config = watched.config.model_copy(update={"docs_url": None})
+    await away(watched)
+    await watched.look()
+    assert (await watched.texts())[0].endswith("\n\nWhat to do: docs/how-to/alerts/no-worker.md")
+    assert "docs" not in str(await watched.db.fetchval("select buttons from notice"))
+
+
+async def test_a_storm_of_one_rule_is_four_messages_an_hour_and_then_one_for_all_the_rest(watched, vault):
+    await watched.rule("model_cooled", is_on=False)
+    ids = [await keys.add(watched.db, vault, "demo", f"no {n}", f"secret-{n}-0000", actor="test") for n in range(9)]
+    for key in ids:
+        await lose(watched, key)
+        await watched.look()
+    assert len(await watched.texts()) == 4
+    await watched.later(3601)
+    await watched.look()
+    assert len(await watched.texts()) == 5 and len((await watched.texts())[4].splitlines()) == 5
+
+
+async def test_in_the_quiet_hours_only_what_is_urgent_is_told_and_the_rest_afterwards_at_once(watched):
+    await watched.rule("model_cooled", is_on=False)
+    await quiet_now(watched)
+    first, second, _ = await key_ids(watched)
+    await lose(watched, first, second)
+    await away(watched)
+    for _ in range(3):
+        await watched.look()
+    assert await watched.texts() == [f"⚠️ {NO_WORKER}"]
+    await keys.set_state(watched.db, second, "active", "a new key", actor="carol@example.com")
+    await watched.later(600)
+    await watched.look()
+    await quiet_now(watched, on=False)
+    for _ in range(3):
+        await watched.look()
+    (_, digest) = await watched.texts()
+    head, still, over = digest.splitlines()
+    assert head == "🌙 In the quiet hours:"
+    assert still.startswith("⚠️ Key Demo brush 1") and over.startswith(
+        "✅ Lasted 10 min, and is fine again. It was: Key"
+    )
+
+
+async def test_the_end_of_what_was_told_before_the_quiet_hours_waits_for_their_end(watched):
+    await watched.rule("model_cooled", is_on=False)
+    key = (await key_ids(watched))[0]
+    await lose(watched, key)
+    await watched.look()
+    await quiet_now(watched)
+    await keys.set_state(watched.db, key, "active", "a new key", actor="carol@example.com")
+    await watched.look()
+    assert len(await watched.texts()) == 1
+    await quiet_now(watched, on=False)
+    await watched.look()
+    assert "✅ Fine again after" in (await watched.texts())[1]
+
+
+async def test_a_snoozed_alert_says_nothing_but_its_end(watched):
+    await away(watched)
+    (alert,) = await watched.look()
+    await alerts.snooze(watched.db, alert.id, 12, "known", actor="carol@example.com")
+    await watched.db.execute("update alert set told_at = told_at - interval '5 hours'")
+    (still,) = await watched.look()
+    assert still.is_snoozed and len(await watched.texts()) == 1
+    await watched.worker.beat()
+    await watched.look()
+    assert (await watched.texts())[1].startswith("✅ Fine again")
+    with pytest.raises(Refused):
+        await alerts.snooze(watched.db, alert.id, 1, "too late", actor="carol@example.com")
+
+
+async def test_a_snooze_ends(watched):
+    await away(watched)
+    (alert,) = await watched.look()
+    await alerts.snooze(watched.db, alert.id, 1, "known", actor="carol@example.com")
+    await watched.later(5 * 3600)
+    await watched.look()
+    assert len(await watched.texts()) == 2
+
+
+async def test_what_telegram_does_not_take_goes_by_mail_once_and_never_by_both_ways(watched):
+    async with aiohttp.ClientSession() as session:
+        await away(watched)
+        await watched.look()
+        with pytest.raises(Busy):
+            await courier.deliver(watched.db, watched.config, session)
+        assert await mails(watched) == []
+        await watched.db.execute("update notice set created_at = created_at - interval '11 minutes'")
+        for _ in range(3):
+            await watched.look()
+        (mail,) = await mails(watched)
+        assert NO_WORKER in mail["details"]["words"] and mail["recipient"] == watched.carol.email
+        async with telegram() as fake:
+            back = watched.config.model_copy(update={"telegram_url": fake.url})
+            assert await courier.deliver(watched.db, back, session) == 0
+            assert fake.of("sendMessage") == []
+
+
+async def test_what_every_phone_refuses_goes_by_mail_at_once(watched):
+    await away(watched)
+    await watched.look()
+    async with telegram() as fake, aiohttp.ClientSession() as session:
+        fake.refuse("sendMessage", 403, "Forbidden: bot was blocked by the user")
+        await courier.deliver(watched.db, watched.config.model_copy(update={"telegram_url": fake.url}), session)
+    await watched.look()
+    assert len(await mails(watched)) == 1
+
+
+async def test_where_one_phone_got_it_no_mail_goes(watched):
+    await watched.pair(8)
+    await away(watched)
+    await watched.look()
+    await watched.db.execute("update notice set sent_at = now() where recipient = $1", str(CAROL))
+    await watched.db.execute("update notice set created_at = created_at - interval '1 hour'")
+    await watched.look()
+    assert await mails(watched) == []
+
+
+async def test_one_that_is_on_its_way_is_left_alone(watched):
+    await away(watched)
+    await watched.look()
+    await watched.db.execute("update notice set created_at = created_at - interval '1 hour'")
+    async with watched.db.transaction() as tx:
+        assert len(await notices.take(tx, ["telegram"])) == 1
+        await watched.look()
+        assert await mails(watched) == []
+    await watched.look()
+    assert len(await mails(watched)) == 1
+
+
+async def test_the_buttons_reach_the_phone_and_an_address_that_telegram_does_not_like_costs_no_news(watched):
+    key = (await key_ids(watched))[0]
+    await lose(watched, key)
+    await watched.look()
+    async with telegram() as fake, aiohttp.ClientSession() as session:
+        fake.refuse("sendMessage", 400, "Bad Request: inline keyboard button URL 'http://127.0.0.1' is invalid")
+        await courier.deliver(watched.db, watched.config.model_copy(update={"telegram_url": fake.url}), session)
+        first, second = [call.args["reply_markup"]["inline_keyboard"] for call in fake.of("sendMessage")]
+    assert first[0][0] == {"text": "🔑 Look at the keys", "callback_data": f"keys:see:{key}"} and len(first) == 2
+    assert second == first[:1]
+
+
+async def test_each_morning_brings_the_numbers_of_yesterday_and_what_is_open_once(watched):
+    await away(watched)
+    await watched.look()
+    await watched.db.execute("update alert_times set digest_on = current_date - 1, digest_at = '00:00'")
+    async with anyio.create_task_group() as group:
+        for _ in range(4):
+            group.start_soon(watchman.look, watched.db, watched.config)
+    await watched.look()
+    (_, digest) = await watched.texts()
+    assert digest.startswith("☀️ Yesterday, ") and "0 delivered, 0 failed, of 0 orders" in digest
+    assert f"⚠️ {NO_WORKER} (" in digest
+
+
+async def test_where_nobody_is_paired_the_morning_comes_by_mail(watched):
+    await watched.db.execute("delete from telegram_admin")
+    await watched.db.execute("update alert_times set digest_on = current_date - 1, digest_at = '00:00'")
+    await watched.look()
+    (mail,) = await mails(watched)
+    assert mail["template"] == "digest" and mail["details"]["alerts"] == ""
+
+
+async def mails(watched) -> list[dict]:
+    found = await watched.db.fetch("select recipient, template, details from notice where channel = 'mail' order by id")
+    return [dict(row) for row in found]
+
+
+async def test_old_notices_are_forgotten_and_the_keys_of_mails_stay_longer(watched):
+    await notices.queue(watched.db, "telegram", "7", "old", dedupe_key="alert 1 1")
+    await notices.mail(watched.db, "alice@example.com", "test", dedupe_key="paid 1")
+    await notices.mail(watched.db, "alice@example.com", "test")
+    await notices.queue(watched.db, "telegram", "7", "waits")
+    old = "update notice set sent_at = now() - interval '91 days', created_at = now() - interval '91 days' where body <> 'waits'"
+    await watched.db.execute(old)
+    assert await notices.forget_old(watched.db) == 2
+    assert [row["body"] for row in await watched.db.fetch("select body from notice order by id")] == ["", "waits"]
+    await watched.db.execute("update notice set sent_at = now() - interval '401 days' where channel = 'mail'")
+    assert await notices.forget_old(watched.db) == 1
