@@ -54,6 +54,33 @@ async def numbers(db: Db) -> Numbers:
     return Numbers(**row)
 
 
+@dataclass(frozen=True)
+class Present:
+    """How it is at this moment; ``oldest_waiting`` in seconds."""
+
+    accounts: int
+    active_subscriptions: int
+    waiting: int
+    running: int
+    oldest_waiting: float
+
+
+PRESENT = f"""
+select (select count(*) from account) as accounts,
+    (select count(*) from subscription as s where {subscriptions.IS_OPEN}) as active_subscriptions,
+    count(*) filter (where state = 'queued') as waiting, count(*) filter (where state = 'running') as running,
+    coalesce(extract(epoch from now() - min(created_at) filter (where state = 'queued')), 0)::float8 as oldest_waiting
+from job where state in ('queued', 'running')
+"""
+
+
+async def present(db: Db) -> Present:
+    """What there is of people, plans and pictures under way."""
+    row = await db.fetchrow(PRESENT)
+    assert row is not None
+    return Present(**row)
+
+
 FAULTS = """
 select fault, count(*) as times from attempt
 where fault is not null and finished_at > now() - interval '24 hours' group by fault order by 2 desc

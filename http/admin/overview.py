@@ -17,7 +17,7 @@ from limner.http.state import CONFIG, DB, staff
 from limner.runtime.database import Db
 from limner.sql import alerts, backups, crew, figures, health, keys, overview, samples, schema
 from limner.sql.figures import Span, Totals
-from limner.sql.overview import Numbers
+from limner.sql.overview import Present
 from limner.sql.samples import Headroom
 
 DAYS = 30
@@ -25,14 +25,14 @@ DAYS = 30
 
 @dataclass(frozen=True)
 class Tile:
-    """A number of the last days, that of the days before, and that of today.
+    """A number, how it changed against the days before, and what more there is to say, such as the same of today.
 
     ``better``: 1 when more is better, -1 when less is, 0 when it is neither.
     """
 
     words: str
     value: str
-    today: str = ""
+    more: str = ""
     change: str = ""
     better: int = 0
     place: str = ""
@@ -43,7 +43,7 @@ async def show(request: web.Request) -> web.Response:
     db, config = request.app[DB], request.app[CONFIG]
     month, before = await figures.since_days(db, DAYS)
     today = await _today(db)
-    now = await overview.numbers(db)
+    now = await overview.present(db)
     return pages.render(
         request,
         "admin/overview.html",
@@ -103,7 +103,7 @@ def _tile(
 ) -> Tile:
     change = _change(value, before)
     tone = {"+": better, "−": -better}.get(change[:1], 0)
-    return Tile(words, shown(unit, value, currency), shown(unit, today, currency), change, tone, place)
+    return Tile(words, shown(unit, value, currency), f"{shown(unit, today, currency)} today", change, tone, place)
 
 
 def _change(value: float | None, before: float | None) -> str:
@@ -114,9 +114,9 @@ def _change(value: float | None, before: float | None) -> str:
     return f"{share:+d} %".replace("-", "−") if share else "as before"
 
 
-def _at_present(now: Numbers, room: Headroom) -> Iterator[Tile]:
-    yield Tile("Waiting", str(now.waiting), f"{now.running} being painted", place="queue")
-    yield Tile("Oldest waits for", shown("seconds", now.oldest_waiting), place="queue")
+def _at_present(now: Present, room: Headroom) -> Iterator[Tile]:
+    oldest = f", the oldest for {shown('seconds', now.oldest_waiting)}" if now.waiting else ""
+    yield Tile("Waiting", f"{now.waiting:,}", f"{now.running:,} being painted{oldest}", place="queue")
     yield Tile("Free slots", str(room.free), f"of {room.slots}", place="pool")
     yield Tile("Active subscriptions", f"{now.active_subscriptions:,}", f"{now.accounts:,} accounts")
 

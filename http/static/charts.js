@@ -48,7 +48,7 @@ function options(plot, figure, box) {
     cursor: { drag: { x: false, y: false }, y: false, points: { size: 6 } },
     scales: { y: { range: (_, least, most) => bounds(plot, least, most) } },
     axes: [
-      { ...axis, size: 26, gap: 4, space: 64, values: (_, ticks) => ticks.map((at) => (plot.hourly ? hour : day).format(new Date(at * 1000))), incrs: plot.hourly ? [3600, 7200, 10800, 21600, 43200] : [1, 2, 7, 14, 28, 56, 112].map((days) => days * 86400) },
+      { ...axis, size: 28, gap: 7, space: 64, values: (_, ticks) => ticks.map((at) => (plot.hourly ? hour : day).format(new Date(at * 1000))), incrs: plot.hourly ? [3600, 7200, 10800, 21600, 43200] : [1, 2, 7, 14, 28, 56, 112].map((days) => days * 86400) },
       { ...axis, size: 48, gap: 4, space: 28, values: (_, ticks) => ticks.map((value) => short(plot, value)) },
     ],
     series: [{}, ...plot.lines.map(look)],

@@ -167,9 +167,7 @@ alter table worker add column about jsonb not null default '{}';
 
 comment on column worker.about is 'version, schema (the newest migration it carries) and memory (megabytes), as it reports them';
 
--- One's plan at the time of an order is looked up for each picture; these tables are small, and wait for a moment.
--- squawk-ignore require-concurrent-index-creation
-create index subscription_in_order on subscription (account_id, created_at) include (plan_id);
+-- Few rows have a part in these two, so they are made in a moment.
 -- squawk-ignore require-concurrent-index-creation
 create index refund_sent on refund (ended_at) where state = 'sent';
 -- squawk-ignore require-concurrent-index-creation
