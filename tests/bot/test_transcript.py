@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(300)
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "reference/bot.md"
 CHART = DOCS / "images/bot-chart.png"
+OWN_HEADING = "## What the bot takes"
 INTRODUCTION = """# The bot's menus
 
 What an owner sees who presses every button of a small studio, as text: this page is made from the real menus by
@@ -38,6 +39,12 @@ brackets. How to [pair the bot](../how-to/pair-the-bot.md).
 Above the dashboard stands a chart of two weeks: delivered, failed, and the line of what came in.
 
 ![The chart of the dashboard](../images/bot-chart.png)
+
+## What the bot takes
+
+An idle bot with a token takes about 190 MB of memory (`grep VmRSS /proc/PID/status`), of which the models of aiogram are
+120; without a token aiogram is not imported, and it takes about 65. The first dashboard with its chart adds 11. Its start
+costs about 4 seconds of processor time, nearly all of it for aiogram: the other replica polls meanwhile.
 """
 
 
@@ -100,7 +107,7 @@ async def test_the_page_shows_menus_as_they_are(fake, config, db, carol, fair_st
         PAGE.write_text("\n\n".join([INTRODUCTION.rstrip(), *sections]) + "\n")
         CHART.write_bytes(chart.png(a_fortnight(), with_money=True))
     there = {heading(each) for each in seen} | {"## The dashboard in Russian", "## The dashboard in Chinese"}
-    shown = [line for line in PAGE.read_text().splitlines() if line.startswith("## ")]
+    shown = [line for line in PAGE.read_text().splitlines() if line.startswith("## ") and line != OWN_HEADING]
     assert len(shown) > 10 and set(shown) <= there
 
 
