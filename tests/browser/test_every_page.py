@@ -53,8 +53,10 @@ STAFF = (
     "/admin", "/admin/users", "/admin/users/{alice}", "/admin/users/{bob}", "/admin/generations", "/admin/generations/{failed}",
     "/admin/keys", "/admin/audit", "/admin/keys/1", "/admin/proxies", "/admin/providers", "/admin/models", "/admin/models/demo",
     "/admin/margins", "/admin/mails", "/admin/invoices", "/admin/invoices/{paid}", "/admin/invoices/{paid}/refunds",
-    "/admin/wall", "/admin/wall?state=shown", "/admin/wall?state=taken_off", "/admin/reports", "/admin/reports?state=settled",
-    "/admin/reports?state=down", "/admin/pictures/{picture}", "/admin/pictures/{down}",
+    "/admin/subscriptions", "/admin/ledger", "/admin/ledger/1", "/admin/sessions", "/admin/notices", "/admin/plans",
+    "/admin/plans/monthly", "/admin/users?q=alice&role=user&sort=email", "/admin/wall", "/admin/wall?state=shown",
+    "/admin/wall?state=taken_off", "/admin/reports", "/admin/reports?state=settled", "/admin/reports?state=down",
+    "/admin/pictures/{picture}", "/admin/pictures/{down}",
     "/admin/codes", "/admin/codes/{code}", "/admin/alerts", "/admin/alerts/rules/failure_rate",
     "/admin/charts", "/admin/charts/revenue", "/admin/health", "/admin/settings",
 )  # fmt: skip
