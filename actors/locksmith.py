@@ -13,11 +13,11 @@ from limner.runtime.bus import Bus
 from limner.runtime.config import Config
 from limner.runtime.database import Database
 from limner.runtime.errors import Busy, Hopeless, Refused
-from limner.runtime.log import logger
+from limner.runtime.log import logger, redact
 from limner.runtime.presence import Presence
 from limner.runtime.vault import Vault
 from limner.sql import funds, probes, proxies
-from limner.sql.keys import LookAfterKeys
+from limner.sql.keys import LookAfterKeys, TryKey
 from limner.sql.models import ImportModels
 from limner.sql.probes import Probe
 from limner.sql.proxies import TryProxy
@@ -26,21 +26,25 @@ log = logger(__name__)
 
 CHECK = 30.0
 """Seconds that a free check of a key may take."""
+NO_WAY = UpstreamError(Fault.PROXY_FAILED, "no proxy of it carries")
+FALLEN = ("out_of_funds", "manual_review", "disabled")
 
 
 class Locksmith(Actor):
     """Does what is due, whenever the schedule says so; any number of workers may, one probes."""
 
     mailbox = "locksmith"
-    messages = (LookAfterKeys, TryProxy, ImportModels)
+    messages = (LookAfterKeys, TryKey, TryProxy, ImportModels)
 
     def __init__(self, db: Database, bus: Bus, presence: Presence, *, config: Config, vault: Vault) -> None:
         super().__init__(db, bus, presence)
         self.config = config
         self.pool = Pool(db, config, vault)
 
-    async def receive(self, message: LookAfterKeys | TryProxy | ImportModels) -> None:
+    async def receive(self, message: LookAfterKeys | TryKey | TryProxy | ImportModels) -> None:
         match message:
+            case TryKey():
+                await self._try_key(message.key_id)
             case TryProxy():
                 await workbench.try_proxy(self.db, self.config, self.pool.vault, message.proxy_id)
             case ImportModels():
@@ -65,6 +69,16 @@ class Locksmith(Actor):
         if error.fault is Fault.PROXY_FAILED and probe.proxy_id is not None:
             await proxies.rest(self.db, probe.proxy_id, str(error))
         await probes.failed(self.db, probe, str(error), self._again())
+
+    async def _try_key(self, key_id: int) -> None:
+        """An admin wants to know, whatever its state; one that fell out by itself comes back if it may."""
+        trial = await probes.of_key(self.db, key_id)
+        if trial is None:
+            return
+        error = NO_WAY if trial.shut else await self._checked(trial.probe)
+        await probes.tried(self.db, key_id, "" if error is None else redact(str(error))[:500])
+        if error is None and trial.returns and trial.probe.state in FALLEN:
+            await probes.passed(self.db, trial.probe)
 
     async def _look_through(self, proxy_id: int, sealed: str, probe: Probe | None) -> None:
         """A proxy whose rest is over, through a key that uses it; any answer of an upstream shows that it carries."""

@@ -14,6 +14,7 @@ SHOWN = {
     "/", "/dashboard", "/plans", "/codes", "/invoices", "/invoices/{id}", "/invoices/{id}/status", "/api",
     "/studio", "/studio/{id}", "/threads/{id}/live", "/jobs/{id}/preview", "/uploads/{id}",
     "/gallery", "/pictures/{id}", "/pictures/{id}/file", "/pictures/{id}/thumbnail",
+    "/wall", "/s/{secret}", "/s/{secret}/picture", "/s/{secret}/thumbnail",
     "/account", "/account/statement", "/account/statement.csv", "/account/security", "/account/subscription",
     "/account/tokens", "/account/referrals", "/account/deletion",
 }  # fmt: skip

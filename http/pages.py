@@ -34,9 +34,10 @@ class Site:
 
     name = "Limner"
 
-    def __init__(self, public_url: str, *, has_wall: bool) -> None:
+    def __init__(self, public_url: str, sharing: str) -> None:
         self.public_url = public_url
-        self.has_wall = has_wall
+        self.has_links = sharing != "off"
+        self.has_wall = sharing == "wall"
 
 
 def set_up(app: web.Application) -> None:
@@ -52,7 +53,7 @@ def set_up(app: web.Application) -> None:
     )
     environment.globals |= {
         "asset": asset,
-        "site": Site(app[CONFIG].public_url, has_wall=app[CONFIG].sharing == "wall"),
+        "site": Site(app[CONFIG].public_url, app[CONFIG].sharing),
     }
     environment.filters |= {"ago": ago, "money": money, "size": size, "count": count, "lasts": duration}
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from limner.runtime.database import Db
-from limner.sql import factors, keys
+from limner.sql import audit, factors, keys
 
 Kind = Literal["backup", "drill", "restore", "base"]
 
@@ -81,6 +81,24 @@ async def last(db: Db, kind: Kind) -> Run | None:
     """The newest run of this kind, however it went."""
     row = await db.fetchrow(LAST, kind)
     return None if row is None else Run(**row)
+
+
+WISH = """
+insert into backup_wish (kind, actor) values ($1, $2)
+on conflict (kind) do update set actor = excluded.actor, wished_at = now()
+"""
+
+
+async def wish(db: Db, kind: Kind, *, actor: str) -> None:
+    """Have the archivist do it at its next look."""
+    async with db.transaction() as tx:
+        await tx.execute(WISH, kind, actor)
+        await audit.record(tx, actor, f"backup.{kind}_wanted", kind, None, None)
+
+
+async def wished(db: Db, kind: Kind) -> datetime | None:
+    """When somebody last wanted one; a run that has begun since is it."""
+    return await db.fetchval("select wished_at from backup_wish where kind = $1", kind)  # type: ignore[no-any-return]
 
 
 FIRST = f"select {COLUMNS} from backup_run where kind = $1 order by started_at, id limit 1"

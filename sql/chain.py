@@ -83,9 +83,10 @@ async def verify(db: Database, *, since: Anchor = START, expect: Sequence[Anchor
         at, links, erased, broken = part.head, links + part.links, erased + part.erased, part.broken
         if part.links < CHUNK:
             break
-    broken = _first([broken, await _astray(db, known, at, is_end=not broken), "" if broken else await _unchained(db)])
+    rows, astray = await _rows(db)
+    broken = _first([broken, await _astray(db, known, at, is_end=not broken), astray])
     guards = [f"{row['name']} {row['does']}: it is gone or switched off" for row in await db.fetch(GUARDS)]
-    return Verdict(links, await db.fetchval("select count(*) from audit"), at, broken, erased, guards)
+    return Verdict(links, rows, at, broken, erased, guards)
 
 
 # Nothing of it asks the functions of the migration: whoever could change rows could change those, too.
@@ -139,13 +140,25 @@ async def _astray(db: Db, known: Sequence[Anchor], end: Anchor, *, is_end: bool)
 
 
 UNCHAINED = """
-select a.id from audit as a where not exists (select from audit_link as l where l.audit_id = a.id) order by a.id limit 1
+with part as (select id from audit where id > $1 order by id limit $2)
+select count(*) as rows, max(p.id) as last_id,
+    min(p.id) filter (where not exists (select from audit_link as l where l.audit_id = p.id)) as astray
+from part as p
 """
 
 
-async def _unchained(db: Db) -> str:
-    row_id = await db.fetchval(UNCHAINED)
-    return "" if row_id is None else f"row {row_id} has no link: it was put in past the chain, or its link was cut off"
+async def _rows(db: Db) -> tuple[int, str]:
+    """How many rows there are, and the first one without a link, in words."""
+    rows, after = 0, 0
+    while True:
+        part = await db.fetchrow(UNCHAINED, after, CHUNK)
+        assert part is not None
+        rows += part["rows"]
+        if part["astray"] is not None:
+            return rows, f"row {part['astray']} has no link: it was put in past the chain, or its link was cut off"
+        if part["rows"] < CHUNK:
+            return rows, ""
+        after = part["last_id"]
 
 
 # What chains the rows, and what refuses to change them: in place, and switched on.

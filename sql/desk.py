@@ -118,16 +118,23 @@ async def pause(config: Config, workers: str, *, paused: bool) -> str:
         return f"{asked} asked to {'take nothing new' if paused else 'go on'}"
 
 
-async def who_has_code(config: Config, code: str) -> str:
+async def who_has_code(config: Config, code: str, role: str | None) -> str:
     async with open_briefly(config) as db:
         pending = await telegram.pending_by_code(db, code)
-        return f"{telegram.printable(pending.name)} (Telegram id {pending.telegram_id})"
+        role = await telegram.becomes(db, pending.telegram_id, role)
+        return f"{telegram.printable(pending.name)} (Telegram id {pending.telegram_id}) as {role}"
 
 
-async def pair(config: Config, code: str) -> str:
+async def pair(config: Config, code: str, role: str | None) -> str:
     async with open_briefly(config) as db:
-        admin = await telegram.confirm(db, code, actor=ME)
-        return f"{telegram.printable(admin.name)} may steer this studio now"
+        admin = await telegram.confirm(db, code, actor=ME, role=role)
+        return f"{telegram.printable(admin.name)} may steer this studio now, as {admin.role}"
+
+
+async def set_pair_role(config: Config, telegram_id: int, role: str) -> str:
+    async with open_briefly(config) as db:
+        admin = await telegram.set_role(db, telegram_id, role, ME)
+        return f"{telegram.printable(admin.name)} is {admin.role} now"
 
 
 async def list_paired(config: Config) -> list[str]:

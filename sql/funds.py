@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from limner.runtime.database import Db
-from limner.runtime.errors import Refused
+from limner.runtime.errors import NotFound, Refused
 from limner.sql import audit
 from limner.sql.probes import Probe
 
@@ -96,6 +96,44 @@ async def _provider(tx: Db, provider: str, name: str) -> int:
             field="account",
         )
     return int(provider_id)
+
+
+ACCOUNT = """
+select p.code as provider, coalesce(nullif(k.account_group, ''), 'key ' || k.id) as name
+from provider_key as k join provider as p on p.id = k.provider_id where k.id = $1
+"""
+
+
+async def of_key(db: Db, key_id: int) -> tuple[str, str, Fund | None]:
+    """The account that a key draws on: provider, name, and what is known of it. Raises NotFound."""
+    row = await db.fetchrow(ACCOUNT, key_id)
+    if row is None:
+        raise NotFound("There is no such key.")
+    mine = (each for each in await listing(db) if (each.provider, each.name) == (row["provider"], row["name"]))
+    return row["provider"], row["name"], next(mine, None)
+
+
+SET_LEFT = """
+insert into fund as f (provider_id, name, micros, source) values ($1, $2, $3, 'entered')
+on conflict (provider_id, name) do update set micros = excluded.micros, counted_to = now() where f.source = 'entered'
+returning id
+"""
+
+
+async def set_left(db: Db, key_id: int, micros: int, note: str, *, actor: str, ip: str = "") -> None:
+    """An operator read over there what is left on a key's account. Raises Refused where the provider tells it itself."""
+    if not 0 <= micros <= 10**13:
+        raise Refused("A balance is between zero and ten million dollars.", field="amount")
+    async with db.transaction() as tx:
+        provider, name, known = await of_key(tx, key_id)
+        fund_id = await tx.fetchval(SET_LEFT, await _provider(tx, provider, name), name, micros)
+        if fund_id is None:
+            raise Refused("This provider tells what is left by itself.", field="amount")
+        left = known.left if known else 0
+        if micros != left:
+            await tx.execute(NOTE, fund_id, micros - left, note, actor)
+        before = {"micros": known.left} if known else None
+        await audit.record(tx, actor, "fund.set", f"{provider} {name}", before, {"micros": micros, "note": note}, ip=ip)
 
 
 ALERT = """

@@ -167,6 +167,45 @@ async def set_state(db: Db, key_id: int, state: str, reason: str, *, actor: str,
         tx.tell(KEY_CHANGED, str(key_id))
 
 
+REST = """
+update provider_key set state = 'cooldown', why = $2, rests_until = now() + make_interval(mins => $3), probe_at = null
+where id = $1 and state in ('active', 'cooldown') returning rests_until
+"""
+
+
+async def rest_by_hand(db: Db, key_id: int, minutes: int, reason: str, *, actor: str, ip: str = "") -> None:
+    """It paints nothing for so long, and then one picture on trial. Raises Refused when it does not paint anyhow."""
+    async with db.transaction() as tx:
+        row = await tx.fetchrow("select last_four, state, why from provider_key where id = $1 for update", key_id)
+        if row is None:
+            raise NotFound("There is no such key.")
+        until = await tx.fetchval(REST, key_id, reason, minutes)
+        if until is None:
+            raise Refused("Only a key that paints, or rests, can be put to rest.", field="state")
+        before = {"state": row["state"], "why": row["why"]}
+        after = {"state": "cooldown", "why": reason, "until": until.isoformat(timespec="seconds")}
+        await audit.record(tx, actor, "key.rest", f"key {key_id} {row['last_four']}", before, after, ip=ip)
+        tx.tell(KEY_CHANGED, str(key_id))
+
+
+@dataclass(frozen=True)
+class TryKey(Message):
+    """Ask the provider, for nothing, whether it takes this key; what it said stands with the key."""
+
+    mailbox = "locksmith"
+    key_id: int
+
+
+async def try_out(db: Db, key_id: int, *, actor: str, ip: str = "") -> None:
+    """Have the locksmith try it, whatever its state. Raises NotFound."""
+    async with db.transaction() as tx:
+        shown = await tx.fetchval("select last_four from provider_key where id = $1", key_id)
+        if shown is None:
+            raise NotFound("There is no such key.")
+        await audit.record(tx, actor, "key.try", f"key {key_id} {shown}", None, None, ip=ip)
+        await mailbox.send(tx, TryKey(key_id), key=f"try {key_id}")
+
+
 PROBE_NOW = """
 update provider_key set probe_at = now()
 where id = $1 and state in ('out_of_funds', 'manual_review', 'disabled') and not by_hand and returns_by_probe
@@ -187,6 +226,7 @@ async def probe_now(db: Db, key_id: int, *, actor: str, ip: str = "") -> None:
 LIST = """
 select k.id, p.code as provider, k.label, k.last_four as last4, k.state, k.why, k.concurrency, k.weight, k.last_used_at,
     k.account_group, k.rpm, k.proxy_id, x.label as proxy, k.may_go_direct, k.returns_by_probe, k.by_hand, k.failures,
+    k.tried_at, k.tried_words,
     case when k.returns_by_probe and not k.by_hand then k.probe_at end as probe_at,
     greatest(case when k.rests_until > now() then k.rests_until end,
         (select max(r.until) from key_rest as r where r.key_id = k.id and r.until > now()),

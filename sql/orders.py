@@ -17,6 +17,8 @@ FAULTS = (
 """The classes of failure: how an attempt for it ended, once at the least."""
 LOOKED = 5_000
 """Orders that are looked through at a time for what no index knows."""
+LOOKED_CLOSELY = 2_000
+"""The same when the attempts at each of them are looked at, too."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ async def listing(
     db: Db, sought: Sought, before: Place = (None, None), count: int = 50
 ) -> tuple[list[Order], Place | None]:
     """Newest first; and how far it looked, when there is more to look through than that."""
-    most = LOOKED if sought.needs_looking else count
+    most = (LOOKED_CLOSELY if sought.fault or sought.key else LOOKED) if sought.needs_looking else count
     rows = await lists.read(
         db, LIST, sought.id, sought.account, sought.state, sought.since, sought.until, *before, most, sought.model,
         lists.part(sought.words), lists.part(sought.part), sought.fault, sought.key, count,

@@ -132,6 +132,41 @@ async def take_proxy(db: Db) -> tuple[int, str, Probe | None] | None:
         return row["proxy_id"], row["sealed_proxy"], probe
 
 
+OF_KEY = """
+select k.id as key_id, k.state, k.label, p.kind, p.base_url, k.switch, k.sealed_secret, p.settings, p.is_local,
+    w.via as proxy_id, x.sealed_url as sealed_proxy, w.shut, k.returns_by_probe and not k.by_hand as returns
+from provider_key as k join provider as p on p.id = k.provider_id
+cross join lateral key_route(k.id, k.proxy_id, false, now()) as w left join proxy as x on x.id = w.via
+where k.id = $1 limit 1
+"""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A key to be tried by hand. ``shut``: no way leads out; ``returns``: a good probe may bring it back."""
+
+    probe: Probe
+    shut: bool
+    returns: bool
+
+
+async def of_key(db: Db, key_id: int) -> Trial | None:
+    """None: it is gone."""
+    row = await db.fetchrow(OF_KEY, key_id)
+    if row is None:
+        return None
+    fields = dict(row)
+    return Trial(shut=fields.pop("shut") is not None, returns=fields.pop("returns"), probe=Probe(**fields))
+
+
+TRIED = "update provider_key set tried_at = now(), tried_words = $2 where id = $1"
+
+
+async def tried(db: Db, key_id: int, words: str) -> None:
+    """What came of a trial; no words: the provider takes it."""
+    await db.execute(TRIED, key_id, words)
+
+
 ANY_KEY = """
 select k.id as key_id, k.state, k.label, p.kind, p.base_url, k.switch, k.sealed_secret, p.settings, p.is_local,
     w.via as proxy_id, x.sealed_url as sealed_proxy

@@ -68,21 +68,25 @@ class Case:
     is_down: bool
 
 
-# Oldest first: who waits longest is looked at first.
+# Oldest first: who waits longest is looked at first. Which pictures those are is settled before anything is gathered.
 OPEN = """
-select c.*, i.account_id, a.email, g.prompt, i.taken_down_at is not null as is_down, null::timestamptz as settled_at,
-    null as outcome, '' as reason
-from (
-    select image_id, count(*) as people, sum(times)::bigint as times, array_agg(distinct kind order by kind) as kinds,
-        (array_agg(words order by last_at desc) filter (where words <> ''))[1:3] as words,
-        min(created_at) as first_at, max(last_at) as last_at
-    from report where settled_at is null group by image_id
+with next as materialized (
+    select image_id, min(created_at) as first_at from report where settled_at is null group by image_id
+    having $1::timestamptz is null or (min(created_at), image_id) > ($1, $2)
+    order by min(created_at), image_id limit $3
+)
+select n.image_id, n.first_at, c.*, i.account_id, a.email, g.prompt, i.taken_down_at is not null as is_down,
+    null::timestamptz as settled_at, null as outcome, '' as reason
+from next as n
+cross join lateral (
+    select count(*) as people, sum(times)::bigint as times, array_agg(distinct kind order by kind) as kinds,
+        (array_agg(words order by last_at desc) filter (where words <> ''))[1:3] as words, max(last_at) as last_at
+    from report where image_id = n.image_id and settled_at is null
 ) as c
-join image as i on i.id = c.image_id
+join image as i on i.id = n.image_id
 join account as a on a.id = i.account_id
 join generation as g on g.id = i.generation_id
-where $1::timestamptz is null or (c.first_at, c.image_id) > ($1, $2)
-order by c.first_at, c.image_id limit $3
+order by n.first_at, n.image_id
 """
 SETTLED = """
 select c.*, i.account_id, a.email, g.prompt, i.taken_down_at is not null as is_down

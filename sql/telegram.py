@@ -17,6 +17,7 @@ ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 CODE_LENGTH = 8
 CODE_MINUTES = 10
 MOST_GUESSES = 5
+ROLES = ("owner", "operator", "viewer")
 
 
 @dataclass(frozen=True)
@@ -128,24 +129,66 @@ async def pending_by_code(db: Db, code: str) -> Pending:
 USE_UP = "delete from telegram_pairing where code_hash = $1 and expires_at > now() returning telegram_id, name"
 
 LET_IN = """
-insert into telegram_admin (telegram_id, name) values ($1, $2)
-on conflict (telegram_id) do update set name = excluded.name
+insert into telegram_admin (telegram_id, name, role) values ($1, $2, $3)
+on conflict (telegram_id) do update set name = excluded.name, role = excluded.role
 returning telegram_id, name, role, locale, created_at
 """
 
 
-async def confirm(db: Db, code: str, *, actor: str) -> Admin:
-    """Let in whoever has this code, once. Raises Refused, counting wrong codes like ``pending_by_code``."""
+async def confirm(db: Db, code: str, *, actor: str, role: str | None = None) -> Admin:
+    """Let in whoever has this code, once, as ``becomes`` says. Raises Refused, counting wrong codes like
+    ``pending_by_code``."""
     await pending_by_code(db, code)
     async with db.transaction() as tx:
+        await tx.execute(ONE_AT_A_TIME)
         used = await tx.fetchrow(USE_UP, _hash(code))
-        row = used and await tx.fetchrow(LET_IN, used["telegram_id"], used["name"])
-        if not row:
+        if not used:
             raise Refused("That code was used a moment ago.", field="code")
-        new = Admin(**row)
-        after = {"name": new.name, "role": new.role}
-        await audit.record(tx, actor, "telegram.pair", f"telegram {new.telegram_id}", None, after)
-        return new
+        telegram_id = used["telegram_id"]
+        known, role = await admin(tx, telegram_id), await becomes(tx, telegram_id, role)
+        row = await tx.fetchrow(LET_IN, telegram_id, used["name"], role)
+        assert row is not None
+        before = {"name": known.name, "role": known.role} if known else None
+        after = {"name": row["name"], "role": row["role"]}
+        await audit.record(tx, actor, "telegram.pair", f"telegram {telegram_id}", before, after)
+        return Admin(**row)
+
+
+async def becomes(db: Db, telegram_id: int, role: str | None) -> str:
+    """The role in which somebody is let in: the one that was asked for; else that which they have, ``owner`` for the first
+    of all, and ``viewer`` for everybody after. Raises Refused when there would be no owner."""
+    others = [each for each in await admins(db) if each.telegram_id != telegram_id]
+    known = await admin(db, telegram_id)
+    chosen = role or (known.role if known else "viewer" if others else "owner")
+    return _checked_role(chosen, others)
+
+
+def _checked_role(role: str, others: list[Admin]) -> str:
+    if role not in ROLES:
+        raise Refused(f"A role is one of {', '.join(ROLES)}, not {role[:20]!r}.", field="role")
+    if role != "owner" and not any(other.role == "owner" for other in others):
+        raise Refused("Somebody has to be the owner, and there is no other.", field="role")
+    return role
+
+
+SET_ROLE = (
+    "update telegram_admin set role = $2 where telegram_id = $1 returning telegram_id, name, role, locale, created_at"
+)
+
+
+async def set_role(db: Db, telegram_id: int, role: str, actor: str) -> Admin:
+    """What they may, from their next tap on. Raises NotFound, and Refused when there would be no owner."""
+    async with db.transaction() as tx:
+        await tx.execute(ONE_AT_A_TIME)
+        known = await admin(tx, telegram_id)
+        if known is None:
+            raise NotFound(f"No admin has the Telegram id {telegram_id}.")
+        row = await tx.fetchrow(SET_ROLE, telegram_id, await becomes(tx, telegram_id, role))
+        assert row is not None
+        if known.role != role:
+            subject = f"telegram {telegram_id}"
+            await audit.record(tx, actor, "telegram.role", subject, {"role": known.role}, {"role": role})
+        return Admin(**row)
 
 
 OLD_GUESSES = "delete from telegram_guess where created_at < now() - interval '1 day'"

@@ -77,12 +77,14 @@ async def end_overdue(db: Db) -> None:
 
 @dataclass(frozen=True)
 class Visit:
+    """``ended_at``: now, of one that goes on."""
+
     began_at: datetime
     ended_at: datetime
 
 
 OF_ACCOUNT = """
-select began_at, least(coalesce(ended_at, until), until) as ended_at from visit
+select began_at, least(coalesce(ended_at, now()), until) as ended_at from visit
 where account_id = $1 order by began_at desc limit $2
 """
 

@@ -37,8 +37,10 @@ class Duty:
     calendar: Calendar
     work: Callable[[Say], Awaitable[object]]
 
-    def is_due(self, good: Run | None, last: Run | None, now: datetime) -> bool:
-        """``good``: the last run that went well; ``last``: the last one, however it went."""
+    def is_due(self, good: Run | None, last: Run | None, now: datetime, wished: datetime | None = None) -> bool:
+        """``good``: the last run that went well; ``last``: the last one, however it went; ``wished``: somebody asked."""
+        if wished is not None and (last is None or last.started_at < wished):
+            return True
         tick = self.calendar.latest(now, UTC)
         if good is not None and good.started_at >= tick:
             return False
@@ -83,7 +85,8 @@ class Archivist:
         if last is not None and last.state == "running":
             await self._end_cut_off()
             last = await backups.last(self.db, duty.kind)
-        return duty.is_due(await backups.latest(self.db, duty.kind), last, await backups.now(self.db))
+        wished = await backups.wished(self.db, duty.kind)
+        return duty.is_due(await backups.latest(self.db, duty.kind), last, await backups.now(self.db), wished)
 
     async def _end_cut_off(self) -> None:
         """Whoever was at it has died, or holds the lock. Raises Occupied."""

@@ -22,6 +22,8 @@ from limner.sql import telegram as books
 log = logger(__name__)
 
 LEASE = "telegram"
+LONGEST = 12.0
+"""Seconds after which the lease of one that died is over; another one polls within 15."""
 LOOK = 0.5
 """Seconds between two tries for the lease."""
 CALM = 30.0
@@ -44,6 +46,7 @@ class Poller:
         self.state = "waiting"
         self.last_ok: float | None = None
         self.exit_code = 0
+        self._seconds = min(presence.lease * 0.8, LONGEST)
         self._held_at = -float("inf")
         self._contested_at = -float("inf")
         self._introduced = False
@@ -65,7 +68,7 @@ class Poller:
 
     async def _hold(self) -> bool:
         """Take the lease or renew it. In an outage: whether the last renewal still makes it surely ours."""
-        seconds, began = self.presence.lease, time.monotonic()
+        seconds, began = self._seconds, time.monotonic()
         try:
             with anyio.fail_after(seconds / 5):
                 is_ours = await lease.take(self.db, LEASE, self.presence.id, seconds)
@@ -83,7 +86,7 @@ class Poller:
 
     async def _renew(self, polling: anyio.CancelScope) -> None:
         while await self._hold():
-            await anyio.sleep(self.presence.lease / 5)
+            await anyio.sleep(self._seconds / 5)
         log.warning("lease_lost")
         polling.cancel()
 

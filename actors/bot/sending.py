@@ -22,13 +22,13 @@ from limner.actors.bot.menus.screen import Screen
 
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 MOST_CAPTION = 1024
-"""Bot API: the characters below a picture, tags apart."""
+"""Bot API: the UTF-16 characters below a picture, tags apart."""
 TAGS = re.compile(r"<[^>]*>")
 
 
 def message(chat_id: int, screen: Screen) -> TelegramMethod[Any]:
     """A new message."""
-    if screen.picture is not None:
+    if screen.picture is not None and _fits_below(screen):
         return SendPhoto(
             chat_id=chat_id, photo=_file(screen.picture), caption=screen.text, reply_markup=screen.keyboard,
             parse_mode="HTML",
@@ -51,16 +51,20 @@ def change(query: CallbackQuery, screen: Screen) -> list[TelegramMethod[Any]]:
 
 
 def _in_place(chat_id: int, message_id: int, screen: Screen, *, has_picture: bool) -> list[TelegramMethod[Any]]:
-    """A picture stays above words that fit below it: Telegram takes none away."""
+    """A picture stays above words that fit below it, since Telegram takes none away; else the message is sent anew."""
     where: dict[str, Any] = {"chat_id": chat_id, "message_id": message_id, "reply_markup": screen.keyboard}
-    if screen.picture is not None:
+    if screen.picture is not None and _fits_below(screen):
         media = InputMediaPhoto(media=_file(screen.picture), caption=screen.text, parse_mode="HTML")
         return [EditMessageMedia(media=media, **where)]
     if not has_picture:
         return [EditMessageText(text=screen.text, parse_mode="HTML", link_preview_options=NO_PREVIEW, **where)]
-    if len(unescape(TAGS.sub("", screen.text))) <= MOST_CAPTION:
+    if _fits_below(screen):
         return [EditMessageCaption(caption=screen.text, parse_mode="HTML", **where)]
     return [message(chat_id, screen), DeleteMessage(chat_id=chat_id, message_id=message_id)]
+
+
+def _fits_below(screen: Screen) -> bool:
+    return len(unescape(TAGS.sub("", screen.text)).encode("utf-16-le")) // 2 <= MOST_CAPTION
 
 
 def _file(picture: bytes) -> BufferedInputFile:

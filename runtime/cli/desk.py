@@ -226,16 +226,30 @@ def pair() -> None:
     """Who may steer from Telegram: `limner pair CODE`, with the code that the bot told."""
 
 
+TELEGRAM_ROLES = click.Choice(["owner", "operator", "viewer"])
+
+
 @pair.command("code", hidden=True)
 @click.argument("code")
+@click.option(
+    "--role", type=TELEGRAM_ROLES, help="What they may.  [default: owner for the first, viewer for all others]"
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def pair_code(code: str, yes: bool) -> None:
+def pair_code(code: str, role: str | None, yes: bool) -> None:
     """Let the person with this code in."""
     config = settings()
-    name = run(call("limner.sql.desk", "who_has_code", config, code))
+    name = run(call("limner.sql.desk", "who_has_code", config, code, role))
     if not yes:
         click.confirm(f"Let {name} steer this studio from Telegram?", abort=True)
-    click.echo(run(call("limner.sql.desk", "pair", config, code)))
+    click.echo(run(call("limner.sql.desk", "pair", config, code, role)))
+
+
+@pair.command("role")
+@click.argument("telegram_id", type=int)
+@click.argument("role", type=TELEGRAM_ROLES)
+def pair_role(telegram_id: int, role: str) -> None:
+    """Change what somebody may: an owner all, an operator keys and pictures but no money, a viewer looks."""
+    click.echo(run(call("limner.sql.desk", "set_pair_role", settings(), telegram_id, role)))
 
 
 @pair.command("list")

@@ -26,3 +26,14 @@ create table telegram_prompt (
     back text not null,
     expires_at timestamptz not null
 );
+
+-- A backup, or a drill, that somebody wants now. The archivist takes it at its next look.
+create table backup_wish (
+    kind text primary key check (kind in ('backup', 'drill')),
+    actor text not null,
+    wished_at timestamptz not null default now()
+);
+
+-- What came of trying a key out by hand.
+alter table provider_key add column tried_at timestamptz;
+alter table provider_key add column tried_words text not null default '';

@@ -16,6 +16,7 @@ from limner.actors.bot.telegram import Telegram
 from limner.runtime.config import Config
 from limner.runtime.database import Database
 from limner.runtime.presence import Presence
+from limner.sql import alerts, funds
 from limner.sql import telegram as books
 from tests.conftest import settings
 from tests.upstreams.telegram import TOKEN, Call, FakeTelegram, telegram
@@ -39,6 +40,34 @@ def config(dsn: str, tmp_path: Path, fake: FakeTelegram) -> Config:
 async def carol(db: Database) -> books.Admin:
     """Carol's phone, paired."""
     return await books.confirm(db, await books.ask(db, CAROL, "Carol"), actor="cli")
+
+
+@pytest.fixture
+async def busy_studio(db, cast):
+    """One of each thing that a menu shows: alerts, keys in every state, a fund, processes, a backup that failed."""
+    for number, cause in enumerate(("no_worker", "queue_waits", "disk_full", "key 1")):
+        await alerts.begin(db, cause, f"Trouble <{number}> " + "x" * 300)
+    first = await db.fetchval("select min(id) from provider_key")
+    await db.execute("""
+        insert into provider_key (provider_id, label, fingerprint, last_four, state, why, returns_by_probe)
+        select provider_id, 'Key <' || state || '>', 'f' || state, '…0' || length(state), state, 'because & why', true
+        from unnest(array['active', 'cooldown', 'out_of_funds', 'manual_review', 'disabled']) as state,
+            (select provider_id from provider_key limit 1) as p
+    """)
+    await db.execute("""
+        insert into provider_key (provider_id, label, fingerprint)
+        select provider_id, 'Key ' || n, 'g' || n from generate_series(1, 6) as n,
+            (select provider_id from provider_key limit 1) as p
+    """)
+    await funds.set_left(db, first, 12_500_000, "", actor="cli")
+    await db.execute("""
+        insert into worker (id, role, host, pid, children, seen_at) values
+        (gen_random_uuid(), 'worker', 'brush-1', 1, '[]', now() + interval '1 hour'),
+        (gen_random_uuid(), 'archivist', 'vault-1', 1, '[{"name": "x", "state": "crashed"}]', now() + interval '1 hour')
+    """)
+    await db.execute(
+        "insert into backup_run (kind, state, why, ended_at) values ('backup', 'failed', 'no <room>', now())"
+    )
 
 
 @dataclass
@@ -75,9 +104,9 @@ async def dashboard(fake: FakeTelegram, person: int = CAROL) -> Call:
 
 
 async def tap(fake: FakeTelegram, shown: Call, data: str, *, person: int = CAROL) -> Call:
-    """Press a button under a message of the bot; returns what the message became."""
+    """Press a button under a message of the bot; returns what it became, or the message that was sent in its place."""
     await fake.press(person, data, fake.shown(shown))
-    return await fake.next("edit")
+    return await fake.next("screen")
 
 
 async def say(fake: FakeTelegram, text: str, *, person: int = CAROL) -> Call:

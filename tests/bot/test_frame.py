@@ -74,7 +74,7 @@ async def test_who_lost_the_role_between_question_and_yes_is_refused(fake, confi
     async with running(db, config):
         key, shown, yes = await asked_to_disable(fake, db)
         await db.execute("update telegram_admin set role = 'viewer'")
-        assert "State: paints" in (await tap(fake, shown, yes)).text  # back where they came from
+        assert "paints" in (await tap(fake, shown, yes)).text  # back where they came from
         assert await toast(fake) == "You may look, not change."
     assert await state_of(db, key) == "active"
 

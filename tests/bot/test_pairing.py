@@ -115,3 +115,77 @@ async def test_revoking_ends_the_access_and_is_audited(db, carol):
     assert (entry.action, entry.before) == ("telegram.revoke", {"name": "Carol", "role": "owner"})
     with pytest.raises(NotFound):
         await books.revoke(db, carol.telegram_id, "cli")
+
+
+async def test_five_hundred_wrong_guesses_burn_the_codes_and_pair_nobody(fake, config, db):
+    async with running(db, config):
+        await fake.say(STRANGER, "hello", name="Eve")
+        await fake.next("message")
+        refused = 0
+        for number in range(500):
+            try:
+                await books.confirm(db, f"{number:08d}", actor="cli")
+            except Refused:
+                refused += 1
+        assert refused == 500
+        assert await books.pending(db) == [] and await books.admins(db) == []
+        await fake.say(STRANGER, "/start")  # a new code, burnt by the very next wrong guess
+        await fake.next("message")
+        with pytest.raises(Refused, match="all codes are void"):
+            await books.confirm(db, "WRONG234", actor="cli")
+    assert await books.pending(db) == []
+    assert len(fake.of("message")) == 2  # guessing is silent: nobody outside hears of it
+    assert await db.fetchval("select count(*) from audit where action like 'telegram.%'") == 0
+
+
+async def test_only_a_message_written_to_the_bot_itself_makes_a_code(fake, config, db):
+    eve = fake.person(STRANGER, "Eve")
+    written = fake.message(eve, STRANGER, "private", "hello")
+    async with running(db, config):
+        for chat_type in ("group", "supergroup", "channel"):
+            await fake.say(STRANGER, "/start", chat_type)
+        await fake.push("edited_message", written)
+        await fake.push("message", written | {"chat": {"id": 99, "type": "private"}})  # somebody else's chat
+        await fake.push("message", {name: value for name, value in written.items() if name != "from"})  # nobody's
+        await fake.push("my_chat_member", written | {"old_chat_member": {}, "new_chat_member": {}})
+        await fake.press(STRANGER, "home", written)
+        await fake.say(99, "the last of these")
+        await fake.next("message")
+    assert [call.args["chat_id"] for call in fake.of("screen")] == ["99"]
+    assert [one.telegram_id for one in await books.pending(db)] == [99]
+
+
+async def test_a_forwarded_code_lets_in_who_asked_for_it_and_nobody_else(fake, config, db):
+    """Mallory sends Eve's code on to the bot: that is a message of Mallory's, who gets a code of her own."""
+    async with running(db, config):
+        await fake.say(STRANGER, "hello", name="Eve")
+        code = re.search(r"limner pair (\w+)", (await fake.next("message")).text)
+        assert code
+        forwarded = fake.message(fake.person(14, "Mallory"), 14, "private", code[0])
+        origin = {"type": "user", "date": 1_790_000_000, "sender_user": fake.person(STRANGER, "Eve")}
+        await fake.push("message", forwarded | {"forward_origin": origin})
+        assert code[1] not in (await fake.next("message")).text
+    assert (await books.confirm(db, code[1], actor="cli")).telegram_id == STRANGER
+    assert [one.telegram_id for one in await books.admins(db)] == [STRANGER]
+
+
+async def test_codes_used_old_replaced_and_raced_let_in_one_person_once(db):
+    replaced = await books.ask(db, STRANGER, "Eve")
+    old = await books.ask(db, 14, "Mallory")
+    await db.execute("update telegram_pairing set expires_at = now() where telegram_id = 14")
+    code = await books.ask(db, STRANGER, "Eve")
+    outcomes = []
+
+    async def use(what: str) -> None:
+        try:
+            outcomes.append((await books.confirm(db, what, actor="cli")).telegram_id)
+        except Refused:
+            outcomes.append(None)
+
+    async with anyio.create_task_group() as group:
+        for what in (code, code, code, replaced, old):
+            group.start_soon(use, what)
+    await use(code)
+    assert [each for each in outcomes if each] == [STRANGER]
+    assert [one.telegram_id for one in await books.admins(db)] == [STRANGER]
+    assert await db.fetchval("select count(*) from audit where action = 'telegram.pair'") == 1

@@ -101,7 +101,7 @@ async def test_from_a_strangers_hello_to_the_dashboard_and_an_alert(fake, dsn, d
         assert code
         await books.confirm(db, code[1], actor="cli")
         await fake.say(CAROL, "/start")
-        assert "today" in (await fake.next("sendMessage")).text
+        assert "today" in (await fake.next("sendPhoto")).text
         alert = await fake.next("sendMessage", within=30)  # no worker is alive, so the bot itself sees and says it
         assert alert.text == "⚠️ No worker is alive: nothing is painted."
         (poller,) = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -19,11 +19,15 @@ from limner.sql import (
     plans,
     redemptions,
     referrals,
+    reports,
     sandbox,
     sessions,
+    shares,
+    takedowns,
     tickets,
     tokens,
     uploads,
+    walls,
 )
 from limner.sql.codes import Promo
 from limner.sql.tokens import Caps
@@ -37,10 +41,11 @@ CANARY = "\"'><img src=/canary onerror=alert(1)><script src=/canary.js></script>
 LONG = "Supercalifragilisticexpialidocious" * 4
 """A word that fits no phone."""
 
-OPEN = ("/", "/login", "/register", "/reset", "/nothing/here", "/api")
+OPEN = ("/", "/login", "/register", "/reset", "/nothing/here", "/api", "/wall", "/s/{share}")
 MEMBERS = (
     "/dashboard", "/account", "/account/deletion", "/plans", "/invoices", "/invoices/{invoice}", "/invoices/{paid}", "/studio",
-    "/studio/{thread}", "/studio/{failed}", "/studio/{running}", "/gallery", "/pictures/{picture}", "/sandbox/{payment}",
+    "/studio/{thread}", "/studio/{failed}", "/studio/{running}", "/gallery", "/pictures/{picture}",
+    "/pictures/{waiting}", "/pictures/{down}", "/sandbox/{payment}",
     "/account/tokens", "/account/security", "/account/security/totp", "/account/proof",
     "/codes", "/account/referrals", "/invoices/{gift}",
 )  # fmt: skip
@@ -48,6 +53,10 @@ STAFF = (
     "/admin", "/admin/users", "/admin/users/{alice}", "/admin/users/{bob}", "/admin/generations", "/admin/generations/{failed}",
     "/admin/keys", "/admin/audit", "/admin/keys/1", "/admin/proxies", "/admin/providers", "/admin/models", "/admin/models/demo",
     "/admin/margins", "/admin/mails", "/admin/invoices", "/admin/invoices/{paid}", "/admin/invoices/{paid}/refunds",
+    "/admin/subscriptions", "/admin/ledger", "/admin/ledger/1", "/admin/sessions", "/admin/notices", "/admin/plans",
+    "/admin/plans/monthly", "/admin/users?q=alice&role=user&sort=email", "/admin/wall", "/admin/wall?state=shown",
+    "/admin/wall?state=taken_off", "/admin/reports", "/admin/reports?state=settled", "/admin/reports?state=down",
+    "/admin/pictures/{picture}", "/admin/pictures/{down}",
     "/admin/codes", "/admin/codes/{code}", "/admin/alerts", "/admin/alerts/rules/failure_rate",
     "/admin/charts", "/admin/charts/revenue", "/admin/health", "/admin/settings",
 )  # fmt: skip
@@ -85,6 +94,7 @@ async def furnish(site: Site, cast: Cast) -> dict[str, str]:
     )
     await _bill(site, cast, ids)
     await _hand_out(site, cast, ids)
+    await _show(site, cast, ids)
     await _administer(site, cast)
     caps = Caps(credits_per_day=5, networks=tokens.networks("192.0.2.0/24"))
     await tokens.create(db, cast.alice, CANARY[:80], caps, actor="test")
@@ -124,6 +134,23 @@ async def _hand_out(site: Site, cast: Cast, ids: dict[str, str]) -> None:
     await referrals.make_link(db, cast.alice.id)
     await referrals.note(db, cast.bob, await referrals.link(db, cast.alice.id) or "", "192.0.2.1", 10)
     ids |= {"code": str(code.id), "gift": str(gift.id)}
+
+
+async def _show(site: Site, cast: Cast, ids: dict[str, str]) -> None:
+    """One on the wall and reported, one that waits for it, one taken down."""
+    db, words = site.db, {"shows_prompt": True, "caption": CANARY}
+    waiting, down = await hang(site, cast.alice, 2)
+    for picture in (UUID(ids["picture"]), waiting, down):
+        share = await shares.make(db, picture, cast.alice.id, **words)
+        await walls.offer(db, picture, cast.alice.id, CANARY[:40])
+        if picture != waiting:
+            offer = await db.fetchval("select max(id) from wall_offer")
+            await walls.decide(db, offer, "shown", actor=CANARY)
+        for kind in ("other", "hate"):
+            await reports.file(db, picture, kind, CANARY, address=kind)
+        ids |= {"share": share.code} if str(picture) == ids["picture"] else {}
+    await takedowns.take_down(db, down, CANARY, actor=CANARY)
+    ids |= {"waiting": str(waiting), "down": str(down)}
 
 
 async def _administer(site: Site, cast: Cast) -> None:

@@ -251,7 +251,7 @@ async def test_of_a_deleted_account_too_only_the_name_goes(alice, db, cast):
 ERASED = {
     "account", "session", "sign_in", "ticket", "api_token", "subscription", "generation", "job", "image", "upload",
     "ledger_entry", "former_address", "second_factor", "recovery_code", "pending_sign_in", "linked_sign_in", "trial", "referral",
-    "visit", "known_place",
+    "visit", "known_place", "share", "wall_offer", "report", "broadcast_recipient",
 }  # fmt: skip
 """What erasure.py goes through, or what has nothing personal left once it did."""
 KEPT = {"balance", "invoice", "api_rate", "redemption", "referral_link"}

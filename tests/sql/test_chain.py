@@ -17,9 +17,9 @@ from limner.runtime.bus import Bus
 from limner.runtime.database import open_database
 from limner.runtime.errors import Refused
 from limner.runtime.presence import Presence
-from limner.sql import audit, chain, erasure
+from limner.sql import audit, chain, erasure, schema
 from limner.sql.chain import Anchor
-from tests.conftest import VAULT_KEYS
+from tests.conftest import VAULT_KEYS, address
 
 
 async def acts(db, count=5):
@@ -238,3 +238,41 @@ async def test_each_day_the_log_has_an_anchor(db):
     with capture_logs() as logged:
         await janitor.receive(AnchorAudit())
     assert [(line["event"], line["log_level"]) for line in logged] == [("audit_broken", "error")]
+
+
+BY_HAND = "insert into audit (actor, action, subject) select 'carol', 'look', n::text from generate_series(1, 30) as n"
+IS_WAITING = "select exists (select from pg_locks where not granted and relation = 'audit'::regclass)"
+
+
+async def test_rows_of_before_are_chained_and_so_is_what_is_written_meanwhile(postgres):
+    """The migration waits for whoever writes just then, and for nobody longer than that."""
+    boss = await asyncpg.connect(postgres)
+    await boss.execute("create database before")
+    dsn = address(postgres, "before")
+    old, writer, other = [await asyncpg.connect(dsn) for _ in range(3)]
+    files = sorted((schema.FOLDER / "migrations").glob("V*.sql"), key=schema.version)
+    for path in files:
+        if schema.version(path) < chain.SINCE:
+            await old.execute(path.read_text())
+    await old.execute(BY_HAND)
+    await old.execute("alter table audit disable trigger audit_append_only")  # as erasure may change a row
+    async with anyio.create_task_group() as group:
+        writing = writer.transaction()
+        await writing.start()
+        await writer.execute("update audit set actor = 'deleted' where subject = '7'")
+        await writer.execute(BY_HAND)
+        (path,) = [each for each in files if schema.version(each) == chain.SINCE]
+        group.start_soon(old.execute, path.read_text())
+        with anyio.fail_after(30):
+            while not await other.fetchval(IS_WAITING):
+                await anyio.sleep(0.01)
+        await writing.commit()
+    async with open_database(dsn, role="test", pool=2) as db:
+        found = await chain.verify(db)
+        assert (found.broken, found.links, found.rows, found.erased) == ("", 61, 60, 1)
+        await audit.record(db, "carol@example.com", "look", "again", None, None)
+        assert (await chain.verify(db)).head.seq == 62
+    for connection in (old, writer, other):
+        await connection.close()
+    await boss.execute("drop database before with (force)")
+    await boss.close()

@@ -18,6 +18,7 @@ from aiohttp import web
 KINDS = {
     "message": ("sendMessage", "sendPhoto"),
     "edit": ("editMessageText", "editMessageCaption", "editMessageMedia"),
+    "screen": ("sendMessage", "sendPhoto", "editMessageText", "editMessageCaption", "editMessageMedia"),
 }
 TOKEN = "987654321:AACanary-never_to_be_seen_in_logs-0123"
 MOST_TEXT = 4096
@@ -72,6 +73,7 @@ class FakeTelegram:
     url: str = ""
     updates: list[Json] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     conflicts: int = 0
     polls: int = 0
     webhook: str = ""
@@ -81,6 +83,7 @@ class FakeTelegram:
     _heard: defaultdict[str, asyncio.Queue[Call]] = field(default_factory=lambda: defaultdict(asyncio.Queue))
     _messages: dict[int, Json] = field(default_factory=dict)
     _shown: dict[int, Call] = field(default_factory=dict)
+    _waited_for: set[int] = field(default_factory=set)
     _queries: set[str] = field(default_factory=set)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1001))
     _poll: asyncio.Future[None] | None = None
@@ -120,16 +123,21 @@ class FakeTelegram:
 
     async def next(self, method: str, within: float = 15) -> Call:
         """The next call of this method that nobody has waited for yet; "poll": a getUpdates that begins to wait;
-        "message": sendMessage or sendPhoto; "edit": whatever changes a message."""
+        "message": sendMessage or sendPhoto; "edit": whatever changes a message; "screen": both."""
         async with asyncio.timeout(within):
-            return await self._heard[method].get()
+            while id(call := await self._heard[method].get()) in self._waited_for:
+                pass
+        if call.method in KINDS["screen"]:
+            self._waited_for.add(id(call))
+        return call
 
     def shown(self, call: Call) -> Json:
         """The message that a sendMessage made."""
         return self._messages[call.args["made"]]
 
     def of(self, method: str) -> list[Call]:
-        return [call for call in self.calls if call.method == method]
+        """All calls of a method, or of a kind as in ``next``."""
+        return [call for call in self.calls if call.method in KINDS.get(method, (method,))]
 
     def person(self, user_id: int, name: str = "Carol", username: str | None = None) -> Json:
         more = {"username": username, "language_code": self.language}
@@ -150,6 +158,7 @@ class FakeTelegram:
             self._maybe_refuse(call.method)
             result = await getattr(self, f"_{call.method}")(call)
         except Refusal as refusal:
+            self.refused.append(f"{call.method}: {refusal.description}")
             return refusal.answer()
         finally:
             for name in {call.method, *(kind for kind, methods in KINDS.items() if call.method in methods)}:

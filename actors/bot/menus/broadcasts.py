@@ -130,7 +130,7 @@ ACTS = {"draft": ("send", "pace", "away"), "sending": ("stop",), "stopped": ("on
 
 
 def _switches(visit: Visit, found: Broadcast) -> list[list[Button]]:
-    again = [] if found.state == "draft" else [visit.button("home.refresh", f"broadcasts:see:{found.id}")]
+    again = [] if found.state == "draft" else [visit.button("frame.refresh", f"broadcasts:see:{found.id}")]
     if not visit.may(OWNERS):
         return [again]
     acts = list(ACTS[found.state])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from limner.actors.bot import words
@@ -78,6 +79,17 @@ class Visit:
     def back(self, data: str = "home") -> list[Button]:
         """The row that leads back."""
         return [self.button("frame.back", data)]
+
+    def ago(self, seconds: float | None) -> str:
+        """How long it is past; None: it never was."""
+        if seconds is None:
+            return self.label("frame.never")
+        return self.label("frame.ago", time=self.duration(max(seconds, 0)))
+
+    @staticmethod
+    def moment(at: datetime) -> str:
+        """A time, in one language for all."""
+        return f"{at.astimezone(UTC):%d.%m. %H:%M} UTC"
 
     def duration(self, seconds: float) -> str:
         return words.duration(self.locale, seconds)

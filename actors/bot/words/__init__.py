@@ -63,5 +63,8 @@ def duration(locale: str, seconds: float) -> str:
     if minutes < 90:
         return label(locale, "frame.minutes", n=minutes)
     if minutes < 48 * 60:
-        return label(locale, "frame.hours", h=minutes // 60, m=minutes % 60)
-    return label(locale, "frame.days", d=minutes // 1440, h=minutes % 1440 // 60)
+        whole = label(locale, "frame.hours", h=minutes // 60)
+        return whole if minutes % 60 == 0 else f"{whole} {label(locale, 'frame.minutes', n=minutes % 60)}"
+    whole = label(locale, "frame.days", d=minutes // 1440)
+    hours = minutes % 1440 // 60
+    return whole if hours == 0 else f"{whole} {label(locale, 'frame.hours', h=hours)}"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 WORDS = {
     "back": ("⬅ Back", "⬅ Назад", "⬅ 返回"),
+    "refresh": ("🔄 Refresh", "🔄 Обновить", "🔄 刷新"),
+    "ago": ("{time} ago", "{time} назад", "{time}前"),
+    "never": ("never", "никогда", "从未"),
     "yes": ("Yes", "Да", "是"),
     "no": ("No", "Нет", "否"),
     "cancel": ("✖ Cancel", "✖ Отмена", "✖ 取消"),
@@ -14,8 +17,8 @@ WORDS = {
     "page": ("{text} · page {page} of {pages}", "{text} · стр. {page} из {pages}", "{text} · 第 {page} / {pages} 页"),
     "seconds": ("{n} s", "{n} с", "{n} 秒"),
     "minutes": ("{n} min", "{n} мин", "{n} 分钟"),
-    "hours": ("{h} h {m} min", "{h} ч {m} мин", "{h} 小时 {m} 分"),
-    "days": ("{d} days {h} h", "{d} дн. {h} ч", "{d} 天 {h} 小时"),
+    "hours": ("{h} h", "{h} ч", "{h} 小时"),
+    "days": ("{d} days", "{d} дн.", "{d} 天"),
     "pairing": (
         "This bot belongs to a Limner studio, and it does not know you yet.\n\n"
         "If the studio is yours, type this on its server within {minutes} minutes:\n"

@@ -15,7 +15,11 @@ WORDS = {
         "{light} <b>{label}</b> {last_four} · {provider}",
         "{light} <b>{label}</b> {last_four} · {provider}",
     ),
-    "state": ("State: {state}, {n} in use", "Состояние: {state}, в работе: {n}", "状态：{state}，使用中 {n}"),
+    "state": (
+        "{state} · {n} of {slots} slots in use",
+        "{state} · занято {n} из {slots}",
+        "{state} · 已用 {n} / {slots}",
+    ),
     "state_active": ("paints", "рисует", "可用"),
     "state_cooldown": ("rests", "отдыхает", "休息中"),
     "state_out_of_funds": ("out of funds", "нет денег", "余额不足"),
@@ -38,4 +42,51 @@ WORDS = {
     ),
     "yes_wake": ("Yes, wake it", "Да, разбудить", "是的，唤醒"),
     "yes_disable": ("Yes, disable it", "Да, отключить", "是的，停用"),
+    "rest": ("🌙 Rest", "🌙 Отдых", "🌙 休息"),
+    "test": ("🔎 Test", "🔎 Проверить", "🔎 测试"),
+    "balance": ("💵 Set balance", "💵 Задать баланс", "💵 设置余额"),
+    "hours": ("{n} h", "{n} ч", "{n} 小时"),
+    "how_long": (
+        "How long shall <b>{label}</b> {last_four} ({provider}) rest?",
+        "Как долго отдыхать <b>{label}</b> {last_four} ({provider})?",
+        "让 <b>{label}</b> {last_four}（{provider}）休息多久？",
+    ),
+    "sure_rest": (
+        "Let <b>{label}</b> {last_four} ({provider}) rest for {hours} h?\n\nAt present: {now}. Then it paints one on trial.",
+        "Дать <b>{label}</b> {last_four} ({provider}) отдых на {hours} ч?\n\nСейчас: {now}. Потом одна пробная картинка.",
+        "让 <b>{label}</b> {last_four}（{provider}）休息 {hours} 小时？\n\n当前：{now}。之后先试画一张。",
+    ),
+    "sure_test": (
+        "Ask {provider} whether it takes <b>{label}</b> {last_four}? It costs nothing.\n\nAt present: {now}.",
+        "Спросить {provider}, принимает ли он <b>{label}</b> {last_four}? Это бесплатно.\n\nСейчас: {now}.",
+        "询问 {provider} 是否接受 <b>{label}</b> {last_four}？不产生费用。\n\n当前：{now}。",
+    ),
+    "yes_rest": ("Yes, let it rest", "Да, пусть отдохнёт", "是的，休息"),
+    "yes_test": ("Yes, test it", "Да, проверить", "是的，测试"),
+    "on_trial": (
+        "It is being asked. Refresh in a moment.",
+        "Спрашиваем. Обновите через минуту.",
+        "正在询问，请稍后刷新。",
+    ),
+    "takes_it": ("the provider takes it", "провайдер его принимает", "服务商接受此密钥"),
+    "tried": ("Tested {at}: {words}", "Проверен {at}: {words}", "{at} 测试：{words}"),
+    "left": ("Balance: {left}", "Баланс: {left}", "余额：{left}"),
+    "left_days": ("{text} · about {days} days", "{text} · примерно на {days} дн.", "{text} · 约 {days} 天"),
+    "how_much": (
+        "What is left on the account <b>{account}</b> of {label} {last_four} ({provider})?\n\n"
+        "Write it in dollars, such as 12.50.",
+        "Сколько осталось на счёте <b>{account}</b> ключа {label} {last_four} ({provider})?\n\n"
+        "Напишите в долларах, например 12.50.",
+        "{label} {last_four}（{provider}）的账户 <b>{account}</b> 还剩多少？\n\n请以美元填写，例如 12.50。",
+    ),
+    "no_amount": (
+        "That is no amount in dollars, such as 12.50.",
+        "Это не сумма в долларах, например 12.50.",
+        "这不是美元金额，例如 12.50。",
+    ),
+    "sure_balance": (
+        "Set the balance of <b>{account}</b> to {amount}?",
+        "Задать баланс <b>{account}</b>: {amount}?",
+        "将 <b>{account}</b> 的余额设为 {amount}？",
+    ),
 }

@@ -1,0 +1,108 @@
+"""What processes find out for the watchman: a real certificate, the room on a real disk, a clock, and books read bit by bit."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from limner.actors.watch import certificate
+from limner.runtime.machine import Machine
+from limner.sql import books_checks, sightings
+from tests.alerts.drills import ordered, paid
+
+
+def made(folder: Path, days: float, name: str = "localhost") -> Path:
+    """A certificate that signs itself, with its key behind it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    end = datetime.now(UTC) + timedelta(days=days)
+    signed = (
+        x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(end - timedelta(days=90)).not_valid_after(end)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).sign(key, hashes.SHA256())
+    )  # fmt: skip
+    file = folder / f"{name}-{days}.pem"
+    plain = serialization.NoEncryption()
+    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    file.write_bytes(signed.public_bytes(serialization.Encoding.PEM) + secret)
+    return file
+
+
+async def looked_at(file: Path, *, known: bool = True) -> certificate.Certificate | None:
+    """What a look at a server with this certificate says; ``known``: its authority is."""
+
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(file)
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0, ssl=serving)
+    trust = ssl.create_default_context(cafile=str(file) if known else None)
+    async with server:
+        return await certificate.look(f"https://localhost:{server.sockets[0].getsockname()[1]}", trust)
+
+
+@pytest.mark.parametrize(("days", "name", "known", "expected"), [
+    (5.5, "localhost", True, (5.5, "")), (-1, "localhost", True, (0, "has run out")),
+    (30, "elsewhere.example", True, (0, "is for another name")),
+])  # fmt: skip
+async def test_a_certificate_is_read_as_a_browser_gets_it(tmp_path, days, name, known, expected):
+    found = await looked_at(made(tmp_path, days, name), known=known)
+    assert found is not None and found.words == expected[1] and abs(found.days - expected[0]) < 0.01
+
+
+async def test_of_an_authority_of_ones_own_nothing_is_said(tmp_path):
+    assert await looked_at(made(tmp_path, 5), known=False) is None
+
+
+@pytest.mark.parametrize("address", ["http://localhost:8080", "https://127.0.0.1:1"])
+async def test_where_there_is_nothing_to_see_nothing_is_said(address):
+    assert await certificate.look(address) is None
+
+
+async def test_a_process_tells_the_room_where_it_keeps_things_and_how_far_its_clock_is_off(watched, tmp_path):
+    watched.worker.machine = Machine(tmp_path / "not there yet", clock=lambda: time.time() - 7)
+    watched.worker.machine.compare(0, 0.5, 7.25)
+    await watched.worker.beat()
+    (told,) = await sightings.machines(watched.db, 15)
+    assert told.path == str(tmp_path) and told.bytes and 0 <= (told.free or -1) <= 100
+    assert told.clock == -7.0
+
+
+def test_a_slow_answer_says_nothing_of_the_clock():
+    machine = Machine()
+    machine.compare(100, 130, 115)
+    assert anyio.run(machine.report) is None
+
+
+async def test_books_that_add_up_are_read_to_their_end_and_then_only_what_is_new(watched):
+    await ordered(watched)
+    first = await books_checks.look_at_recent(watched.db)
+    newest = await watched.db.fetchval("select max(id) from ledger_entry")
+    assert (first.broken, first.until_entry) == (0, newest)
+    assert (await books_checks.look_at_all(watched.db)).broken == 0
+
+
+async def test_what_is_broken_is_looked_at_until_it_is_mended(watched):
+    await books_checks.look_at_recent(watched.db)
+    await ordered(watched)
+    job = await watched.db.fetchval("select id from job")
+    await watched.db.execute("update job set state = 'delivered', finished_at = now() where id = $1", job)
+    for _ in range(2):
+        found = await books_checks.look_at_recent(watched.db)
+        assert found.broken == 1 and found.cases[0].startswith(f"{job}: delivered, with 0 pictures")
+    await watched.db.execute("update job set state = 'queued', finished_at = null where id = $1", job)
+    assert (await books_checks.look_at_recent(watched.db)).broken == 0
+
+
+async def test_a_paid_invoice_without_its_credits_is_found(watched):
+    await paid(watched)
+    assert "paid, with 0 grants" in (await books_checks.look_at_recent(watched.db)).cases[0]
