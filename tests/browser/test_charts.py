@@ -8,6 +8,7 @@ from limner.sql import closings
 from tests.browser.test_every_page import OVERFLOW
 from tests.figures.history import History
 
+STANDS_AT = "place => document.querySelector('[role=slider]').getAttribute('aria-valuenow') === String(place)"
 CANVASES = "document.querySelectorAll('.plot.is-drawn canvas').length"
 INK = """() => { const canvas = document.querySelector('.plot canvas'); const { width, height } = canvas;
     return new Set(new Uint32Array(canvas.getContext('2d').getImageData(0, 0, width, height).data.buffer)).size }"""
@@ -48,12 +49,13 @@ async def test_arrow_keys_read_it_value_by_value(desk, cast, history):
         assert await chart.get_attribute("aria-valuenow") == "6"
         for steps in (1, 2):
             await page.keyboard.press("ArrowLeft")
+            await page.wait_for_function(STANDS_AT, arg=6 - steps)
             day, delivered, failed = cells[steps]
             said = await chart.get_attribute("aria-valuetext")
             assert said.endswith(f": Delivered {delivered}, Could not be painted {failed}"), said
             assert said.split(":")[0].split() == [day.split()[0].lstrip("0"), *day.split()[1:]]
         await page.keyboard.press("Home")
-        assert await chart.get_attribute("aria-valuenow") == "0"
+        await page.wait_for_function(STANDS_AT, arg=0)
 
 
 async def test_the_other_light_draws_it_in_other_colours(desk, cast, history):
