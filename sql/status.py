@@ -163,9 +163,18 @@ def troubles(reading: Reading) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+HOUSEKEEPING = (
+    *("backup_overdue", "drill_overdue", "certificate", "clock_off", "schema_pending", "bot_conflict", "mails_refused"),
+    *("retiring", "fund", "webhooks", "received", "invoice"),
+)
+"""What nobody who paints here notices."""
+
+
 def _public(cause: str, state: State) -> str | None:
-    """None: the state itself says it already."""
+    """None: the state itself says it already, or nobody here notices it."""
     match cause.partition(" ")[0]:
+        case kind if kind in HOUSEKEEPING:
+            return None
         case "no_worker" if state == "nothing":
             return None
         case "queue_waits" if state in ("slow", "nothing"):
@@ -174,9 +183,13 @@ def _public(cause: str, state: State) -> str | None:
             return "Nothing is painted at the moment. What was ordered waits, and is kept."
         case "queue_waits":
             return "Pictures wait longer than usual."
+        case "failure_rate":
+            return "More pictures than usual cannot be painted. Nothing is charged for them."
+        case "mails_wait":
+            return "Mails go out late. None is lost."
         case "key" if state == "well":
             return "One of our ways to paint is out of order. The others do its work."
-        case "key":
+        case "key" | "model":
             return "Some of our ways to paint are out of order."
         case _:
             return "We were told of a trouble behind the scenes and look into it."

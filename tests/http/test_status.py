@@ -197,18 +197,19 @@ async def test_a_worker_that_takes_nothing_paints_nothing_but_collects(db):
 async def test_nothing_of_keys_people_or_amounts_is_told(db, cast, vault, stranger):
     key = await keys.add(db, vault, "openai", "canary-label", "sk-canary-secret-9876", actor="test")
     await ended(db, cast.alice, 4321)
-    for cause, words in (
-        (f"key {key}", "Key canary-label …9876 (openai) is out of funds: canary"),
-        ("bot_conflict", "canary"),
-        ("disk", "canary 7 GB"),
-    ):
-        await alerts.see(db, [Trouble(cause, words)])
+    open_now = {
+        f"key {key}": "Key canary-label …9876 (openai) is out of funds: canary",
+        "bot_conflict": "canary",
+        "certificate": "canary",
+        "disk_full": "canary 7 GB",
+    }
+    await alerts.see(db, [Trouble(cause, words) for cause, words in open_now.items()])
     await alive(db)
     page = (await stranger.get("/status")).text
     said = re.sub(r"/static/\w+/", "", page) + (await stranger.get("/status.json")).text
     assert said.count("One of our ways to paint is out of order. The others do its work.") == 2
     assert said.count("We were told of a trouble behind the scenes and look into it.") == 2
-    forbidden = ("canary", "openai", "9876", "4321", "4,321", "alice", "example.com", f"key {key}", "disk", "conflict")
+    forbidden = ("canary", "openai", "certificate", "9876", "4321", "4,321", "alice", "example.com", f"key {key}", "disk", "conflict")
     assert [word for word in forbidden if word in said] == []
     assert " style=" not in page
     assert re.findall(r"<script[^>]*>[^<]", page) == []
