@@ -63,6 +63,7 @@ END_ACCESS = (
     "delete from ticket where account_id = $1",
     "delete from notice where id in (select notice_id from broadcast_recipient where account_id = $1)",
     "delete from broadcast_recipient where account_id = $1",
+    "update broadcast as b set created_by = anonymous_name(a.id) from account as a where a.id = $1 and b.created_by = a.email",
     "delete from second_factor where account_id = $1",
     "delete from pending_sign_in where account_id = $1",
     "delete from linked_sign_in where account_id = $1",

@@ -145,11 +145,13 @@ async def _record(
     await audit.record(tx, actor, f"broadcast.{act}", str(found.id), before, {"state": state} | after, ip=ip)
 
 
+# After months the outbox forgets a notice: that it was let go is all that is known of it then.
 PROGRESS = """
 select case when b.is_listed then count(*) filter (where r.state = 'waiting')
         else greatest(0, b.people - count(*) filter (where r.state <> 'waiting')) end::int as waiting,
-    count(*) filter (where r.state = 'queued' and n.sent_at is null and n.failed_at is null)::int as under_way,
-    count(n.sent_at)::int as sent, count(n.failed_at)::int as failed,
+    count(*) filter (where n.sent_at is null and n.failed_at is null and n.id is not null)::int as under_way,
+    count(*) filter (where r.state = 'queued' and (n.sent_at is not null or n.id is null))::int as sent,
+    count(n.failed_at)::int as failed,
     count(*) filter (where r.state = 'skipped')::int as skipped
 from broadcast as b left join broadcast_recipient as r on r.broadcast_id = b.id
 left join notice as n on n.id = r.notice_id and r.state = 'queued' where b.id = $1 and b.state <> 'draft' group by b.id

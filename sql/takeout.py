@@ -24,7 +24,7 @@ ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
 # Each goes on behind the id of the last row before ($2).
 PROFILE = """
-select 1::bigint as seq, id, email, role, locale, created_at, verified_at, banned_at, ban_reason
+select 1::bigint as seq, id, email, role, locale, created_at, verified_at, banned_at, ban_reason, news_stopped_at
 from account where id = $1 and $2::bigint < 1 limit $3
 """
 SESSIONS = """

@@ -18,6 +18,7 @@ from limner.runtime.database import Database
 from limner.runtime.presence import Presence
 from limner.sql import alerts, funds
 from limner.sql import telegram as books
+from limner.sql.alerts import Trouble
 from tests.conftest import settings
 from tests.upstreams.telegram import TOKEN, Call, FakeTelegram, telegram
 
@@ -45,8 +46,8 @@ async def carol(db: Database) -> books.Admin:
 @pytest.fixture
 async def busy_studio(db, cast):
     """One of each thing that a menu shows: alerts, keys in every state, a fund, processes, a backup that failed."""
-    for number, cause in enumerate(("no_worker", "queue_waits", "disk_full", "key 1")):
-        await alerts.begin(db, cause, f"Trouble <{number}> " + "x" * 300)
+    causes = enumerate(("no_worker", "queue_waits", "disk_full", "key 1"))
+    await alerts.see(db, [Trouble(cause, f"Trouble <{number}> " + "x" * 300) for number, cause in causes])
     first = await db.fetchval("select min(id) from provider_key")
     await db.execute("""
         insert into provider_key (provider_id, label, fingerprint, last_four, state, why, returns_by_probe)

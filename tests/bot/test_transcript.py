@@ -13,6 +13,7 @@ import pytest
 
 from limner.actors.bot import chart, words
 from limner.sql import alerts, funds, keys, schema
+from limner.sql.alerts import Trouble
 from limner.sql.glance import DAYS, Day
 from tests.bot.conftest import dashboard, running, tap
 from tests.bot.walker import Seen, Walk
@@ -70,7 +71,7 @@ def leads_on(seen: Seen) -> bool:
 @pytest.fixture
 async def fair_studio(db, cast):
     """Three days old, with a key that rests, an account that somebody looked up, and one trouble."""
-    await alerts.begin(db, "proxy_dead", "The proxy Frankfurt carries nothing any more.")
+    await alerts.see(db, [Trouble("proxy_dead", "The proxy Frankfurt carries nothing any more.")])
     await db.execute("update alert set began_at = now() - interval '14 minutes'")
     first, last = await db.fetchrow("select min(id), max(id) from provider_key")
     await funds.set_left(db, first, 41_500_000, "", actor="cli")

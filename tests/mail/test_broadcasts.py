@@ -280,6 +280,23 @@ async def test_the_list_is_made_in_parts_and_of_those_who_were_there(server, db,
     assert len(server.got) == 13 == len(set(recipients(server))) and late.email not in recipients(server)
 
 
+async def test_what_the_outbox_has_forgotten_was_let_go(server, db, config, cast):
+    found = await begun(db)
+    await all_spread(db, config)
+    await db.execute("delete from notice where recipient = 'bob@example.com'")
+    assert await spreading.progress(db, found.id) == spreading.Progress(0, 0, 3, 0, 0)
+
+
+async def test_who_is_deleted_leaves_no_trace_in_it(server, db, config, cast):
+    await db.execute("update account set role = 'user' where id = $1", cast.carol.id)
+    await begun(db)
+    await herald.spread(db, config)
+    await erasure.erase(db, cast.carol.id, actor="cli", why="asked")
+    said = str(await db.fetch("select * from broadcast")) + str(await db.fetch("select * from broadcast_recipient"))
+    said += str(await db.fetch("select * from notice where template = 'broadcast'"))
+    assert "carol@" not in said and str(cast.carol.id) not in said.replace(f"deleted-{cast.carol.id}", "")
+
+
 async def test_many_heralds_reach_each_person_once(server, db, config, cast):
     await crowd(db, 60)
     await begun(db)
