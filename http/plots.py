@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from limner.http import pages
@@ -98,11 +99,11 @@ class Chart:
         newest, least, most = (self.shown(series, value) for value in (known[-1], min(known), max(known)))
         return f"{series.name}: {newest} at last, between {least} and {most}."
 
-    @property
+    @cached_property
     def low(self) -> float:
         return min([0, *self._known()])
 
-    @property
+    @cached_property
     def high(self) -> float:
         return max([0, *self._known()]) or 1
 
