@@ -49,6 +49,9 @@ async def test_a_day_of_noise_tells_nobody_anything(watched):
 async def _a_moment(watched, dice: random.Random, job) -> None:
     """What may happen in any minute of a good day."""
     db = watched.db
+    await db.execute(
+        "update notice set sent_at = now() where channel = 'mail' and created_at < now() - interval '600 seconds'"
+    )
     await db.execute("update worker set seen_at = now() - make_interval(secs => $1)", dice.uniform(0, 25))
     await db.execute(
         "update job set created_at = now() - make_interval(secs => $1) where state = 'queued'", dice.uniform(0, 115)
@@ -79,8 +82,5 @@ async def _a_moment(watched, dice: random.Random, job) -> None:
         )
     if dice.random() < 0.1:
         await db.execute("insert into notice (channel, recipient, body) values ('mail', 'a@example.com', 'x')")
-    await db.execute(
-        "update notice set sent_at = now() where channel = 'mail' and created_at < now() - interval '600 seconds'"
-    )
     if await db.fetchval("select min(ended_at) < now() - interval '20 hours' from backup_run"):
         await db.execute("update backup_run set ended_at = now()")
