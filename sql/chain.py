@@ -29,7 +29,7 @@ class Anchor:
     @classmethod
     def read(cls, words: str) -> Self:
         """Raises Refused."""
-        if not re.fullmatch(r"\d{1,18}:[0-9a-f]{64}", words):
+        if not re.fullmatch(r"0:|\d{1,18}:[0-9a-f]{64}", words):
             raise Refused(
                 f"{words[:90]!r} is no anchor: it is the number of a link, a colon and 64 hexadecimal digits."
             )
@@ -76,7 +76,7 @@ async def verify(db: Database, *, since: Anchor = START, expect: Sequence[Anchor
 
     ``expect``: anchors that the chain must go through; one of them tells when its end was cut off, or all of it made anew.
     """
-    known = sorted({*expect, *([since] if since.seq else [])}, key=lambda anchor: anchor.seq)
+    known = sorted({*expect, since} - {START}, key=lambda anchor: anchor.seq)
     at, links, erased, broken = since, 0, 0, ""
     while not broken:
         part = await _walk(db, at)

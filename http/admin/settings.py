@@ -14,10 +14,11 @@ from limner.runtime.config import Config, secret_fields, setting_name
 from limner.runtime.log import redact
 
 GROUPS = (
-    ("The site", ("env", "data_dir", "http_host", "http_port", "public_url", "trusted_proxies")),
+    ("The site", ("env", "data_dir", "http_host", "http_port", "public_url", "docs_url", "trusted_proxies")),
     ("Database", ("database_", "pg_bin")),
     ("Secrets", ("secret_key", "vault_keys")),
-    ("Pictures", ("storage", "s3_", "worker_slots", "job_deadline", "demo_painter", "openai_", "key_", "exit_address_url")),
+    ("Pictures", ("storage", "s3_", "worker_slots", "job_deadline", "sharing")),
+    ("Painters", ("demo_painter", "openai_", "key_", "exit_address_url")),
     ("Backups", ("backup_", "pitr_")),
     ("Payments", ("sandbox_", "btcpay_", "stripe_")),
     ("Trials and referrals", ("trial_", "referral_")),

@@ -55,7 +55,7 @@ def written(screen: Call) -> str:
     text = re.sub(r"\d\d\.\d\d\. \d\d:\d\d UTC", "28.11. 14:05 UTC", text)
     rows = screen.args.get("reply_markup", {}).get("inline_keyboard", [])
     buttons = [" ".join(f"[ {button['text']} ]" for button in row) for row in rows]
-    return "\n".join(["```text", text, "", *buttons, "```"]).replace(socket.gethostname(), "desk-1")
+    return "\n".join(["```", text, "", *buttons, "```"]).replace(socket.gethostname(), "desk-1")
 
 
 def heading(seen: Seen) -> str:

@@ -51,7 +51,7 @@ class Cluster:
 
     async def furnish(self, more: str) -> None:
         connection = await asyncpg.connect(self.dsn)
-        await connection.execute(MAILBOXES.read_text(encoding="utf-8") + more)
+        await connection.execute(MAILBOXES + more)
         await connection.close()
 
     async def _serves(self) -> bool:

@@ -19,7 +19,12 @@ from limner.runtime import embedded
 from limner.runtime.database import Db
 
 ROOT = Path(__file__).parents[2]
-MAILBOXES = ROOT / "sql" / "migrations" / "V0007__mailboxes.sql"
+MAILBOXES = (
+    (ROOT / "sql" / "migrations" / "V0007__mailboxes.sql").read_text(encoding="utf-8")
+    + """
+alter table worker add column machine jsonb, add column about jsonb not null default '{}';
+"""
+)
 DONE = "select not exists (select from message)"
 Event = dict[str, Any]
 

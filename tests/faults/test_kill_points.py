@@ -146,7 +146,7 @@ async def _stories(postgres: str, folder: Path, traps: list[str]) -> list[Story]
 
 async def _furnish(dsn: str) -> None:
     connection = await asyncpg.connect(dsn)
-    await connection.execute(MAILBOXES.read_text(encoding="utf-8") + TABLES + BEATS)
+    await connection.execute(MAILBOXES + TABLES + BEATS)
     await connection.execute(DEAD)
     await connection.execute(ORPHANS)
     await connection.close()

@@ -183,7 +183,7 @@ async def test_what_an_update_of_the_bot_causes_is_delivered_under_its_id(dsn, d
 async def test_each_update_of_the_bot_has_an_id_in_what_the_bot_says_about_it(crew, db):
     async with telegram() as fake:
         await books.confirm(db, await books.ask(db, CAROL, "Carol"), actor="cli")
-        fake.refuse("sendMessage", 400, "Bad Request: canary")
+        fake.refuse("sendPhoto", 400, "Bad Request: canary")
         process = crew.start("bot", bot_token=TOKEN, telegram_url=fake.url, log_format="json")
         update = await fake.say(CAROL, "/start canary-command")
         await happens(lambda: crew.said("bot", "answer_refused"))

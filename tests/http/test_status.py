@@ -209,7 +209,19 @@ async def test_nothing_of_keys_people_or_amounts_is_told(db, cast, vault, strang
     said = re.sub(r"/static/\w+/", "", page) + (await stranger.get("/status.json")).text
     assert said.count("One of our ways to paint is out of order. The others do its work.") == 2
     assert said.count("We were told of a trouble behind the scenes and look into it.") == 2
-    forbidden = ("canary", "openai", "certificate", "9876", "4321", "4,321", "alice", "example.com", f"key {key}", "disk", "conflict")
+    forbidden = (
+        "canary",
+        "openai",
+        "certificate",
+        "9876",
+        "4321",
+        "4,321",
+        "alice",
+        "example.com",
+        f"key {key}",
+        "disk",
+        "conflict",
+    )
     assert [word for word in forbidden if word in said] == []
     assert " style=" not in page
     assert re.findall(r"<script[^>]*>[^<]", page) == []

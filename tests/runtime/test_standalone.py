@@ -22,6 +22,8 @@ from tests.conftest import address, held
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "sql" / "migrations" / "V0007__mailboxes.sql"
+SINCE = "alter table worker add column machine jsonb, add column about jsonb not null default '{}'"
+"""What V0027 and V0033 have added to them."""
 PAGE = ROOT / "docs" / "how-to" / "write-an-actor.md"
 EXPLANATION = ROOT / "docs" / "explanation" / "the-runtime.md"
 # Without site: its .pth files would make the rooms of the installed Limner importable.
@@ -53,6 +55,7 @@ async def bare(postgres: str) -> AsyncIterator[str]:
     dsn = address(postgres, "bare")
     connection = await asyncpg.connect(dsn)
     await connection.execute(TABLES.read_text(encoding="utf-8"))
+    await connection.execute(SINCE)
     await connection.close()
     yield dsn
     await boss.execute("drop database bare with (force)")

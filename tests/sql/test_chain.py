@@ -276,3 +276,9 @@ async def test_rows_of_before_are_chained_and_so_is_what_is_written_meanwhile(po
         await connection.close()
     await boss.execute("drop database before with (force)")
     await boss.close()
+
+
+async def test_where_nothing_was_written_yet_the_anchor_is_one_too(db):
+    nothing = chain.Anchor.read(str(chain.START))
+    assert nothing == chain.START
+    assert (await chain.verify(db, since=nothing, expect=[nothing])).is_whole
