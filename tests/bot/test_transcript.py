@@ -85,6 +85,10 @@ async def fair_studio(db, cast):
         {"version": "0.1.0", "schema": schema.head(), "memory": 120},
     )
     await db.execute("""
+        update account as a set created_at = now() - r.place * interval '1 day'
+        from (select id, row_number() over (order by email desc) as place from account) as r where r.id = a.id
+    """)
+    await db.execute("""
         insert into backup_run (kind, state, started_at, ended_at)
         select kind, 'done', now() - ago, now() - ago
         from (values ('backup', interval '3 hours'), ('drill', interval '2 days')) as run (kind, ago)
