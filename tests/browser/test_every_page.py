@@ -180,6 +180,7 @@ async def trouble(screen: Screen, path: str) -> list[str]:
     return [each for each in found if path != "/nothing/here" or "404" not in each]
 
 
+@pytest.mark.timeout(300)  # there are many pages
 @pytest.mark.parametrize("theme, rules", [("light", {}), ("dark", COLOURS_ALONE)])
 @pytest.mark.parametrize("width", [360, 1280])
 async def test_each_page_is_readable_for_everybody_and_fits(world, chromium, cast, theme, rules, width):
