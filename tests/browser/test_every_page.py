@@ -36,6 +36,8 @@ from tests.conftest import Cast, held
 from tests.http.conftest import Site, drawn, hang, serving
 from tests.http.painting import take_up
 
+pytestmark = pytest.mark.timeout(300)  # there are many pages
+
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 CANARY = "\"'><img src=/canary onerror=alert(1)><script src=/canary.js></script><svg onload=alert(2)>{{7*7}}${7*7}"
 LONG = "Supercalifragilisticexpialidocious" * 4
@@ -180,7 +182,6 @@ async def trouble(screen: Screen, path: str) -> list[str]:
     return [each for each in found if path != "/nothing/here" or "404" not in each]
 
 
-@pytest.mark.timeout(300)  # there are many pages
 @pytest.mark.parametrize("theme, rules", [("light", {}), ("dark", COLOURS_ALONE)])
 @pytest.mark.parametrize("width", [360, 1280])
 async def test_each_page_is_readable_for_everybody_and_fits(world, chromium, cast, theme, rules, width):
