@@ -31,10 +31,11 @@ with found as (
     select $3::uuid, a.id from account as a
     where {segments.IS_IN} and ($4::uuid is null or a.id > $4) and a.created_at <= $5 order by a.id limit $6
     returning account_id
-), furthest as (select account_id from found order by account_id desc limit 1)
-update broadcast set listed_to = coalesce((select account_id from furthest), listed_to),
-    is_listed = (select count(*) < $6 from found)
-where id = $3 returning is_listed
+), part as (
+    select count(*) < $6 as is_last, (select account_id from found order by account_id desc limit 1) as furthest from found
+)
+update broadcast set is_listed = part.is_last, listed_to = case when not part.is_last then part.furthest end
+from part where id = $3 returning is_listed
 """
 
 
