@@ -16,17 +16,22 @@ PATIENCE = 600.0
 SNAPSHOT = "set transaction isolation level repeatable read, read only"
 UNHURRIED = "set local statement_timeout = '10min'"
 
-# What each account's entries come to, and what its balance says.
-BALANCE_IS_THE_SUM = """
-select b.account_id::text as what, format('balance %s/%s/%s, entries %s/%s/%s (available/held/spent)',
-    b.available, b.held, b.spent, e.available, e.held, e.spent) as why
-from balance as b
-left join lateral (
-    select coalesce(sum(case kind when 'reserve' then -credits when 'cycle_reset' then -credits when 'settle' then 0
+SUMS = """
+        coalesce(sum(case kind when 'reserve' then -credits when 'cycle_reset' then -credits when 'settle' then 0
             else credits end), 0) as available,
         coalesce(sum(case kind when 'reserve' then credits when 'settle' then -credits when 'release' then -credits
             else 0 end), 0) as held,
         coalesce(sum(case kind when 'settle' then credits when 'refund' then -credits else 0 end), 0) as spent
+"""
+"""What some entries come to, as columns."""
+
+# What each account's entries come to, and what its balance says.
+BALANCE_IS_THE_SUM = f"""
+select b.account_id::text as what, format('balance %s/%s/%s, entries %s/%s/%s (available/held/spent)',
+    b.available, b.held, b.spent, e.available, e.held, e.spent) as why
+from balance as b
+left join lateral (
+    select {SUMS}
     from ledger_entry where account_id = b.account_id
 ) as e on true
 where (b.available, b.held, b.spent) is distinct from (e.available, e.held, e.spent)

@@ -81,16 +81,12 @@ async def look_at_recent(db: Database) -> Check:
 
 
 # The same rules as books.RULES, for these accounts, jobs and invoices alone: what they say of all takes minutes.
-OF_ACCOUNTS = """
+OF_ACCOUNTS = f"""
 select b.account_id::text as what, format('balance %s/%s/%s, entries %s/%s/%s (available/held/spent)',
     b.available, b.held, b.spent, e.available, e.held, e.spent) as why
 from unnest($1::uuid[]) as a (id) left join balance as b on b.account_id = a.id
 cross join lateral (
-    select coalesce(sum(case kind when 'reserve' then -credits when 'cycle_reset' then -credits when 'settle' then 0
-            else credits end), 0) as available,
-        coalesce(sum(case kind when 'reserve' then credits when 'settle' then -credits when 'release' then -credits
-            else 0 end), 0) as held,
-        coalesce(sum(case kind when 'settle' then credits when 'refund' then -credits else 0 end), 0) as spent
+    select {books.SUMS}
     from ledger_entry where account_id = a.id
 ) as e
 where (b.available, b.held, b.spent) is distinct from (e.available, e.held, e.spent)

@@ -92,32 +92,6 @@ async def faults_today(db: Db) -> list[tuple[str, int]]:
 
 
 @dataclass(frozen=True)
-class Worker:
-    id: UUID
-    role: str
-    host: str
-    pid: int
-    state: str
-    paused: bool
-    started_at: datetime
-    seen_at: datetime
-    is_alive: bool
-    children: list[dict[str, Any]]
-
-
-WORKERS = """
-select id, role, host, pid, state, paused, started_at, seen_at, children,
-    state <> 'stopped' and seen_at > now() - make_interval(secs => $1) as is_alive
-from worker where seen_at > now() - interval '15 minutes' order by is_alive desc, role, started_at
-"""
-
-
-async def workers(db: Db, lease: float) -> list[Worker]:
-    """Processes that were seen lately, the living first."""
-    return [Worker(**row) for row in await db.fetch(WORKERS, float(lease))]
-
-
-@dataclass(frozen=True)
 class AdminGeneration:
     id: UUID
     email: str

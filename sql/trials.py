@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import UUID
 
 import asyncpg
 
@@ -122,11 +121,3 @@ async def _begin(tx: Transaction, account: Account, home: str, net: str, config:
     await referrals.pay_due(tx, account.id)
     after = {"credits": config.trial_credits, "until": until.isoformat()}
     await audit.record(tx, account.email, "trial.begun", account.email, None, after, ip=home)
-
-
-FORGET_PLACE = "update trial set address = '', subnet = '' where account_id = $1"
-
-
-async def forget_place(db: Db, account_id: UUID) -> None:
-    """Where somebody began their trial, when their account is deleted; that they had one stays, as a hash."""
-    await db.execute(FORGET_PLACE, account_id)

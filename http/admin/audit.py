@@ -10,7 +10,7 @@ from aiohttp import web
 from limner.http import pages
 from limner.http.admin import lists
 from limner.http.admin.lists import Asked, Found
-from limner.http.state import admin, staff
+from limner.http.state import staff
 from limner.runtime.database import Database
 from limner.sql import acts
 from limner.sql.audit import Entry
@@ -42,8 +42,3 @@ LIST = lists.List(
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return pages.render(request, "admin/audit.html", list=await LIST.show(request))
-
-
-async def send_csv(request: web.Request) -> web.StreamResponse:
-    admin(request)
-    return await LIST.send(request)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from aiohttp import web
@@ -12,6 +12,9 @@ from aiohttp import web
 from limner.http import forms, pages
 from limner.http.state import about
 from limner.runtime.errors import Refused
+from limner.sql.takedowns import NotAsBelieved
+
+T = TypeVar("T")
 
 MOST = 50
 """A page of a list."""
@@ -71,6 +74,20 @@ async def _one(request: web.Request, act: Act, chosen: str, reason: str) -> str:
     except Refused as why:
         return str(why)
     return ""
+
+
+async def as_many_as_can(chosen: Sequence[T], do: Callable[[T], Awaitable[object]]) -> int:
+    """Do it to each of them; returns to how many. Raises NotAsBelieved when somebody was faster with all of them."""
+    changed, refusal = 0, None
+    for each in chosen:
+        try:
+            await do(each)
+            changed += 1
+        except NotAsBelieved as why:
+            refusal = why
+    if refusal is not None and not changed:
+        raise refusal
+    return changed
 
 
 def as_id(chosen: str) -> UUID:

@@ -11,7 +11,7 @@ from aiohttp import web
 from limner.http import forms, pages, sheets
 from limner.http.admin import bulk, lists
 from limner.http.admin.lists import Asked, Found
-from limner.http.state import DB, about, admin, fresh, path_id, staff
+from limner.http.state import DB, about, fresh, path_id, staff
 from limner.runtime.database import Database
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import codes, gifts, plans, redemptions
@@ -56,6 +56,7 @@ def _cells(code: Code) -> Sequence[object]:
     )
 
 
+# Of a gift the last four characters: the rest is nowhere.
 LIST = lists.List(
     "/admin/codes", FILTERS, _fetch,
     ("id", "code", "kind", "gives", "state", "uses", "most uses", "most of one account", "until (UTC)", "note", "made by",
@@ -67,12 +68,6 @@ LIST = lists.List(
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return await _list(request)
-
-
-async def send_csv(request: web.Request) -> web.StreamResponse:
-    """Of a gift the last four characters: the rest is nowhere."""
-    admin(request)
-    return await LIST.send(request)
 
 
 async def act_on_many(request: web.Request) -> web.StreamResponse:

@@ -10,7 +10,7 @@ from aiohttp import web
 from limner.http import pages
 from limner.http.admin import lists
 from limner.http.admin.lists import Asked, Found
-from limner.http.state import DB, admin, path_id, staff
+from limner.http.state import DB, path_id, staff
 from limner.runtime.database import Database
 from limner.sql import accounts, explain, models, orders, overview, studio, takedowns
 from limner.sql.orders import Order
@@ -69,11 +69,6 @@ LIST = lists.List(
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return pages.render(request, "admin/generations.html", list=await LIST.show(request))
-
-
-async def send_csv(request: web.Request) -> web.StreamResponse:
-    admin(request)
-    return await LIST.send(request)
 
 
 async def show(request: web.Request) -> web.Response:

@@ -68,11 +68,6 @@ async def show_list(request: web.Request) -> web.Response:
     return pages.render(request, "admin/invoices.html", list=await LIST.show(request))
 
 
-async def send_csv(request: web.Request) -> web.StreamResponse:
-    admin(request)
-    return await LIST.send(request)
-
-
 async def show(request: web.Request) -> web.Response:
     staff(request)
     return await _page(request, path_id(request))

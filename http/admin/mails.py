@@ -49,11 +49,6 @@ async def show_list(request: web.Request) -> web.Response:
     return await _page(request)
 
 
-async def send_csv(request: web.Request) -> web.StreamResponse:
-    admin(request)
-    return await LIST.send(request)
-
-
 async def act_on_many(request: web.Request) -> web.StreamResponse:
     fresh(request)
     return await bulk.do(request, ACTS, "/admin/mails", _names)

@@ -13,7 +13,7 @@ from limner.http import forms, pages
 from limner.http.admin import lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.admin.providers import micros
-from limner.http.state import DB, about, admin, fresh, path_code, staff
+from limner.http.state import DB, about, fresh, path_code, staff
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import entries, models, providers
@@ -56,11 +56,6 @@ LIST = lists.List(
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return await _list_page(request)
-
-
-async def send_csv(request: web.Request) -> web.StreamResponse:
-    admin(request)
-    return await LIST.send(request)
 
 
 async def _list_page(

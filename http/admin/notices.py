@@ -51,8 +51,3 @@ LIST = lists.List(
 async def show_list(request: web.Request) -> web.Response:
     admin(request)
     return pages.render(request, "admin/notices.html", list=await LIST.show(request))
-
-
-async def send_csv(request: web.Request) -> web.StreamResponse:
-    admin(request)
-    return await LIST.send(request)

@@ -12,7 +12,7 @@ from aiohttp import web
 from limner.http import forms, pages
 from limner.http.admin import lists
 from limner.http.admin.lists import Asked, Found
-from limner.http.state import DB, about, admin, fresh, path_code, staff
+from limner.http.state import DB, about, fresh, path_code, staff
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import models, plans
@@ -69,11 +69,6 @@ LIST = lists.List(
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return await _list(request)
-
-
-async def send_csv(request: web.Request) -> web.StreamResponse:
-    admin(request)
-    return await LIST.send(request)
 
 
 async def add(request: web.Request) -> web.StreamResponse:

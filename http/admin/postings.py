@@ -9,7 +9,7 @@ from aiohttp import web
 from limner.http import pages
 from limner.http.admin import lists
 from limner.http.admin.lists import Asked, Found
-from limner.http.state import DB, admin, path_number, staff
+from limner.http.state import DB, path_number, staff
 from limner.runtime.database import Database
 from limner.sql import accounts, postings
 from limner.sql.postings import Posting
@@ -47,11 +47,6 @@ LIST = lists.List(
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return pages.render(request, "admin/ledger.html", list=await LIST.show(request))
-
-
-async def send_csv(request: web.Request) -> web.StreamResponse:
-    admin(request)
-    return await LIST.send(request)
 
 
 async def show(request: web.Request) -> web.Response:

@@ -43,11 +43,6 @@ async def show_list(request: web.Request) -> web.Response:
     return await _page(request)
 
 
-async def send_csv(request: web.Request) -> web.StreamResponse:
-    admin(request)
-    return await LIST.send(request)
-
-
 async def add(request: web.Request) -> web.StreamResponse:
     fresh(request)
     form = await forms.read(request)

@@ -7,13 +7,13 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from limner.http import forms, pages
+from limner.http.admin import bulk
 from limner.http.gallery import as_keyset, keyset
 from limner.http.shares import as_keyset as as_number_keyset
 from limner.http.shares import keyset as number_keyset
 from limner.http.state import DB, about, fresh, staff
 from limner.runtime.errors import Refused
 from limner.sql import reports, takedowns
-from limner.sql.takedowns import NotAsBelieved
 
 PAGE = 25
 STATES = ("open", "settled", "down")
@@ -44,15 +44,9 @@ async def _decide(request: web.Request, form: forms.Form) -> tuple[int, int]:
     chosen = forms.ids(form, "picture", most=PAGE)
     if not chosen:
         raise Refused("Choose at least one picture.")
-    changed, refusal = 0, None
-    for image_id in chosen:
-        try:
-            await ACTS[act](request.app[DB], image_id, reason, **about(request))
-            changed += 1
-        except NotAsBelieved as why:
-            refusal = why
-    if refusal is not None and not changed:
-        raise refusal
+    changed = await bulk.as_many_as_can(
+        chosen, lambda image_id: ACTS[act](request.app[DB], image_id, reason, **about(request))
+    )
     return changed, len(chosen)
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from limner.http import pages
 from limner.http.admin import bulk, lists
 from limner.http.admin.lists import Asked, Found
-from limner.http.state import DB, admin, fresh, session_of, staff
+from limner.http.state import DB, fresh, session_of, staff
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import accounts, sessions
@@ -42,11 +42,6 @@ async def show_list(request: web.Request) -> web.Response:
     staff(request)
     session = session_of(request)
     return pages.render(request, "admin/sessions.html", list=await LIST.show(request), own=session and session.id)
-
-
-async def send_csv(request: web.Request) -> web.StreamResponse:
-    admin(request)
-    return await LIST.send(request)
 
 
 async def end(request: web.Request) -> web.StreamResponse:

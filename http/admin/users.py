@@ -9,7 +9,7 @@ from aiohttp import web
 from limner.http import forms, pages
 from limner.http.admin import lists
 from limner.http.admin.lists import Asked, Found
-from limner.http.state import DB, about, address_of, admin, fresh, path_id, session_of, staff
+from limner.http.state import DB, about, address_of, fresh, path_id, session_of, staff
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import (
@@ -80,11 +80,6 @@ LIST = lists.List(
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return pages.render(request, "admin/users.html", list=await LIST.show(request))
-
-
-async def send_csv(request: web.Request) -> web.StreamResponse:
-    admin(request)
-    return await LIST.send(request)
 
 
 async def show(request: web.Request) -> web.Response:

@@ -7,12 +7,12 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from limner.http import forms, pages
+from limner.http.admin import bulk
 from limner.http.shares import as_keyset, keyset
 from limner.http.sharing import must_have_wall
 from limner.http.state import DB, about, fresh, staff
 from limner.runtime.errors import Refused
 from limner.sql import walls
-from limner.sql.takedowns import NotAsBelieved
 
 PAGE = 24
 ACTS = {"approve": "shown", "refuse": "refused", "take_off": "taken_off"}
@@ -47,15 +47,9 @@ async def _decide(request: web.Request, form: forms.Form) -> tuple[int, int]:
     chosen = forms.numbers(form, "offer", most=PAGE)
     if not chosen:
         raise Refused("Choose at least one picture.")
-    changed, refusal = 0, None
-    for offer_id in chosen:
-        try:
-            await walls.decide(request.app[DB], offer_id, ACTS[act], reason, **about(request))
-            changed += 1
-        except NotAsBelieved as why:
-            refusal = why
-    if refusal is not None and not changed:
-        raise refusal
+    changed = await bulk.as_many_as_can(
+        chosen, lambda offer_id: walls.decide(request.app[DB], offer_id, ACTS[act], reason, **about(request))
+    )
     return changed, len(chosen)
 
 
