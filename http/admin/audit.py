@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from limner.http import pages
-from limner.http.admin import lists
+from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import staff
 from limner.runtime.database import Database
@@ -16,11 +16,11 @@ from limner.sql import acts
 from limner.sql.audit import Entry
 
 FILTERS = (
-    lists.Words("Of whom, or of what"),
-    lists.Words("Who", "actor", aside=True),
-    lists.Words("What, such as key or key.state", "action", aside=True),
-    lists.SINCE,
-    lists.UNTIL,
+    filters.Words("Of whom, or of what"),
+    filters.Words("Who", "actor", aside=True),
+    filters.Words("What, such as key or key.state", "action", aside=True),
+    filters.SINCE,
+    filters.UNTIL,
 )
 
 

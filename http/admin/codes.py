@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time
 from aiohttp import web
 
 from limner.http import forms, pages, sheets
-from limner.http.admin import bulk, lists
+from limner.http.admin import bulk, filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, fresh, path_id, staff
 from limner.runtime.database import Database
@@ -27,11 +27,11 @@ TYPED = (
 
 
 FILTERS = (
-    lists.Words("Code, note or who made it"),
-    lists.Choice("kind", "Kind", KINDS),
-    lists.Choice("state", "State", codes.STATES),
-    lists.SINCE,
-    lists.UNTIL,
+    filters.Words("Code, note or who made it"),
+    filters.Choice("kind", "Kind", KINDS),
+    filters.Choice("state", "State", codes.STATES),
+    filters.SINCE,
+    filters.UNTIL,
 )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from limner.http import pages
-from limner.http.admin import lists
+from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, path_id, staff
 from limner.runtime.database import Database
@@ -16,16 +16,16 @@ from limner.sql import accounts, explain, models, orders, overview, studio, take
 from limner.sql.orders import Order
 
 
-async def _filters(db: Database) -> Sequence[lists.Filter]:
+async def _filters(db: Database) -> Sequence[filters.Filter]:
     return (
-        lists.Words("Words of the prompt, e-mail or id"),
-        lists.Choice("state", "State", orders.STATES),
-        lists.Choice("model", "Model", [each["id"] for each in await models.listing(db)]),
-        lists.Choice("fault", "Failure", orders.FAULTS),
-        lists.Number("key", "Key"),
-        lists.Name("user", "User"),
-        lists.SINCE,
-        lists.UNTIL,
+        filters.Words("Words of the prompt, e-mail or id"),
+        filters.Choice("state", "State", orders.STATES),
+        filters.Choice("model", "Model", [each["id"] for each in await models.listing(db)]),
+        filters.Choice("fault", "Failure", orders.FAULTS),
+        filters.Number("key", "Key"),
+        filters.Name("user", "User"),
+        filters.SINCE,
+        filters.UNTIL,
     )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.admin import lists
+from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, admin, fresh, path_id, staff
 from limner.runtime.database import Database
@@ -21,14 +21,14 @@ from limner.sql.till import Listed
 PROCESSORS = ("btcpay", "stripe", "sandbox")
 
 
-async def _filters(db: Database) -> Sequence[lists.Filter]:
+async def _filters(db: Database) -> Sequence[filters.Filter]:
     return (
-        lists.Words("E-mail or number"),
-        lists.Choice("state", "State", till.STATES, {"trouble": "to decide"}),
-        lists.Choice("plan", "Plan", [each["code"] for each in await plans.listing(db)]),
-        lists.Choice("through", "Through", PROCESSORS),
-        lists.SINCE,
-        lists.UNTIL,
+        filters.Words("E-mail or number"),
+        filters.Choice("state", "State", till.STATES, {"trouble": "to decide"}),
+        filters.Choice("plan", "Plan", [each["code"] for each in await plans.listing(db)]),
+        filters.Choice("through", "Through", PROCESSORS),
+        filters.SINCE,
+        filters.UNTIL,
     )
 
 

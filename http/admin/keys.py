@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.admin import bulk, lists
+from limner.http.admin import bulk, filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, VAULT, about, admin, fresh, path_number, staff
 from limner.runtime.database import Database
@@ -19,11 +19,11 @@ from limner.sql.keys import Terms
 TERMS = ("label", "account_group", "concurrency", "weight", "rpm", "proxy", "may_go_direct", "returns_by_probe")
 
 
-async def _filters(db: Database) -> Sequence[lists.Filter]:
+async def _filters(db: Database) -> Sequence[filters.Filter]:
     return (
-        lists.Words("Label, group or last four"),
-        lists.Choice("state", "State", keys.STATES),
-        lists.Choice("provider", "Provider", await providers.codes(db)),
+        filters.Words("Label, group or last four"),
+        filters.Choice("state", "State", keys.STATES),
+        filters.Choice("provider", "Provider", await providers.codes(db)),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.admin import bulk, lists
+from limner.http.admin import bulk, filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import CONFIG, DB, about, admin, fresh, path_number
 from limner.runtime.database import Database
@@ -15,7 +15,7 @@ from limner.runtime.errors import Refused
 from limner.sql import outbox
 from limner.sql.outbox import STATES, Entry, Shown
 
-FILTERS = (lists.Words("To whom, or kind"), lists.Choice("state", "State", STATES), lists.SINCE, lists.UNTIL)
+FILTERS = (filters.Words("To whom, or kind"), filters.Choice("state", "State", STATES), filters.SINCE, filters.UNTIL)
 
 
 async def _fetch(db: Database, asked: Asked, count: int) -> Found[Entry]:

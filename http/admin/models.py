@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.admin import lists
+from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.admin.providers import micros
 from limner.http.state import DB, about, fresh, path_code, staff
@@ -22,11 +22,11 @@ from limner.sql.entries import Entry
 FIELDS = ("name", "upstream_id", "credits", "cost", "active", "sizes", "aliases", "retires", "replacement")
 
 
-async def _filters(db: Database) -> Sequence[lists.Filter]:
+async def _filters(db: Database) -> Sequence[filters.Filter]:
     return (
-        lists.Words("Name or id"),
-        lists.Choice("provider", "Provider", await providers.codes(db)),
-        lists.Choice("state", "State", ("on", "off", "retiring")),
+        filters.Words("Name or id"),
+        filters.Choice("provider", "Provider", await providers.codes(db)),
+        filters.Choice("state", "State", ("on", "off", "retiring")),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from limner.http import pages
-from limner.http.admin import lists
+from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import admin
 from limner.runtime.database import Database
@@ -15,11 +15,11 @@ from limner.sql import dispatches
 from limner.sql.dispatches import Dispatch
 
 FILTERS = (
-    lists.Words("To whom, kind or error"),
-    lists.Choice("state", "State", dispatches.STATES),
-    lists.Choice("channel", "By", dispatches.CHANNELS, {"telegram": "Telegram"}),
-    lists.SINCE,
-    lists.UNTIL,
+    filters.Words("To whom, kind or error"),
+    filters.Choice("state", "State", dispatches.STATES),
+    filters.Choice("channel", "By", dispatches.CHANNELS, {"telegram": "Telegram"}),
+    filters.SINCE,
+    filters.UNTIL,
 )
 
 

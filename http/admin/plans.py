@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.admin import lists
+from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, fresh, path_code, staff
 from limner.runtime.database import Database
@@ -19,8 +19,8 @@ from limner.sql import models, plans
 from limner.sql.plans import Entry
 
 FILTERS = (
-    lists.Words("Name or code"),
-    lists.Choice("state", "State", ("on", "off"), {"on": "on sale", "off": "archived"}),
+    filters.Words("Name or code"),
+    filters.Choice("state", "State", ("on", "off"), {"on": "on sale", "off": "archived"}),
 )
 NUMBERS = {
     "credits_per_cycle": (1, 10**9), "concurrency": (1, 100), "priority": (-10, 10), "retention_days": (1, 36500),

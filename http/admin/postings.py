@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from limner.http import pages
-from limner.http.admin import lists
+from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, path_number, staff
 from limner.runtime.database import Database
@@ -15,11 +15,11 @@ from limner.sql import accounts, postings
 from limner.sql.postings import Posting
 
 FILTERS = (
-    lists.Words("E-mail, picture or invoice"),
-    lists.Choice("kind", "Kind", postings.KINDS),
-    lists.Name("user", "User"),
-    lists.SINCE,
-    lists.UNTIL,
+    filters.Words("E-mail, picture or invoice"),
+    filters.Choice("kind", "Kind", postings.KINDS),
+    filters.Name("user", "User"),
+    filters.SINCE,
+    filters.UNTIL,
 )
 
 

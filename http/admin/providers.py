@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.admin import lists
+from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, admin, fresh, path_code, staff
 from limner.runtime import mailbox
@@ -18,7 +18,7 @@ from limner.runtime.errors import NotFound, Refused
 from limner.sql import funds, painters, providers
 from limner.sql.models import ImportModels
 
-FILTERS = (lists.Words("Code, kind or address"), lists.Choice("state", "State", ("on", "off")))
+FILTERS = (filters.Words("Code, kind or address"), filters.Choice("state", "State", ("on", "off")))
 
 
 async def _fetch(db: Database, asked: Asked, count: int) -> Found[dict[str, Any]]:

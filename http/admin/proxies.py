@@ -8,14 +8,14 @@ from typing import Any
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.admin import lists
+from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, VAULT, about, admin, fresh, path_number, staff
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import proxies
 
-FILTERS = (lists.Words("Label or address"), lists.Choice("state", "State", ("active", "cooldown", "disabled")))
+FILTERS = (filters.Words("Label or address"), filters.Choice("state", "State", ("active", "cooldown", "disabled")))
 
 
 async def _fetch(db: Database, asked: Asked, count: int) -> Found[dict[str, Any]]:

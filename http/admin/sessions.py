@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from aiohttp import web
 
 from limner.http import pages
-from limner.http.admin import bulk, lists
+from limner.http.admin import bulk, filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, fresh, session_of, staff
 from limner.runtime.database import Database
@@ -16,11 +16,11 @@ from limner.sql import accounts, sessions
 from limner.sql.sessions import Somebodys
 
 FILTERS = (
-    lists.Words("E-mail or address"),
-    lists.Choice("role", "Role", accounts.ROLES),
-    lists.Name("user", "User"),
-    lists.SINCE,
-    lists.UNTIL,
+    filters.Words("E-mail or address"),
+    filters.Choice("role", "Role", accounts.ROLES),
+    filters.Name("user", "User"),
+    filters.SINCE,
+    filters.UNTIL,
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from limner.http import pages
-from limner.http.admin import lists
+from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import staff
 from limner.runtime.database import Database
@@ -15,13 +15,13 @@ from limner.sql import holders, plans
 from limner.sql.holders import Held
 
 
-async def _filters(db: Database) -> Sequence[lists.Filter]:
+async def _filters(db: Database) -> Sequence[filters.Filter]:
     return (
-        lists.Words("E-mail or id"),
-        lists.Choice("state", "State", holders.STATES, {"pending_activation": "to be paid"}),
-        lists.Choice("plan", "Plan", [each["code"] for each in await plans.listing(db)]),
-        lists.SINCE,
-        lists.UNTIL,
+        filters.Words("E-mail or id"),
+        filters.Choice("state", "State", holders.STATES, {"pending_activation": "to be paid"}),
+        filters.Choice("plan", "Plan", [each["code"] for each in await plans.listing(db)]),
+        filters.SINCE,
+        filters.UNTIL,
     )
 
 

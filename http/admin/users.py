@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.admin import lists
+from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, address_of, fresh, path_id, session_of, staff
 from limner.runtime.database import Database
@@ -33,15 +33,15 @@ from limner.sql.people import Person
 STEERING = {"pause": pauses.pause, "resume": pauses.resume}
 
 
-async def _filters(db: Database) -> Sequence[lists.Filter]:
+async def _filters(db: Database) -> Sequence[filters.Filter]:
     return (
-        lists.Words("E-mail or id"),
-        lists.Choice("state", "State", people.STATES, {"active": "active plan", "unconfirmed": "not confirmed"}),
-        lists.Choice("role", "Role", accounts.ROLES),
-        lists.Choice("plan", "Plan", [each["code"] for each in await plans.listing(db)]),
-        lists.SINCE,
-        lists.UNTIL,
-        lists.Choice(
+        filters.Words("E-mail or id"),
+        filters.Choice("state", "State", people.STATES, {"active": "active plan", "unconfirmed": "not confirmed"}),
+        filters.Choice("role", "Role", accounts.ROLES),
+        filters.Choice("plan", "Plan", [each["code"] for each in await plans.listing(db)]),
+        filters.SINCE,
+        filters.UNTIL,
+        filters.Choice(
             "sort",
             "Sort",
             people.SORTS,
