@@ -56,7 +56,7 @@ class Generator(Actor):
         faults.point("after-claim", message.job_id)
         self.lull.stir()
         follow(None)
-        job = await jobs.start(self.db, message.job_id, message.fence)
+        job = await jobs.start(self.db, message.job_id, message.fence, wants_key=True)
         if job is None:
             return
         follow(job.request_id)  # beyond the end of this block: the line about a crash is written after it
@@ -117,9 +117,9 @@ class Generator(Actor):
         tried: list[int] = []
         ways: Counter[int] = Counter()
         first = None
-        errand = await resumption.taken_over(self.db, self.storage, job)
+        errand, found = await resumption.taken_over(self.db, self.storage, job), job.key
         while True:
-            lease = errand.lease if errand else await self.pool.lease(job, tried, first)
+            lease = errand.lease if errand else await self.pool.lease(job, tried, first, found=found)
             if not errand and lease.number > 1 and not tried:
                 await self.pool.look_back(job, lease)
             try:
@@ -133,7 +133,7 @@ class Generator(Actor):
                     first = lease.key_id
                     if not failover.may_go_another_way(error.fault) or ways[first] >= failover.MOST_WAYS:
                         tried.append(first)
-            errand = None
+            errand = found = None
             await jobs.show(self.db, job, "trying another painter", 0)
 
     async def _try(self, job: Job, order: base.Order, lease: Lease, ref: str | None) -> Painted:

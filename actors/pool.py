@@ -48,13 +48,15 @@ class Pool:
         self.vault = vault
         self._freed = anyio.Event()
 
-    async def lease(self, job: Job, tried: Sequence[int], first: int | None = None) -> Lease:
-        """A key, with its attempt written down. Waits a moment for one that is busy. Raises NoKey."""
-        until = job.deadline + timedelta(seconds=30)
+    async def lease(
+        self, job: Job, tried: Sequence[int], first: int | None = None, *, found: Lease | Wait | None = None
+    ) -> Lease:
+        """A key, with its attempt written down; ``found`` what was found already. Waits a moment for a busy one. Raises NoKey."""
+        until = job.deadline + timedelta(seconds=attempts.BEYOND)
         began, pause = time.monotonic(), 0.05
         while True:
             freed = self._freed
-            found = await attempts.lease(
+            found = found or await attempts.lease(
                 self.db, job.provider_id, job.model_id, job.id, tried=tried, until=until, first=first
             )
             if isinstance(found, Lease):
@@ -64,6 +66,7 @@ class Pool:
                 raise _no_key(found)
             with anyio.move_on_after(min(pause, left)):
                 await freed.wait()
+            found = None
             pause = min(pause * 1.5, 0.4)
 
     async def look_back(self, job: Job, lease: Lease) -> None:

@@ -168,7 +168,7 @@ class Database:
         await self._hardening.do(None)
 
     async def _harden(self, callers: Sequence[None]) -> Sequence[None]:
-        await self.execute(HARDEN)
+        await self.fetchval(HARDEN)  # "execute" without arguments would have it planned each time
         return callers
 
     async def _in_time(self, call: Callable[..., Awaitable[T]], sql: str, args: tuple[Any, ...]) -> T:

@@ -61,10 +61,12 @@ class Order:
         return [answer for answer in self.answers if answer.image_id is not None]
 
 
-# An index for each order, also while the tables are new and nothing is known of them: hence "lateral" and "offset 0".
+# One plan for ever, since to plan it takes longer than to run it: "(select $1)" hides how many there are this time. And an
+# index for each order, also while the tables are new and nothing is known of them: hence "lateral" and "offset 0".
 ORDERS = """
 select asked.place, o.*
-from unnest($1::uuid[], $2::uuid[], $3::uuid[]) with ordinality as asked (generation_id, account_id, token_id, place)
+from unnest((select $1::uuid[]), (select $2::uuid[]), (select $3::uuid[]))
+    with ordinality as asked (generation_id, account_id, token_id, place)
 cross join lateral (
     select g.id, g.state as order_state, g.model_id, g.width as asked_width, g.height as asked_height, g.parameters,
         exists (select from generation_reference as r where r.generation_id = g.id) as is_edit,
@@ -72,22 +74,23 @@ cross join lateral (
         case when j.state = 'failed' then (
             select a.fault from attempt as a where a.job_id = j.id and a.fault is not null order by a.number desc limit 1
         ) end as fault,
-        case when j.state = 'delivered' and i.id is null then (
-            select t.reason from image as d join takedown as t on t.image_id = d.id and t.restored_at is null
-            where d.job_id = j.id and d.deleted_at is null
+        case when d.deleted_at is null and d.taken_down_at is not null then (
+            select t.reason from takedown as t where t.image_id = d.id and t.restored_at is null
         ) end as takedown,
         i.id as image_id, i.storage_key, i.mime, i.width, i.height,
         exists (
-            select from api_token as t join account as a on a.id = t.account_id
-            where t.id = asked.token_id and t.revoked_at is null and (t.expires_at is null or t.expires_at > now())
-                and a.banned_at is null
+            select from (
+                select account_id from api_token as t
+                where t.id = asked.token_id and t.revoked_at is null and (t.expires_at is null or t.expires_at > now()) offset 0
+            ) as t
+            where (select a.banned_at is null from account as a where a.id = t.account_id)
         ) as is_heard
-    from generation as g join job as j on j.generation_id = g.id
-    left join lateral (
-        select id, storage_key, mime, width, height from image
-        where job_id = j.id and deleted_at is null and taken_down_at is null offset 0
-    ) as i on true
-    where g.id = asked.generation_id and g.account_id = asked.account_id
+    from (select * from generation where id = asked.generation_id offset 0) as g
+    cross join lateral (select * from job where generation_id = g.id offset 0) as j
+    left join lateral (select * from image where job_id = j.id offset 0) as d on true
+    left join lateral (select d.id, d.storage_key, d.mime, d.width, d.height) as i
+        on d.deleted_at is null and d.taken_down_at is null
+    where g.account_id = asked.account_id
     order by j.position
 ) as o
 order by asked.place, o.position

@@ -48,6 +48,9 @@ class Wait:
     is_busy: bool
 
 
+BEYOND = 30.0
+"""Seconds beyond its job's deadline after which an attempt that nobody has closed holds its key no longer."""
+
 # How it is chosen, and why one at a time: sql/migrations/V0014.
 # The provider's line moves on before the attempt is on the disk; its painter is asked afterwards.
 LEASE = """
@@ -95,11 +98,12 @@ async def lease(
 
 async def _leases(db: Db, wanted: Sequence[dict[str, object]]) -> list[Lease | Wait]:
     asked = [each | {"place": place} for place, each in enumerate(wanted)]
-    return [_lease(dict(row)) for row in await db.fetch(LEASE, asked, isinstance(db, Database))]
+    rows = [dict(row) for row in await db.fetch(LEASE, asked, isinstance(db, Database))]
+    return [from_fields({name: value for name, value in row.items() if name != "place"}) for row in rows]
 
 
-def _lease(fields: dict[str, Any]) -> Lease | Wait:
-    del fields["place"]
+def from_fields(fields: dict[str, Any]) -> Lease | Wait:
+    """What key_lease returned."""
     wait = Wait(fields.pop("back"), fields.pop("is_busy"))
     return wait if fields["attempt_id"] is None else Lease(**fields)
 

@@ -8,11 +8,12 @@ from datetime import datetime
 from uuid import UUID
 
 from limner.runtime import faults, mailbox
-from limner.runtime.database import Db, affected
+from limner.runtime.database import Database, Db, affected
 from limner.runtime.errors import FenceLost
 from limner.runtime.log import following, logger
 from limner.runtime.mailbox import Fence
 from limner.sql import attempts, generations, ledger
+from limner.sql.attempts import Lease, Wait
 from limner.sql.channels import GENERATION_CHANGED, GENERATION_ENDED, KEY_CHANGED
 from limner.sql.images import FramePicture
 
@@ -23,7 +24,8 @@ log = logger(__name__)
 class Job:
     """A job at work. ``references`` and ``mask`` are storage keys; ``request_id`` and ``traceparent`` are of its order.
 
-    ``has_errand``: an earlier worker left something over there that goes on without us (sql/errands.py).
+    ``has_errand``: an earlier worker left something over there that goes on without us (sql/errands.py). ``key``: the first
+    one to paint with, or how it is with them; None: nobody has asked yet.
     """
 
     id: UUID
@@ -48,50 +50,71 @@ class Job:
     mask: str | None
     partial_images: int
     has_errand: bool
+    key: Lease | Wait | None = None
 
 
-# V0016 has the function. What is read beside it is as it was before, and none of that is changed by it. Who locks several
-# generations does so in the order of their ids.
+# V0016 has job_start. What is read beside it is as it was before, and none of that is changed by it. Who locks several
+# generations does so in the order of their ids; the lines of the providers come after all of them, in the order of theirs.
+# One plan for ever, since to plan it takes longer than to run it: "(select $1)" hides how many there are this time.
 START = """
 with asked as materialized (
     select t.*
-    from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::smallint[])
-        with ordinality as t (job_id, message_id, owner, fence, place)
+    from unnest((select $1::uuid[]), (select $2::bigint[]), (select $3::uuid[]), (select $4::smallint[]), (select $5::boolean[]))
+        with ordinality as t (job_id, message_id, owner, fence, wants_key, place)
     order by (select j.generation_id from job as j where j.id = t.job_id)
+),
+at_work as materialized (
+    select asked.place, asked.wants_key, j.id, j.generation_id, g.thread_id, j.account_id, g.prompt, m.id as model_id,
+        m.upstream_id, m.provider_id, m.cost_micros, g.width, g.height, j.seed, j.deadline, g.request_id, g.traceparent,
+        g.parameters, g.partial_images, (select u.storage_key from upload as u where u.id = g.mask_upload_id) as mask,
+        (select bool_or(a.is_resumable and a.finished_at is null) from attempt as a where a.job_id = j.id) is true as has_errand,
+        array(
+            select coalesce(
+                (select u.storage_key from upload as u where u.id = r.upload_id),
+                (select i.storage_key from image as i where i.id = r.image_id)
+            )
+            from generation_reference as r where r.generation_id = g.id order by r.position
+        ) as "references"
+    from asked
+    cross join lateral job_start(asked.job_id, asked.message_id, asked.owner, asked.fence) as begun (id)
+    cross join lateral (select * from job where id = begun.id offset 0) as j
+    cross join lateral (select * from generation where id = j.generation_id offset 0) as g
+    join model as m on m.id = g.model_id
+),
+leased as materialized (
+    select w.place, to_jsonb(l) as key
+    from (
+        select * from at_work where wants_key and not has_errand and mask is null and "references" = '{}'
+        order by provider_id, place
+    ) as w
+    cross join lateral key_lease(w.provider_id, w.model_id, w.id, '{}', null, w.deadline + make_interval(secs => $6)) as l
 )
-select asked.place, j.id, j.generation_id, g.thread_id, j.account_id, g.prompt, m.id as model_id, m.upstream_id, m.provider_id,
-    m.cost_micros, g.width, g.height, j.seed, j.deadline, g.request_id, g.traceparent, g.parameters, g.partial_images,
-    (select u.storage_key from upload as u where u.id = g.mask_upload_id) as mask,
-    exists (select from attempt where job_id = j.id and finished_at is null and is_resumable) as has_errand,
-    extract(epoch from j.deadline - clock_timestamp())::float as seconds_left,
-    array(
-        select coalesce(u.storage_key, i.storage_key) from generation_reference as r
-        left join upload as u on u.id = r.upload_id left join image as i on i.id = r.image_id
-        where r.generation_id = g.id order by r.position
-    ) as "references"
-from asked
-cross join lateral job_start(asked.job_id, asked.message_id, asked.owner, asked.fence) as begun (id)
-cross join lateral (select * from job where id = begun.id offset 0) as j
-cross join lateral (select * from generation where id = j.generation_id offset 0) as g
-join model as m on m.id = g.model_id
+select w.*, extract(epoch from w.deadline - clock_timestamp())::float as seconds_left, l.key
+from at_work as w left join leased as l on l.place = w.place
 """
+Wanted = tuple[UUID, Fence, bool]
 
 
-async def start(db: Db, job_id: UUID, fence: Fence) -> Job | None:
-    """Begin, or begin again after a crash. None when the job has ended meanwhile."""
-    job = await db.together(_begun, (job_id, fence))
+async def start(db: Db, job_id: UUID, fence: Fence, *, wants_key: bool = False) -> Job | None:
+    """Begin, or begin again after a crash. None when the job has ended meanwhile.
+
+    ``wants_key``: with a key to paint with, if one is free and all that it takes is at hand: see attempts.lease.
+    """
+    job = await db.together(_begun, (job_id, fence, wants_key))
     if job is not None:
         _tell(db, job)
+        if isinstance(job.key, Lease) and isinstance(db, Database):
+            await db.harden()
     return job
 
 
-async def _begun(db: Db, asked: Sequence[tuple[UUID, Fence]]) -> list[Job | None]:
-    ids = [(job_id, fence.id, fence.owner, fence.attempt) for job_id, fence in asked]
+async def _begun(db: Db, asked: Sequence[Wanted]) -> list[Job | None]:
+    wanted = [(job_id, fence.id, fence.owner, fence.attempt, wants_key) for job_id, fence, wants_key in asked]
     jobs: list[Job | None] = [None] * len(asked)
-    for row in await db.fetch(START, *zip(*ids, strict=True)):
+    for row in await db.fetch(START, *zip(*wanted, strict=True), attempts.BEYOND):
         fields = dict(row)
-        place = fields.pop("place") - 1
-        jobs[place] = Job(fence=asked[place][1], **fields)
+        place, _, key = fields.pop("place") - 1, fields.pop("wants_key"), fields.pop("key")
+        jobs[place] = Job(fence=asked[place][1], key=None if key is None else attempts.from_fields(key), **fields)
     return jobs
 
 

@@ -35,7 +35,7 @@ class PlanCapReached(TooMany):
 
 AGREED = f"""
 select asked.place, t.*
-from unnest($1::uuid[], $2::text[]) with ordinality as asked (account_id, model_id, place)
+from unnest((select $1::uuid[]), (select $2::text[])) with ordinality as asked (account_id, model_id, place)
 cross join lateral (
     select {IS_OPEN} as is_open, s.paused_at, to_jsonb(p) as plan, (
         select to_jsonb(m) from model as m join provider as p on p.id = m.provider_id

@@ -158,7 +158,7 @@ from token left join api_rate as r on r.account_id = token.account_id
 # V0026 has the function. Whoever comes in with others locks in the order of the accounts.
 ENTER = """
 with asked as materialized (
-    select t.* from unnest($1::bytea[], $2::text[]) with ordinality as t (hash, ip, place)
+    select t.* from unnest((select $1::bytea[]), (select $2::text[])) with ordinality as t (hash, ip, place)
     order by (select k.account_id from api_token as k where k.token_hash = t.hash)
 )
 select asked.place, e.id, e.account_id, e.email, e.scopes, e.models, e.networks, e.left_over as left, e.held

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import uuid
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import PurePosixPath
 
 import anyio
 import orjson
+import pybase64
 
 from limner.actors.providers import a1111_node, dialects, parcels
 from limner.actors.providers.a1111_node import API, DEFAULT_URL, Facts, Watch, ask, interrupt
@@ -115,7 +115,7 @@ async def request(order: Order, access: Access) -> tuple[str, Facts]:
     }
     if not order.references:
         return "txt2img", body
-    body["init_images"] = [base64.b64encode(order.references[0]).decode()]
+    body["init_images"] = [pybase64.b64encode_as_string(order.references[0])]
     body["denoising_strength"] = chosen.get("denoising_strength", 0.75)
     if order.mask is not None:
         body |= {"mask": await _stencil(order.mask), "inpainting_fill": 1, "inpaint_full_res": False}
@@ -177,7 +177,7 @@ async def _checkpoints(access: Access) -> list[Facts]:
 async def _stencil(mask: bytes) -> str:
     """The node wants white where it paints, and old ones do not look at transparency at all."""
     try:
-        return base64.b64encode(await raster.stencil(mask)).decode()
+        return pybase64.b64encode_as_string(await raster.stencil(mask))
     except raster.BadImage as error:
         raise UpstreamError(Fault.INVALID_REQUEST, f"mask: {error}") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,11 +45,8 @@ async def call(
 def picture(text: str, upstream_id: str | None, cost_micros: int) -> Picture:
     """The picture that this base64 is: of a type that is delivered, and with an end. Raises UpstreamError(NO_IMAGE),
     with the cost, for it is paid for all the same."""
-    try:
-        data = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
-    except ValueError as error:
-        raise UpstreamError(Fault.NO_IMAGE, "a picture in broken base64", cost_micros=cost_micros) from error
-    return whole(data, upstream_id, cost_micros)
+    inline = text.partition(",")[2] if text.startswith("data:") else text
+    return whole(parcels.decoded(inline, cost_micros), upstream_id, cost_micros)
 
 
 def whole(data: bytes, upstream_id: str | None, cost_micros: int) -> Picture:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import re
 from urllib.parse import quote, urlencode
 
 import orjson
+import pybase64
 
 from limner.actors.providers import dialects, gemini_answers, parcels
 from limner.actors.providers.base import Access, Listed, OnStep, Order, Picture, QuotaScope, Step
@@ -167,7 +167,7 @@ def _family(model: str) -> str:
 
 def _inline(reference: bytes) -> Facts:
     mime = raster.sniff(reference) or "application/octet-stream"
-    return {"inlineData": {"mimeType": mime, "data": base64.b64encode(reference).decode()}}
+    return {"inlineData": {"mimeType": mime, "data": pybase64.b64encode_as_string(reference)}}
 
 
 async def _listed(access: Access, query: dict[str, str]) -> Facts:

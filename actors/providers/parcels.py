@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 import aiohttp
 import anyio
 import orjson
+import pybase64
 
 from limner.actors.providers import egress
 from limner.actors.providers.base import Access, Fault, Picture, UpstreamError
@@ -50,17 +48,17 @@ def picture(data: bytes, upstream_id: str | None = None, cost_micros: int = 0) -
     return Picture(data, mime, upstream_id, cost_micros)
 
 
-def decoded(text: str) -> bytes:
-    """Bytes from base64. Raises UpstreamError(NO_IMAGE)."""
+def decoded(text: str, cost_micros: int = 0) -> bytes:
+    """Bytes from base64. Raises UpstreamError(NO_IMAGE), with what they cost: broken ones are paid for all the same."""
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise UpstreamError(Fault.NO_IMAGE, "a picture in broken base64") from error
+        return pybase64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise UpstreamError(Fault.NO_IMAGE, "a picture in broken base64", cost_micros=cost_micros) from error
 
 
 def data_url(data: bytes) -> str:
     """These bytes as an address that carries them."""
-    return f"data:{raster.sniff(data) or 'application/octet-stream'};base64,{base64.b64encode(data).decode()}"
+    return f"data:{raster.sniff(data) or 'application/octet-stream'};base64,{pybase64.b64encode_as_string(data)}"
 
 
 async def fetched(url: str, access: Access) -> bytes:

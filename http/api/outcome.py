@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import binascii
 from typing import Any
 from uuid import UUID
 
 import anyio
 import orjson
+import pybase64
 from aiohttp import web
 
 from limner.http.api import files
@@ -77,7 +77,7 @@ async def picture(request: web.Request, answer: Answer, form: str) -> dict[str, 
 
 def base64(data: bytes) -> orjson.Fragment:
     """As a JSON string, made once: not decoded, looked through and encoded again."""
-    return orjson.Fragment(b'"%b"' % binascii.b2a_base64(data, newline=False))
+    return orjson.Fragment(b'"%b"' % pybase64.b64encode(data))
 
 
 def used(order: Order, answer: Answer | None) -> dict[str, Any]:
