@@ -67,7 +67,7 @@ class Actor:
         self.found_by_poll = 0
         """Messages that a look found though no notification had come: a sign that the bus is deaf."""
         self._kinds = {kind.__name__: kind for kind in self.messages}
-        self._is_fair = any(kind.fair for kind in self.messages)
+        self._is_fair = _are_fair(self)
         self._receipts = Receipts(db, presence.id, self._freed)
         self._marks = Marks()
         self._claims = 0
@@ -172,23 +172,21 @@ class Actor:
             return 0, True
         took, is_all = await self._claim(room)
         # A partition at its limit has room when one of its own is done, and the next suspect's turn is after the last.
-        self._is_hungry = not is_all or self._is_fair or self._has_suspects
+        self._is_hungry = not is_all or self._has_suspects
         if took:
             self.presence.lookout.expect(BUSY)
         self.slots.most = self.concurrency
         self.slots.put(took, group)
-        return len(took), is_all and not (self._is_fair and took)
+        return len(took), is_all or (self._is_fair and len(took) < room)
 
     async def _claim(self, room: int) -> tuple[list[Claimed], bool]:
         took: list[Claimed] = []
         self._claims += 1
         humbly = self._claims % HUMBLE == 0
         if self._is_fair:
-            await (
-                self._receipts.flush()
-            )  # what is done but not acknowledged would still count for its partition's limit
-            took = await mailbox.claim_fairly(self.db, self.mailbox, self.presence.id, room, humbly=humbly)
-        if self._has_suspects and len(took) < room:
+            await self._receipts.flush()  # what is done but not acknowledged still counts for its partition's limit
+            return await mailbox.take_turns(self.db, self.mailbox, self.presence.id, room, humbly=humbly)
+        if self._has_suspects:
             await self._receipts.flush()
             suspects = await mailbox.claim_suspect(self.db, self.mailbox, self.presence.id)
             self._has_suspects = bool(suspects)  # else the next look says whether there are more
@@ -360,3 +358,11 @@ class Actor:
                 await self._give_back()
             except TROUBLE as error:
                 log.warning("not_given_back", mailbox=self.mailbox, error=str(error))  # the lease will free them
+
+
+def _are_fair(actor: Actor) -> bool:
+    """Whether the messages of its mailbox take turns. Raises TypeError when only some do: they are claimed differently."""
+    kinds = {kind.fair for kind in actor.messages}
+    if len(kinds) > 1:
+        raise TypeError(f"{type(actor).__name__}: either all messages of a mailbox are fair, or none is")
+    return kinds == {True}

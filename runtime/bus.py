@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import time
 from collections import defaultdict
@@ -43,13 +42,19 @@ class Bus:
         self._connection: Any = None
         self._heard_at = 0.0
         self._word = anyio.Event()
+        self._turn = anyio.Lock()
+        """One LISTEN at a time: asyncpg refuses a second statement on a connection that is at one."""
 
     async def on(self, channel: str, listener: Listener) -> None:
-        """Listen to a channel from now on; LISTEN is sent when it is the first listener."""
+        """Listen to a channel from now on, or from the connection on that is to come."""
         self._listeners[channel].add(listener)
-        if self._connection is not None and len(self._listeners[channel]) == 1:
-            with contextlib.suppress(*TROUBLE), anyio.fail_after(ANSWER):
-                await self._connection.add_listener(channel, self._heard)
+        connection = self._connection
+        if connection is not None:
+            try:
+                with anyio.fail_after(ANSWER):
+                    await self._hear(connection, channel)
+            except TROUBLE:
+                connection.terminate()  # the next one listens to it, too
 
     def off(self, channel: str, listener: Listener) -> None:
         self._listeners[channel].discard(listener)
@@ -95,7 +100,7 @@ class Bus:
         self._connection.add_termination_listener(lambda _: ended.set())
         with anyio.fail_after(10):
             for channel in [BEAT, *self._listeners]:
-                await self._connection.add_listener(channel, self._heard)
+                await self._hear(self._connection, channel)
         self.is_connected = True
         self._sweep()
         await self._beat()
@@ -105,6 +110,10 @@ class Bus:
             if quiet.cancelled_caught and time.monotonic() >= self._heard_at + QUIET:
                 await self._beat()
         raise ConnectionError("the connection was ended")
+
+    async def _hear(self, connection: Any, channel: str) -> None:
+        async with self._turn:
+            await connection.add_listener(channel, self._heard)
 
     async def _beat(self) -> None:
         """Say a word, and wait until one is heard, be it somebody else's. Raises TimeoutError."""

@@ -38,6 +38,8 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._incoming = root / "~incoming"
+        self._settled: set[Path] = set()
+        """Folders at the top whose names are durable, as far as this process has seen to it."""
 
     async def prepare(self) -> None:
         await self._in_thread(self._try_out)
@@ -117,9 +119,17 @@ class Folder:
             except (FileExistsError, NotADirectoryError):
                 if not path.is_file() or path.read_bytes() != data:
                     raise KeyTaken(f"other bytes are stored under {key}") from None
-        for folder in path.relative_to(self.root).parents:
-            _flush(self.root / folder)
+        self._settle(path.parent)
         return describe(key, data)
+
+    def _settle(self, folder: Path) -> None:
+        """Make the names in this folder durable, and its own."""
+        _flush(folder)
+        while folder != self.root and folder not in self._settled:
+            _flush(folder.parent)
+            if folder.parent == self.root:  # those below are as many as the pictures
+                self._settled.add(folder)
+            folder = folder.parent
 
     @contextlib.contextmanager
     def _written(self, data: bytes) -> Iterator[Path]:

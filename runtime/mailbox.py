@@ -130,6 +130,8 @@ async def send_many(db: Database, messages: Sequence[Message], *, max_attempts: 
 def _address(message: Message, has_partition: bool) -> tuple[str, str, dict[str, Any]]:
     if has_partition and not message.fair:
         raise ValueError(f"{type(message).__name__} is not a fair message: its mailbox knows no partitions")
+    if message.fair and not has_partition:
+        raise ValueError(f"{type(message).__name__} is a fair message: it needs a partition")
     return message.mailbox, type(message).__name__, message.payload()
 
 
@@ -177,11 +179,8 @@ where m.id = any (array (
 returning m.id, m.kind, m.payload, m.attempts, m.max_attempts, m.pos, m.priority,
     extract(epoch from m.deadline - now())::float8 as seconds_left
 """
-CLAIM_FAIRLY = """
-select id, kind, payload, attempts, max_attempts, pos, priority,
-    extract(epoch from deadline - now())::float8 as seconds_left
-from message_claim($1, $2, $3, $4)
-"""
+# V0007 has message_claim, V0036 what is around it.
+CLAIM_FAIRLY = "select * from message_take($1, $2, $3, $4)"
 ACK_MANY = """
 delete from message as m
 where m.id = any ($2::bigint[]) and m.owner = $1
@@ -213,7 +212,15 @@ async def claim_suspect(db: Db, mailbox: str, owner: UUID) -> list[Claimed]:
 
 async def claim_fairly(db: Db, mailbox: str, owner: UUID, count: int, *, humbly: bool = False) -> list[Claimed]:
     """Take up to ``count`` fair messages: partitions by turns, inside their limits."""
-    return _claimed(await db.fetch(CLAIM_FAIRLY, mailbox, owner, count, humbly), owner)
+    return (await take_turns(db, mailbox, owner, count, humbly=humbly))[0]
+
+
+async def take_turns(
+    db: Db, mailbox: str, owner: UUID, count: int, *, humbly: bool = False
+) -> tuple[list[Claimed], bool]:
+    """``claim_fairly``, and whether none is left that waits: for its partition's turn, or because ``count`` were enough."""
+    *rows, (*_, has_more) = await db.fetch(CLAIM_FAIRLY, mailbox, owner, count, humbly)
+    return _claimed([row[:-1] for row in rows], owner), not has_more
 
 
 async def ack_many(db: Db, owner: UUID, done: Sequence[Fence]) -> None:

@@ -114,10 +114,9 @@ async def _take(actor: Actor) -> Claimed | None:
     """Claim the next message. Not ahead and never humbly, so that a test sees priority and age alone."""
     await actor.presence.beat()
     await upkeep.look(actor.db, [actor.mailbox])
-    found: list[Claimed] = []
-    if any(kind.fair for kind in actor.messages):
-        found = await mailbox.claim_fairly(actor.db, actor.mailbox, actor.presence.id, 1)
-    found = found or await mailbox.claim(actor.db, actor.mailbox, actor.presence.id, 1)
+    is_fair = any(kind.fair for kind in actor.messages)
+    claim = mailbox.claim_fairly if is_fair else mailbox.claim
+    found = await claim(actor.db, actor.mailbox, actor.presence.id, 1)
     return found[0] if found else None
 
 

@@ -121,3 +121,22 @@ async def test_behind_a_pooler_whoever_forgot_the_limits_is_told(dsn, db, capsys
         await db.execute(f"alter database {name} set {limit} = '8s'")
     async with open_database(dsn, role="test", pool=2, pooled=True):
         assert "no_limits_behind_the_pooler" not in "".join(capsys.readouterr())
+
+
+async def test_whoever_begins_to_listen_while_others_do_is_heard_too(db):
+    """The actors of a worker begin at once, and a connection takes one LISTEN at a time."""
+    bus, names = Bus(db), [f"gossip_{number}" for number in range(12)]
+    heard = {name: anyio.Event() for name in names}
+    async with anyio.create_task_group() as group:
+        group.start_soon(bus.run)
+        for name in names:
+            group.start_soon(bus.on, name, lambda payload, name=name: payload and heard[name].set())
+            await anyio.sleep(0.002)
+        while not bus.is_connected:
+            await anyio.sleep(0.01)
+        for name in names:
+            db.tell(name, "hear, hear")
+        with anyio.fail_after(5):
+            for event in heard.values():
+                await event.wait()
+        group.cancel_scope.cancel()
