@@ -40,7 +40,7 @@ class Message:
 
     mailbox: ClassVar[str]
     fair: ClassVar[bool] = False
-    """Whether its senders may put it into partitions that take turns."""
+    """Whether its senders put it into partitions that take turns: all messages of a mailbox, or none."""
     fence: Fence = dataclasses.field(init=False, repr=False, compare=False, default=Fence(0, UUID(int=0), 0))
 
     def payload(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ async def send(
     """Send in the caller's transaction; the actors are woken after its commit. Given the pool: in the group commit.
 
     ``key``: unique while the message is alive; a second one with the same key is not sent and None is returned.
-    ``partition``: only for a fair message; taken in turns inside a priority, at most ``partition_limit`` in hand.
+    ``partition``: of a fair message, and of no other; taken in turns inside a priority, at most ``partition_limit`` in hand.
     ``delay``, ``deadline``: seconds. A message that is not done by its deadline becomes a dead letter.
     """
     options = (key, partition, partition_limit, priority, max_attempts, float(delay), deadline)

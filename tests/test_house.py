@@ -17,7 +17,7 @@ import click
 import pytest
 from pydantic import SecretStr
 
-from limner.runtime import cli
+from limner.runtime.cli import commands as cli
 from limner.runtime.config import Config, secret_fields, setting_name
 
 ROOT = Path(__file__).parents[1]

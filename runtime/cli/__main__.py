@@ -3,4 +3,4 @@
 from limner.runtime.cli import main
 
 if __name__ == "__main__":  # worker processes of anyio import it, too
-    main(prog_name="limner")
+    main()

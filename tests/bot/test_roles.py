@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from limner.runtime.cli import main
+from limner.runtime.cli.commands import main
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import audit
 from limner.sql import telegram as books

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from click.testing import CliRunner
 
-from limner.runtime import cli
+from limner.runtime.cli import commands as cli
 from limner.sql import codes, redemptions
 from tests.conftest import VAULT_KEYS
 

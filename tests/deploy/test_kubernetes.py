@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from limner.runtime import cli
+from limner.runtime.cli import commands as cli
 from limner.runtime.config import Config, secret_fields, setting_name
 from tests.deploy.conftest import ROOT, SCRIPTS, known_metrics
 

@@ -11,7 +11,7 @@ import click
 import pytest
 import yaml
 
-from limner.runtime import cli
+from limner.runtime.cli import commands as cli
 from tests.deploy.conftest import ROOT
 from tests.docs.accounts import TRANSCRIPT
 from tests.docs.pages import pages

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from limner.actors import postman
-from limner.runtime import cli
+from limner.runtime.cli import commands as cli
 from limner.sql import audit, mails, notices, tickets
 
 ALICE = "alice@example.com"

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from limner.http import qr
-from limner.runtime.cli import main
+from limner.runtime.cli.commands import main
 from limner.sql import accounts, refunds
 from tests.payments.conftest import open_till
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from limner.actors import workbench
 from limner.actors.pool import Pool
 from limner.actors.providers import base
-from limner.runtime import cli
+from limner.runtime.cli import commands as cli
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import catalogue, entries, generations, keys, models, painters, providers, rests
 from limner.sql.entries import Found

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from uuid import UUID
 
 import pytest
 
+from limner.runtime import mailbox
 from limner.runtime.database import open_database
-from limner.sql import attempts, rests
+from limner.runtime.presence import Presence
+from limner.sql import attempts, jobs, rests
 from limner.sql.attempts import Lease, Wait
 from tests.pool.conftest import PoolStage
 
+REFER = """
+with sent as (
+    insert into upload (account_id, storage_key, sha256, mime, width, height, bytes)
+    select account_id, 'uploads/one.png', 'none', 'image/png', 8, 8, 100 from generation where id = $1 returning id
+)
+insert into generation_reference (generation_id, position, upload_id) select $1, 1, id from sent
+"""
 PAST = "update key_rest set until = now() - interval '1 s'"
 
 
@@ -145,3 +155,25 @@ async def test_what_was_considered_stays_small_however_many_keys_there_are(stage
     assert considered["chosen"][0] == lease.key_id
     assert (considered["of"], len(considered["passed"])) == (70, 50)
     assert {verdict for _, verdict, _ in considered["passed"]} == {"later"}
+
+
+async def test_a_pictures_first_key_comes_with_its_start(stage, db):
+    """Within the slots of the key, like any other; a picture with references asks for it when they are at hand."""
+    key = await stage.key(concurrency=2)
+    await stage.jobs(4)
+    worker = Presence(db, "worker", lease=15)
+    await worker.beat()
+    taken = await mailbox.claim_fairly(db, "painting", worker.id, 4)
+    plain, *others = [UUID(item.payload["job_id"]) for item in taken]
+    generation = await db.fetchval("select generation_id from job where id = $1", plain)
+    await db.execute("update job set deadline = now() + interval '1 minute'")
+    assert (await jobs.start(db, plain, taken[0].fence)).key is None, "nobody asked for one"
+    begun = [await jobs.start(db, job, item.fence, wants_key=True) for job, item in zip(others, taken[1:], strict=True)]
+    assert [isinstance(job.key, Lease) for job in begun] == [True, True, False]
+    assert {job.key.key_id for job in begun[:2]} == {key}
+    assert begun[2].key == Wait(back=0, is_busy=True)
+    assert await db.fetchval("select count(*) from attempt where finished_at is null") == 2
+    await db.execute("update attempt set finished_at = now()")
+    await db.execute(REFER, generation)
+    again = await jobs.start(db, plain, taken[0].fence, wants_key=True)
+    assert (again.key, again.references) == (None, ["uploads/one.png"])

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from limner.actors import workbench
 from limner.actors.providers.egress import PROXY_CONNECT
-from limner.runtime import cli
+from limner.runtime.cli import commands as cli
 from limner.runtime.errors import Refused
 from limner.sql import attempts, generations, keys, providers, proxies, rests
 from limner.sql.attempts import Wait

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from limner.runtime import cli
+from limner.runtime.cli import commands as cli
 from limner.runtime.errors import Refused
 from limner.runtime.installation import EXAMPLE, init
 from limner.runtime.vault import Vault

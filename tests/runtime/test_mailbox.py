@@ -101,9 +101,22 @@ async def test_a_partition_never_exceeds_its_limit_whoever_claims(db, worker):
     assert sum(claims) == 2
 
 
-async def test_only_a_fair_message_goes_into_a_partition(db):
+async def test_whoever_claims_learns_whether_anybody_still_waits_for_a_turn(db, worker):
+    for number in range(3):
+        await mailbox.send(db, Serve(f"a{number}"), partition="alice", partition_limit=2)
+    took, is_all = await mailbox.take_turns(db, "serving", worker.id, 5)
+    assert (len(took), is_all) == (2, False)
+    await mailbox.ack(db, took[0].fence)
+    took, is_all = await mailbox.take_turns(db, "serving", worker.id, 5)
+    assert (len(took), is_all) == (1, True)
+    assert await mailbox.take_turns(db, "serving", worker.id, 5) == ([], True)
+
+
+async def test_a_fair_message_goes_into_a_partition_and_no_other_does(db):
     with pytest.raises(ValueError, match="Polish is not a fair message"):
         await mailbox.send(db, Polish(uuid4()), partition="alice")
+    with pytest.raises(ValueError, match="Serve is a fair message: it needs a partition"):
+        await mailbox.send(db, Serve("soup"))
 
 
 async def test_a_higher_priority_goes_first(db, worker):

@@ -11,7 +11,7 @@ from pathlib import Path
 from limner.actors.doctor import examination
 from limner.actors.doctor.check import Check
 from limner.actors.doctor.examination import CHECKS
-from limner.runtime import cli
+from limner.runtime.cli import commands as cli
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, HOW_TO = DOCS / "reference/doctor.md", DOCS / "how-to/look-a-studio-over.md"

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
-from limner.runtime import cli
+from limner.runtime.cli import commands as cli
 from limner.runtime.vault import Vault, generate_key
 from limner.sql import keys, seeds, vaults
 from tests.conftest import VAULT_KEYS

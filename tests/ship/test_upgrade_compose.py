@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from limner.actors.shipwright.compose import ComposeFleet, _repository
-from limner.runtime import cli
+from limner.runtime.cli import commands as cli
 from tests.ship import pretend_docker
 from tests.ship.fleet import ROOT, Said
 

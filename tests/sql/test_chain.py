@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from structlog.testing import capture_logs
 
 from limner.actors.janitor import AnchorAudit, Janitor
-from limner.runtime import cli
+from limner.runtime.cli import commands as cli
 from limner.runtime.bus import Bus
 from limner.runtime.database import open_database
 from limner.runtime.errors import Refused
