@@ -236,7 +236,9 @@ async def test_an_admin_of_before_who_leaves_is_named_nowhere(alice, carol, site
     await invoices.settle(db, gift.id, actor="test")
     about = {"to": "Dave@example.com", "message": "for you"}
     await billing.buy_gift(db, cast.bob, monthly, "sandbox", site.config.secret_keys, **about)
-    await db.execute("insert into former_address (account_id, email, until) values ($1, $2, now())", dave.id, dave.email)
+    await db.execute(
+        "insert into former_address (account_id, email, until) values ($1, $2, now())", dave.id, dave.email
+    )
     await db.execute("update account set email = 'dave@new.example' where id = $1", dave.id)
     await accounts.set_role(db, await accounts.get(db, dave.id), "user", actor="test")
     assert set(await named(db, "dave@example.com")) >= {
@@ -251,7 +253,9 @@ async def test_an_admin_of_before_who_leaves_is_named_nowhere(alice, carol, site
 
 async def test_whoever_has_the_address_now_stays_where_they_stand(db, cast):
     """Bob had the address before: what its owner of today does is not taken for his."""
-    await db.execute("insert into former_address (account_id, email, until) values ($1, 'new@example.com', now())", cast.bob.id)
+    await db.execute(
+        "insert into former_address (account_id, email, until) values ($1, 'new@example.com', now())", cast.bob.id
+    )
     await invitations.create(db, actor="new@example.com")
     await erasure.erase(db, cast.bob.id, actor="cli", why="asked for")
     assert await db.fetchval("select created_by from invitation") == "new@example.com"
@@ -280,7 +284,9 @@ async def test_what_old_rows_of_the_audit_tell_of_a_person_goes_too(db, cast):
 
 async def test_new_rows_of_the_audit_tell_none_of_it(db, cast):
     await sessions.start(db, cast.alice.id, ip="192.0.2.77", agent="her browser")
-    await sessions.end_for(db, await db.fetchval("select id from session where agent = 'her browser'"), "lost", actor="test")
+    await sessions.end_for(
+        db, await db.fetchval("select id from session where agent = 'her browser'"), "lost", actor="test"
+    )
     await links.link(db, cast.alice, "https://id.example", "1", "Her Name", provider="Id", actor="test", ip="")
     await links.unlink(db, cast.alice, "https://id.example", actor="test", ip="")
     await tokens.create(db, cast.alice, "Her Program", tokens.Caps(), actor="test")
