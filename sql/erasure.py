@@ -74,10 +74,13 @@ END_ACCESS = (
     update api_token set revoked_at = coalesce(revoked_at, now()), name = 'deleted', last_used_ip = '', networks = null
     where account_id = $1
     """,
+    "update subscription set state = 'canceled' where account_id = $1 and state in ('active', 'past_due')",
+    # One that never began has no period, and cannot be canceled: it is a wish, and goes.
     """
-    update subscription set state = 'canceled'
-    where account_id = $1 and state in ('pending_activation', 'active', 'past_due')
+    update invoice set subscription_id = null
+    where subscription_id in (select id from subscription where account_id = $1 and state = 'pending_activation')
     """,
+    "delete from subscription where account_id = $1 and state = 'pending_activation'",
 )
 FORGET_THROTTLES = "delete from throttle where key = any($1::text[])"
 

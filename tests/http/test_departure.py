@@ -316,6 +316,16 @@ async def test_carol_deletes_an_account_and_the_audit_says_why(carol, alice, db,
     assert (await carol.post(path, form | {"confirmation": row["subject"]})).status == 404
 
 
+async def test_whoever_chose_a_plan_and_never_paid_may_leave_too(bob, db, cast):
+    await bob.post("/plans/monthly/invoices")
+    assert (
+        await db.fetchval("select state from subscription where account_id = $1", cast.bob.id) == "pending_activation"
+    )
+    page = await bob.post("/account/deletion", {"confirmation": "bob@example.com", "password": "bob-likes-vermilion"})
+    assert (page.status, page.location) == (303, "/")
+    assert await db.fetchval("select count(*) from subscription where account_id = $1", cast.bob.id) == 0
+
+
 async def test_a_deleted_account_never_comes_back(carol, alice, db, cast):
     await alice.post("/account/deletion", SURE)
     gone = await accounts.get(db, cast.alice.id)
