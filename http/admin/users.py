@@ -91,6 +91,8 @@ async def grant(request: web.Request) -> web.StreamResponse:
     fresh(request)
     account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
+        if account.deleted_at:
+            raise Refused("This account is deleted: nobody is there any more to give anything to.", field="form")
         credits = forms.whole(form, "credits", least=-favours.MOST_CREDITS, most=favours.MOST_CREDITS)
         reason = forms.text(form, "reason", most=200, needed=True)
         await favours.give(request.app[DB], account, credits, reason, **about(request))
