@@ -85,6 +85,15 @@ async def test_money_is_in_its_own_currency_each(carol, history):
     )
 
 
+async def test_the_page_of_margins_takes_no_currency_for_another(carol, history):
+    span = Span(history.today - timedelta(days=6), history.today + timedelta(days=1), "whole")
+    page = (await carol.get("/admin/margins?by=plan&days=7")).text
+    for shop in history.shops:
+        numbers = counted(history.work, span, Choice(plan=shop.plan))[span.start, "", shop.currency]
+        assert f"{numbers['earned'] / 1_000_000:.2f} {shop.currency}" in page
+    assert "there is no rate" in page
+
+
 async def test_a_plan_a_model_or_a_key_is_asked_for_by_itself(carol, history):
     span = Span(history.today - timedelta(days=6), history.today + timedelta(days=1), "whole")
     for name, value in (("plan", history.shops[0].plan), ("model", history.models[0]), ("key", history.keys[1])):
