@@ -18,7 +18,7 @@ from limner.runtime.errors import Busy, Hopeless
 from limner.runtime.log import following, logger, redact
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
-from limner.sql import notices
+from limner.sql import notices, segments
 from limner.sql.notices import Notice
 
 log = logger(__name__)
@@ -85,6 +85,8 @@ async def _deliver_one(db: Database, config: Config, way: Way, notice: Notice) -
     Telegram's "yes" and the note of it makes it go out twice: nothing is done in between.
     """
     try:
+        if notice.is_broadcast and (why_not := await segments.why_not_chat(db, notice.recipient)):
+            raise Hopeless(f"not for them any more: {why_not}", blame="request")
         await _send(config, way, notice)
     except Hopeless as why:
         log.warning("notice_failed", notice=notice.id, why=str(why))

@@ -28,6 +28,7 @@ class Notice:
     request_id: str | None
     traceparent: str | None
     attempts: int
+    is_broadcast: bool
     buttons: list[list[dict[str, Any]]] | None = None
 
 
@@ -84,16 +85,21 @@ async def mail(
     db.tell(NOTICE_QUEUED)
 
 
+HALTED = """
+coalesce(dedupe_key in (select 'broadcast ' || b.id from broadcast as b where b.state = 'stopped'), false)
+"""
+"""Of a notice: it belongs to a broadcast that is stopped, and stays where it is until that goes on."""
 # A broadcast lets everything else pass.
-TAKE = """
+TAKE = f"""
 with next as (
     select id from notice
-    where channel = $1 and sent_at is null and failed_at is null and (next_at is null or next_at <= now())
+    where channel = $1 and sent_at is null and failed_at is null and (next_at is null or next_at <= now()) and not {HALTED}
     order by starts_with(coalesce(dedupe_key, ''), 'broadcast '), id limit 1 for update skip locked
 )
 update notice as n set attempts = n.attempts + 1, next_at = now() + make_interval(secs => $2)
 from next where n.id = next.id
-returning n.id, n.channel, n.recipient, n.subject, n.body, n.request_id, n.traceparent, n.attempts, n.buttons
+returning n.id, n.channel, n.recipient, n.subject, n.body, n.request_id, n.traceparent, n.attempts,
+    starts_with(coalesce(n.dedupe_key, ''), 'broadcast ') as is_broadcast, n.buttons
 """
 
 

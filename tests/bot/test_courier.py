@@ -105,7 +105,9 @@ async def test_nothing_is_locked_while_a_notice_is_on_its_way(fake, db, config, 
     assert await waiting(db) == 0 and len(fake.of("sendMessage")) == 1
 
 
-async def test_a_notice_whose_courier_was_killed_comes_back_and_the_killed_one_says_nothing_more(fake, db, config, session):
+async def test_a_notice_whose_courier_was_killed_comes_back_and_the_killed_one_says_nothing_more(
+    fake, db, config, session
+):
     await queue(db, "one")
     killed = await notices.take(db, "telegram", 30)
     assert killed is not None and await courier.deliver(db, config, session) == 0
