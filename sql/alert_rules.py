@@ -20,6 +20,7 @@ class Kind:
     """What a rule is about. ``unit``: of begins and ends; empty: there is nothing to set. ``falls``: less is worse.
 
     ``most``: of begins and ends. ``cases``: what ``least`` counts. ``page``: its runbook in docs/how-to/alerts.
+    ``is_money``: it tells of sums, payments or the books, which an operator of the bot does not see.
     """
 
     title: str
@@ -30,6 +31,7 @@ class Kind:
     ends: bool = False
     cases: str = ""
     windowed: bool = False
+    is_money: bool = False
 
 
 KINDS: Mapping[str, Kind] = {
@@ -39,13 +41,17 @@ KINDS: Mapping[str, Kind] = {
         "Attempts fail", "failure-rate", "percent that fail in one way", 100, ends=True, cases="failures", windowed=True
     ),
     "model_cooled": Kind("No key can paint a model", "model-rests", "seconds until the first key is back", 86400),
-    "balance_low": Kind("An account runs low", "funds-low", "days that it lasts", 365, falls=True, ends=True),
+    "balance_low": Kind(
+        "An account runs low", "funds-low", "days that it lasts", 365, falls=True, ends=True, is_money=True
+    ),
     "key_lost": Kind("A key fell out", "keys-need-a-look"),
     "proxy_dead": Kind("A proxy is dead", "proxy-dead", "failures in a row", 1000),
-    "webhook_silence": Kind("No webhooks come", "webhook-silence", cases="payments in a row", windowed=True),
-    "unpaid_received": Kind("Received, but not paid", "unpaid-received"),
-    "payment_to_decide": Kind("A payment to decide about", "payment-to-decide"),
-    "ledger_wrong": Kind("The books do not add up", "ledger-wrong"),
+    "webhook_silence": Kind(
+        "No webhooks come", "webhook-silence", cases="payments in a row", windowed=True, is_money=True
+    ),
+    "unpaid_received": Kind("Received, but not paid", "unpaid-received", is_money=True),
+    "payment_to_decide": Kind("A payment to decide about", "payment-to-decide", is_money=True),
+    "ledger_wrong": Kind("The books do not add up", "ledger-wrong", is_money=True),
     "disk_full": Kind("The disk is nearly full", "disk-full", "percent that are free", 100, falls=True, ends=True),
     "backup_old": Kind("No good backup", "backup-old", "hours since the last good one", 8760),
     "drill_old": Kind("No proved backup", "drill-old", "days since the last good drill", 365),
@@ -60,6 +66,11 @@ KINDS: Mapping[str, Kind] = {
 """By the code of the rule, in the order in which they are shown."""
 LONGEST = 7 * 86400
 """Seconds: for how long a rule may wait, and how far back it may count."""
+
+
+def is_money(code: str) -> bool:
+    """Whether an alert of this rule is for those alone who see money; so is one of a rule that this release does not know."""
+    return code not in KINDS or KINDS[code].is_money
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,8 @@ async def carol(db: Database) -> books.Admin:
 @pytest.fixture
 async def busy_studio(db, cast):
     """One of each thing that a menu shows: alerts, keys in every state, a fund, processes, a backup that failed."""
-    causes = enumerate(("no_worker", "queue_waits", "disk_full", "key 1"))
-    await alerts.see(db, [Trouble(cause, f"Trouble <{number}> " + "x" * 300) for number, cause in causes])
+    rules = enumerate(("no_worker", "queue_waits", "disk_full", "key_lost", "balance_low"))
+    await alerts.see(db, [Trouble(rule, f"Trouble <{number}> " + "x" * 300, rule) for number, rule in rules])
     first = await db.fetchval("select min(id) from provider_key")
     await db.execute("""
         insert into provider_key (provider_id, label, fingerprint, last_four, state, why, returns_by_probe)

@@ -12,8 +12,11 @@ from limner.actors.locksmith import Locksmith
 from limner.runtime.cron import Calendar
 from limner.runtime.presence import Presence
 from limner.runtime.testing import alone, deliver_all
-from limner.sql import audit, backups, keys
+from limner.sql import alerts, audit, backups, keys
+from limner.sql.alert_rules import KINDS, is_money
+from limner.sql.alerts import Trouble
 from tests.bot.conftest import CAROL, dashboard, running, tap, toast
+from tests.bot.phone import paired
 from tests.conftest import settings
 from tests.upstreams.telegram import TOKEN
 
@@ -85,3 +88,21 @@ async def test_a_key_is_tried_by_the_locksmith_and_its_answer_stands_with_the_ke
     assert await db.fetchval("select state from provider_key where id = $1", good) == "cooldown"  # on trial
     assert await db.fetchval("select tried_words from provider_key where id = $1", dead) != ""
     assert [entry.action for entry in await audit.listing(db)][:2] == ["key.try", "key.try"]
+
+
+async def test_an_operator_sees_no_alert_about_money_and_a_viewer_sees_all(db, config):
+    """Nor one of a rule that this release does not know: who can say what it tells?"""
+    said = {"disk_full": "The disk is nearly full.", "balance_low": "7.10 USD is left.", "newer": "Something new."}
+    await alerts.see(db, [Trouble(f"cause {rule}", words, rule) for rule, words in said.items()])
+    for person, role, sees in ((7, "owner", 3), (8, "viewer", 3), (9, "operator", 1)):
+        phone = await paired(db, config, role, person)
+        texts = [(await phone.press("home")).text, (await phone.press("system:alerts")).text]
+        for text in texts:
+            assert [words in text for words in said.values()] == [True, sees == 3, sees == 3]
+        await phone.press("system")
+        assert f"⚠️ Alerts: {sees}" in phone.words
+
+
+def test_the_rules_about_money_are_those_that_name_sums_payments_or_the_books():
+    money = {code for code in KINDS if is_money(code)}
+    assert money == {"balance_low", "webhook_silence", "unpaid_received", "payment_to_decide", "ledger_wrong"}

@@ -11,7 +11,7 @@ from limner.actors.bot.menus.screen import Button, Screen, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, Visit
 from limner.actors.bot.words import money
 from limner.runtime.log import redact
-from limner.sql import alerts, backups, glance, overview
+from limner.sql import backups, glance, overview
 from limner.sql.overview import Numbers
 
 MOST_ALERTS = 3
@@ -40,7 +40,7 @@ async def _chart(visit: Visit) -> bytes:
 
 
 async def _alerts(visit: Visit) -> list[str]:
-    found = await alerts.still_open(visit.db)
+    found = await visit.alerts()
     lines: list[str] = [
         visit.say("home.alert", words=redact(each.words)[:120], ago=visit.duration(each.seconds))
         for each in found[:MOST_ALERTS]

@@ -10,7 +10,7 @@ from limner.actors.bot.menus.visit import EVERYBODY, OWNERS, Act, Menu, Visit
 from limner.runtime import presence
 from limner.runtime.errors import NotFound, Refused
 from limner.runtime.log import redact
-from limner.sql import alerts, audit, backups, glance, schema
+from limner.sql import audit, backups, glance, schema
 from limner.sql.backups import Kind
 from limner.sql.glance import Process
 
@@ -41,7 +41,7 @@ async def _overview(visit: Visit) -> Screen:
     copies = visit.say("system.copies", backup=await _last(visit, "backup"), drill=await _last(visit, "drill"))
     known = visit.say("system.schema", schema=await schema.current(visit.db), head=schema.head())
     lines = [visit.say("system.title"), "", *(_role(visit, role, alive) for role in ROLES), "", known, copies]
-    open_now = visit.button("system.alerts", "system:alerts", n=len(await alerts.still_open(visit.db)))
+    open_now = visit.button("system.alerts", "system:alerts", n=len(await visit.alerts()))
     rows = [[visit.button("system.processes", "system:processes:0"), open_now]]
     may_back_up = visit.may(OWNERS) and any(each.role == "archivist" for each in alive)
     rows += [[visit.button("system.backup", "system:backup")]] if may_back_up else []
@@ -77,7 +77,7 @@ async def _last(visit: Visit, kind: Kind) -> str:
 
 
 async def _alerts(visit: Visit) -> Screen:
-    found = await alerts.still_open(visit.db)
+    found = await visit.alerts()
     lines: list[str] = [
         visit.say("system.alert", words=redact(each.words)[:250], ago=visit.duration(each.seconds))
         for each in found[:MOST_ALERTS]

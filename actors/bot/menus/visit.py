@@ -13,6 +13,8 @@ from limner.actors.bot.words import Html
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.errors import Refused
+from limner.sql import alert_rules, alerts
+from limner.sql.alerts import Alert
 from limner.sql.telegram import Admin
 
 Roles = frozenset[str]
@@ -55,6 +57,11 @@ class Visit:
 
     def may(self, roles: Roles) -> bool:
         return self.admin.role in roles
+
+    async def alerts(self) -> list[Alert]:
+        """What is wrong just now, as far as it is for them."""
+        found = await alerts.still_open(self.db)
+        return [each for each in found if self.may(BOOKKEEPERS) or not alert_rules.is_money(each.rule)]
 
     def insist(self, roles: Roles) -> None:
         """Raises Refused."""
