@@ -148,12 +148,20 @@ class Untaken:
     ids: list[int]
 
 
+WITHOUT_MONEY = " without money"
+"""How the key of a message ends that some get without what it says of money."""
+
+
+def without_money(dedupe_key: str) -> str:
+    return dedupe_key + WITHOUT_MONEY
+
+
 # Of what is said without its money, the other one tells everything. One that is on its way leaves its message for the next look.
-UNTAKEN = """
+UNTAKEN = f"""
 with own as (
     select id, dedupe_key, body, sent_at, failed_at, created_at from notice
     where channel = 'telegram' and dedupe_key like 'alert %' and created_at > now() - interval '2 days'
-        and not dedupe_key like '% without money'
+        and not dedupe_key like '%{WITHOUT_MONEY}'
 ),
 stuck as (
     select dedupe_key, min(body) as body, count(*) as n from own group by dedupe_key
