@@ -37,7 +37,7 @@ class Margin:
 
 
 # By whom is not put down: it is added up anew.
-OF_USERS = """
+OF_USERS = """(
 select m.account_id::text as id, coalesce(p.price_currency, '') as currency, m.delivered, m.attempts, m.credits,
     coalesce(m.earned_micros, 0) as earned_micros, m.cost_micros, m.possible_micros
 from margin_line as m left join plan as p on p.id = m.plan_id
@@ -53,12 +53,12 @@ left join lateral (
     where u.account_id = j.account_id and u.created_at <= j.created_at order by u.created_at desc limit 1
 ) as s on true
 where e.kind = 'refund' and e.created_at >= $1 and e.created_at < $2
-"""
+)"""
 ID = """
 case $3::text when 'day' then (at at time zone 'UTC')::date::text when 'plan' then nullif(plan_id, 0)::text
     when 'model' then model_id else nullif(key_id, 0)::text end as id
 """
-OF_FIGURES = f"""
+OF_FIGURES = f"""(
 select {ID}, w.* from (
     select {OF_DAY}, {FIELDS} from work_day where scope = $5 and day >= $6 and day < $7
     union all
@@ -66,7 +66,7 @@ select {ID}, w.* from (
     union all
     select at, {FIELDS} from work_line where at >= $9 and at < $2
 ) as w
-"""
+)"""
 SUMS = """
     sum(delivered)::int as delivered, sum(attempts)::int as attempts, sum(credits)::bigint as credits,
     sum(earned_micros)::bigint as earned, sum(cost_micros)::bigint as cost, sum(possible_micros)::bigint as possible
@@ -90,8 +90,8 @@ select coalesce(case $3::text
 from told as t
 order by case when $3::text = 'day' then t.id end desc, t.earned - t.cost desc, 1 limit $4
 """
-BY_USER = f"with line as ({OF_USERS}), {LINES}"
-BY = f"with line as ({OF_FIGURES}), {LINES}"
+BY_USER = f"with line as {OF_USERS}, {LINES}"
+BY = f"with line as {OF_FIGURES}, {LINES}"
 
 
 async def by(db: Db, dimension: str, days: int = 30, count: int = 100) -> list[Margin]:
