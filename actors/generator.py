@@ -173,7 +173,7 @@ class Generator(Actor):
                 return
             told = time.monotonic()
             if step.ref is not None:
-                await resumption.note(self.db, job, lease.attempt_id, step.ref)
+                await resumption.note(self.db, job, lease.attempt_id, base.printable(step.ref))
             await self._show(job, "painting", round(step.done * 100), step)
 
         faults.point("before-provider", job.id)
@@ -233,7 +233,7 @@ class Generator(Actor):
             stored.size,
             attempt_id=lease.attempt_id,
             cost_micros=picture.cost_micros or job.cost_micros,
-            upstream_ref=picture.upstream_id,
+            upstream_ref=None if picture.upstream_id is None else base.printable(picture.upstream_id),
         )
 
     async def _put(self, job: Job, name: str, data: bytes, mime: str) -> Stored:
@@ -265,7 +265,7 @@ class Generator(Actor):
     def _access(self, lease: Lease, job: Job) -> Access:
         """What goes on over there may take all the time that is left: at its end the stop-watch is first, and calls it off."""
         goes_on = isinstance(provider(lease.kind), Resumable)
-        return self.pool.access(lease, job.left + BREATH if goes_on else min(ATTEMPT, job.left - BREATH))
+        return self.pool.access(lease, job.left + BREATH if goes_on else min(ATTEMPT, job.left - BREATH), job.prompt)
 
     def _pseudonym(self, job: Job) -> str:
         secret = self.config.secret_keys[0]

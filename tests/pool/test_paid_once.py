@@ -275,3 +275,15 @@ async def test_a_secret_that_cannot_be_opened_takes_out_its_key_and_no_picture(a
     assert await stage.ends(generation) == ["delivered"]
     assert await stage.faults() == ["auth_dead", None]
     assert await stage.key_state(broken) == "disabled"
+
+
+async def test_what_no_database_takes_is_not_written_down(audited, db):
+    """A zero byte in an upstream's words, or in the name that it gives a picture, must not have it painted again."""
+    stage = audited
+    async with painter(stage, brushes=2) as upstream:
+        upstream.script("sk-brush-0-abcdefgh", Script(status=500, body=error("oops", "a zero: \x00 and a bell: \x07.")))
+        generation = await asked(stage)
+        await stage.painted()
+    assert await stage.ends(generation) == ["delivered"]
+    assert await stage.faults() == ["upstream_5xx", None]
+    assert "a zero: and a bell: ." in await db.fetchval("select detail from attempt order by id limit 1")
