@@ -9,7 +9,7 @@ from urllib.parse import quote
 import aiohttp
 
 from limner.actors.providers import dialects, egress, parcels
-from limner.actors.providers.base import Access, Fault, OnStep, Order, Picture, Step, UpstreamError
+from limner.actors.providers.base import Access, Fault, OnStep, Order, Picture, QuotaScope, Step, UpstreamError
 from limner.actors.providers.egress import AGENT
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
 from limner.actors.providers.verdicts import BY_STATUS, QUOTA_DELAY, Answer, Rule, delay, without
@@ -85,6 +85,7 @@ class Stability:
     """Paints with ``access.secret`` as bearer token."""
 
     name = "stability"
+    quota_scope: QuotaScope = "account_group"
 
     async def paint(self, order: Order, access: Access, on_step: OnStep) -> Picture:
         """One picture, at the ratio nearest to the order's. Raises UpstreamError."""

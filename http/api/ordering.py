@@ -48,6 +48,7 @@ def draft(request: web.Request, token: Token, asked: Asked, digest: bytes, model
         idempotency_key=_key(request),
         request_hash=digest,
         api_token_id=token.id,
+        most_unfinished=request.app[CONFIG].api_queue,
     )
 
 
