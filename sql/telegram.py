@@ -18,6 +18,8 @@ CODE_LENGTH = 8
 CODE_MINUTES = 10
 MOST_GUESSES = 5
 ROLES = ("owner", "operator", "viewer")
+BOOKKEEPERS = frozenset({"owner", "viewer"})
+"""Who sees money: an operator has to do with keys and pictures, not with that."""
 
 
 @dataclass(frozen=True)
