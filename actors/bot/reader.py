@@ -26,6 +26,8 @@ log = logger(__name__)
 TICK = 2.0
 """Seconds between looks that nobody asked for: the other replica may have polled."""
 TRIES = 3
+PATIENCE = 9.0
+"""Seconds that one update may take: less than a statement, and less than its transaction, which has to put it aside then."""
 
 
 def request_of(kept: Kept) -> str:
@@ -41,6 +43,7 @@ class Reader:
         self.telegram = telegram
         self.config = config
         self.draining = anyio.Event()
+        self.patience = PATIENCE
         self._woken = anyio.Event()
         self._crashes: Counter[int] = Counter()
 
@@ -86,11 +89,13 @@ class Reader:
 
     async def _handle(self, tx: Transaction, kept: Kept, answers: list[TelegramMethod[Any]]) -> None:
         async with tx.transaction():  # a savepoint: a crash takes back its own half work and nothing else
-            update = Update.model_validate(kept.payload)
-            answers += await conversation.answer(tx, update, self.config)
+            with anyio.fail_after(self.patience):
+                update = Update.model_validate(kept.payload)
+                answers += await conversation.answer(tx, update, self.config)
 
     def _is_poison(self, kept: Kept, crash: Exception) -> bool:
-        if is_outage(crash):
+        """An update that takes too long crashes each time: it counts, though a time-out looks like an outage elsewhere."""
+        if is_outage(crash) and not isinstance(crash, TimeoutError):
             raise crash
         self._crashes[kept.update_id] += 1
         tries = self._crashes[kept.update_id]

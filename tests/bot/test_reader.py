@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from limner.actors.bot.menus import registry
+from limner.actors.bot.menus.visit import EVERYBODY, Menu
+from limner.actors.bot.reader import PATIENCE, TRIES, Reader
+from limner.actors.bot.telegram import Telegram
+from limner.runtime.database import TROUBLE
 from limner.sql import telegram as books
 from tests.bot.conftest import CAROL, STRANGER, running
 
@@ -29,6 +39,65 @@ async def test_a_poisoned_update_is_put_aside_and_the_others_are_answered(fake, 
             await bot.reader.read_all()
     assert await waiting(db) == []
     assert len(fake.of("sendMessage")) == 2
+
+
+async def _never_ends(visit, args):
+    await visit.db.fetchval("select pg_sleep(60)")
+
+
+async def _gives_up(visit, args):
+    raise TimeoutError  # as asyncpg does after ten seconds
+
+
+async def _loses_its_connection(visit, args):
+    await visit.db.fetchval("select pg_terminate_backend(pg_backend_pid())")
+
+
+def press(fake, data: str) -> dict:
+    """Carol's, as the first update."""
+    carol = fake.person(CAROL)
+    sent = fake.message(carol, CAROL, "private", "a screen")
+    query = {"id": "q1", "from": carol, "chat_instance": "1", "data": data, "message": sent}
+    return {"update_id": 1, "callback_query": query}
+
+
+@contextlib.asynccontextmanager
+async def reading(db, config) -> AsyncIterator[Reader]:
+    telegram = Telegram(config)
+    try:
+        yield Reader(db, telegram, config)
+    finally:
+        await telegram.close()
+
+
+@pytest.mark.parametrize("work", [_never_ends, _gives_up])
+async def test_a_screen_that_takes_too_long_is_put_aside_and_holds_up_nobody(
+    fake, config, db, carol, monkeypatch, work
+):
+    monkeypatch.setitem(registry.MENUS, "slow", Menu("slow", work, looks=EVERYBODY, on_dashboard=False))
+    await books.keep(db, 1, press(fake, "slow"))
+    async with reading(db, config) as reader:
+        reader.patience = 0.2
+        for _ in range(TRIES):
+            assert await waiting(db) == [1]
+            await reader.read_all()
+        assert await waiting(db) == []
+        reader.patience = PATIENCE
+        await books.keep(db, 2, letter(fake, 2, sender=CAROL))
+        await reader.read_all()
+    assert "Limner" in (await fake.next("message")).text
+    assert fake.of("answerCallbackQuery") == []
+
+
+async def test_an_update_in_whose_midst_the_connection_broke_is_not_to_blame(fake, config, db, carol, monkeypatch):
+    menu = Menu("cut", _loses_its_connection, looks=EVERYBODY, on_dashboard=False)
+    monkeypatch.setitem(registry.MENUS, "cut", menu)
+    await books.keep(db, 1, press(fake, "cut"))
+    async with reading(db, config) as reader:
+        for _ in range(TRIES + 1):
+            with pytest.raises(TROUBLE):
+                await reader.read_all()
+    assert await waiting(db) == [1]
 
 
 async def test_many_readers_handle_each_update_once(fake, config, db):
