@@ -33,7 +33,7 @@ async def test_an_admin_sees_the_studio_at_a_glance(fake, config, db, carol, cas
     await alerts.see(db, [Trouble("no_worker", "No worker is alive: <nothing> is painted.")])
     async with running(db, config):
         shown = await dashboard(fake)
-    assert "$0.00</b> came in today" in shown.text
+    assert "0.00 USD</b> came in today" in shown.text
     assert "3 accounts · 1 subscribed" in shown.text
     assert "🔑 3 ready · 0 resting · 0 lost" in shown.text
     assert "no worker is alive" in shown.text

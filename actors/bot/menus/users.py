@@ -9,8 +9,9 @@ from limner.actors.bot.menus.asking import listen, sure
 from limner.actors.bot.menus.screen import PAGE, Button, Screen, identity, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import accounts, favours, ledger, overview, subscriptions
+from limner.sql import accounts, favours, ledger, orders, subscriptions
 from limner.sql.accounts import Account
+from limner.sql.orders import Sought
 
 MOST_TYPED = 254
 
@@ -79,7 +80,7 @@ def _switches(visit: Visit, account: Account) -> list[list[Button]]:
 
 
 async def _orders(visit: Visit, account: Account) -> Screen:
-    found = await overview.generations_of(visit.db, account.id, PAGE)
+    found, _ = await orders.listing(visit.db, Sought(account=account.id), count=PAGE)
     rows = [
         [Button(f"{visit.light(each.state)} {each.created_at:%d.%m. %H:%M} · {each.prompt[:30]}", f"generations:see:{each.id}")]
         for each in found
