@@ -92,7 +92,7 @@ async def _found(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
 async def _one(visit: Visit, order: ShownGeneration) -> Screen:
     account = await accounts.get(visit.db, order.account_id)
     lines = [
-        visit.say("generations.name", light=visit.light(order.state), email=account.email, at=_time(order)),
+        visit.say("generations.name", light=visit.light(order.state), email=account.email, at=visit.stamp(order.created_at)),
         visit.say("generations.prompt", prompt=order.prompt[:500]),
         visit.say(
             "generations.what", model=order.model_name, size=f"{order.width}×{order.height}", n=order.count,
@@ -113,7 +113,7 @@ async def _one(visit: Visit, order: ShownGeneration) -> Screen:
 
 
 async def _why(visit: Visit, order: ShownGeneration) -> Screen:
-    lines: list[str] = [visit.say("generations.why_title", at=_time(order))]
+    lines: list[str] = [visit.say("generations.why_title", at=visit.stamp(order.created_at))]
     for job in (await explain.generation(visit.db, order.id))["jobs"]:
         lines += _explained(visit, job)
     kept, length = list[str](), 0
@@ -149,10 +149,6 @@ def _passed(visit: Visit, passed: list[dict[str, Any]]) -> list[str]:
         visit.say("generations.why_passed", name=f"{each['label']} {each['last_four']}", why=each["why"])
         for each in passed[:4]
     ]
-
-
-def _time(order: ShownGeneration) -> str:
-    return f"{order.created_at:%d.%m.%Y %H:%M} UTC"
 
 
 async def _ask_retry(visit: Visit, order: ShownGeneration) -> Screen:
@@ -229,20 +225,11 @@ async def _after(visit: Visit, what: dict[str, Any]) -> Screen:
 
 
 async def _find(visit: Visit, order_id: str) -> ShownGeneration:
-    found = identity(order_id)
-    if found is None:
-        raise visit.stale()
-    try:
-        return await studio.generation(visit.db, found)
-    except NotFound:
-        raise NotFound(visit.label("generations.gone")) from None
+    return await visit.find(order_id, studio.generation, "generations.gone")
 
 
 async def _picture(visit: Visit, image_id: str) -> Hung:
-    found = identity(image_id)
-    if found is None:
-        raise visit.stale()
-    return await takedowns.get(visit.db, found)
+    return await visit.find(image_id, takedowns.get, "generations.no_picture")
 
 
 MENU = Menu(

@@ -6,10 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from limner.actors.bot.menus.asking import listen, sure
-from limner.actors.bot.menus.screen import PAGE, Button, Screen, identity, pairs
+from limner.actors.bot.menus.screen import PAGE, Button, Screen, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
 from limner.actors.bot.words import money
-from limner.runtime.errors import NotFound, Refused
+from limner.runtime.errors import Refused
 from limner.sql import accounts, billing, invoices, payments, refunds, till
 from limner.sql.invoices import Invoice, WrongState
 from limner.sql.till import Listed
@@ -73,7 +73,7 @@ async def _one(visit: Visit, invoice: Invoice) -> Screen:
         visit.say(
             "payments.through", processor=invoice.processor, received=money(invoice.received_cents, invoice.currency)
         ),
-        visit.say("payments.made", at=f"{invoice.created_at:%d.%m.%Y %H:%M} UTC"),
+        visit.say("payments.made", at=visit.stamp(invoice.created_at)),
         *([visit.say("payments.trouble", words=invoice.trouble_words[:400])] if invoice.trouble else []),
         *(visit.say("payments.refund", amount=money(each.amount_cents, each.currency), state=each.state)
           for each in await refunds.of_invoice(visit.db, invoice.id)),
@@ -172,13 +172,7 @@ async def _done(visit: Visit, invoice_id: UUID) -> Screen:
 
 
 async def _find(visit: Visit, invoice_id: str) -> Invoice:
-    found = identity(invoice_id)
-    if found is None:
-        raise visit.stale()
-    try:
-        return await invoices.get(visit.db, found)
-    except NotFound:
-        raise NotFound(visit.label("payments.gone")) from None
+    return await visit.find(invoice_id, invoices.get, "payments.gone")
 
 
 def _price(invoice: Invoice) -> str:
