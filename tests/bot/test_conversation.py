@@ -126,7 +126,7 @@ async def test_a_revoked_admin_is_a_stranger_from_the_next_tap_on(fake, config, 
     key = await last_key(db)
     async with running(db, config):
         shown = await dashboard(fake)
-        await books.revoke(db, CAROL, "cli")
+        await books.revoke(db, CAROL, "cli", even_the_last=True)
         await fake.press(CAROL, f"keys:disable:{key}", fake.shown(shown))
         await fake.say(CAROL, "hello?")
         assert "limner pair" in (await fake.next("message")).text

@@ -31,7 +31,7 @@ async def waiting(db) -> list[int]:
 async def test_a_poisoned_update_is_put_aside_and_the_others_are_answered(fake, config, db):
     assert await books.keep(db, 1, POISON)
     for number in (2, 3):
-        await books.keep(db, number, letter(fake, number))
+        await books.keep(db, number, letter(fake, number, sender=100 + number))
     async with running(db, config) as bot:
         for _ in (2, 3):
             await fake.next("sendMessage")
@@ -141,14 +141,36 @@ async def test_updates_are_handled_in_their_order(fake, config, db):
         assert [int((await fake.next("sendMessage")).args["chat_id"]) for _ in range(3)] == [101, 102, 103]
 
 
-async def test_an_answer_survives_a_pause_that_telegram_asks_for(fake, config, db):
-    fake.refuse("sendMessage", 429, retry_after=1)
+async def test_an_answer_survives_a_pause_that_telegram_asks_for(fake, config, db, carol):
+    fake.refuse("sendPhoto", 429, retry_after=1)
     async with running(db, config):
-        await fake.say(STRANGER, "hello")
-        await fake.next("sendMessage")
-        answer = await fake.next("sendMessage")
-    assert "limner pair" in answer.text
-    assert await db.fetchval("select count(*) from telegram_pairing") == 1
+        await fake.say(CAROL, "hello")
+        await fake.next("sendPhoto")
+        answer = await fake.next("sendPhoto")
+    assert "Limner" in answer.text
+
+
+async def test_a_stranger_is_answered_once_and_nobody_waits_for_it(fake, config, db, carol):
+    fake.refuse("sendMessage", 429, retry_after=3600)
+    async with reading(db, config) as reader:
+        await books.keep(db, 1, letter(fake, 1))
+        await books.keep(db, 2, letter(fake, 2, sender=CAROL))
+        await reader.read_all()
+    assert [call.method for call in fake.calls] == ["sendMessage", "sendPhoto"]
+
+
+async def test_of_many_messages_of_a_stranger_one_is_answered_until_ten_seconds_are_over(fake, config, db):
+    async with reading(db, config) as reader:
+        for number in range(1, 6):
+            await books.keep(db, number, letter(fake, number))
+        await reader.read_all()
+        assert len(fake.of("sendMessage")) == 1 and await waiting(db) == []
+        (code,) = [row["code_hash"] for row in await db.fetch("select code_hash from telegram_pairing")]
+        await db.execute("update telegram_pairing set created_at = created_at - interval '11 seconds'")
+        await books.keep(db, 6, letter(fake, 6))
+        await reader.read_all()
+    assert len(fake.of("sendMessage")) == 2
+    assert await db.fetchval("select code_hash from telegram_pairing") != code
 
 
 async def test_an_answer_that_nobody_can_get_does_not_hold_up_the_next(fake, config, db, carol):
