@@ -21,6 +21,8 @@ class Blame(StrEnum):
     """Who rests for a fault."""
 
     NOBODY = "nobody"
+    COUNTED = "counted"
+    """Nobody rests, but it is held against the key: too many in a row, and somebody should look at it."""
     ORDER = "order"
     """Nobody rests, and the key has shown that it is good."""
     KEY_FOR_MODEL = "key_for_model"
@@ -58,7 +60,7 @@ REACTIONS = {
     Fault.NO_IMAGE: Reaction(Blame.ORDER, 1, may_cost=True),
     Fault.INVALID_REQUEST: Reaction(Blame.NOBODY, 0),
     Fault.UPSTREAM_5XX: Reaction(Blame.KEY_FOR_MODEL, None, rest=5, grows=True),
-    Fault.TIMEOUT_UNKNOWN: Reaction(Blame.NOBODY, 1, may_cost=True),
+    Fault.TIMEOUT_UNKNOWN: Reaction(Blame.COUNTED, 1, may_cost=True),
     Fault.CANCELLED: Reaction(Blame.NOBODY, 0),
 }
 
@@ -67,6 +69,14 @@ def goes_on(faults: Sequence[str]) -> bool:
     """Whether the same order may go to another key after these faults, the last of which just happened."""
     another = REACTIONS[Fault(faults[-1])].another
     return another is None or faults.count(faults[-1]) <= another
+
+
+def is_poison(fault: Fault, before: int, failures: int) -> bool:
+    """Whether it is the order that breaks them: the same key broke down over it ``before``, and has painted for others since.
+
+    ``failures``: how many of the key came in a row before this one. While nobody gets anything the order waits on.
+    """
+    return fault is Fault.UPSTREAM_5XX and before > 0 and failures == 0
 
 
 def may_go_another_way(fault: Fault) -> bool:

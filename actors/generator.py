@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 from collections import Counter
 
 import anyio
+import asyncpg
 
 from limner.actors import failover, resumption
 from limner.actors.pool import NoKey, Pool
@@ -17,15 +19,15 @@ from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
 from limner.runtime.database import TROUBLE, Database
-from limner.runtime.errors import Busy, FenceLost, Hopeless, Refused
+from limner.runtime.errors import Busy, FenceLost, Hopeless, LimnerError, Refused
 from limner.runtime.log import follow, logger
 from limner.runtime.lull import Lull
 from limner.runtime.mailbox import backoff
 from limner.runtime.presence import Presence
-from limner.runtime.storage import Storage
+from limner.runtime.storage import Storage, StorageUnavailable, Stored
 from limner.runtime.supervisor import contained
 from limner.runtime.vault import Vault
-from limner.sql import attempts, errands, images, jobs
+from limner.sql import errands, images, jobs
 from limner.sql.attempts import Lease
 from limner.sql.generations import PaintPicture
 from limner.sql.jobs import Job, Painted
@@ -34,6 +36,16 @@ log = logger(__name__)
 
 BREATH = 2.0
 """Seconds between two looks whether the owner of a running job asked to stop, and between two bare figures of its progress."""
+ATTEMPT = 600.0
+"""Seconds that one attempt may take in all (PROTOCOLS §0), where nothing goes on over there that could be called off."""
+NEARLY = 0.9
+"""From here on a bare figure of its progress is not worth a commit: the picture is there."""
+OUTAGE = (*TROUBLE, asyncpg.InsufficientResourcesError, asyncpg.QueryCanceledError)
+"""What a picture that is painted outlives: the database is away, or its disk is full."""
+
+
+class CalledOff(LimnerError):
+    """Its owner asked to stop before this worker had it."""
 
 
 class Generator(Actor):
@@ -66,11 +78,12 @@ class Generator(Actor):
     async def _see_through(self, job: Job) -> None:
         stop = _Stop()
         trouble = await self._paint_until(job, stop)
+        if isinstance(trouble, CalledOff):
+            stop.cancel()
         if trouble is not None:
             tracing.here().failed(type(trouble).__name__)
         if stop.reason:
             await resumption.call_off(self.db, job, lambda lease: self._access(lease, job))
-            await attempts.close_left_open(self.db, job.id)
             await jobs.fail(self.db, job, stop.reason, state=stop.state)
         elif isinstance(trouble, UpstreamError):
             await jobs.fail(self.db, job, trouble.words)
@@ -81,10 +94,19 @@ class Generator(Actor):
             await jobs.fail(self.db, job, "it could not be painted; the people who run this place were told")
         elif isinstance(trouble, Busy):
             await errands.close_others(self.db, job.id)
-            back = trouble.back if isinstance(trouble, NoKey) else None
-            await jobs.postpone(self.db, job, trouble.after or 1.0, str(trouble), back=back)
+            await self._put_off(job, trouble)
         elif trouble is not None:
             raise trouble
+
+    async def _put_off(self, job: Job, why: Busy) -> None:
+        """What a store or a database says is not for its owner to read."""
+        if isinstance(why, NoKey):
+            line, back = str(why), why.back
+        else:
+            log.warning("put_off", job=str(job.id), why=str(why))
+            line, back = "waiting for its turn", None
+        await jobs.postpone(self.db, job, why.after or 1.0, line, back=back)
+        self.acknowledged(job.fence)  # it is back in the line: nobody else may acknowledge it
 
     async def _paint_until(self, job: Job, stop: _Stop) -> Exception | None:
         """Paint and deliver, until done or stopped; returns what went wrong. A task group would wrap it."""
@@ -121,20 +143,25 @@ class Generator(Actor):
         while True:
             lease = errand.lease if errand else await self.pool.lease(job, tried, first)
             if not errand and lease.number > 1 and not tried:
-                await self.pool.look_back(job, lease)
+                await self._look_back(job, lease)
             try:
                 return await self._try(job, order, lease, errand.ref if errand else None)
             except UpstreamError as error:
-                seen = await self.pool.blame(job, lease, error)
+                goes_on = await self.pool.blame(job, lease, error)
                 if not (errand and isinstance(error, JobGone)):  # the same key may begin anew what is gone
-                    if not failover.goes_on(seen):
+                    if not goes_on:
                         raise
                     ways[lease.key_id] += 1
                     first = lease.key_id
                     if not failover.may_go_another_way(error.fault) or ways[first] >= failover.MOST_WAYS:
                         tried.append(first)
             errand = None
-            await jobs.show(self.db, job, "trying another painter", 0)
+            await self._show(job, "trying another painter", 0)
+
+    async def _look_back(self, job: Job, lease: Lease) -> None:
+        if await jobs.asked_to_stop(self.db, job.id):
+            raise CalledOff
+        await self.pool.look_back(job, lease)
 
     async def _try(self, job: Job, order: base.Order, lease: Lease, ref: str | None) -> Painted:
         started = told = time.monotonic()
@@ -142,15 +169,12 @@ class Generator(Actor):
         async def on_step(step: Step) -> None:
             nonlocal told
             is_bare = step.ref is None and step.preview is None and step.partial is None
-            if is_bare and time.monotonic() - told < BREATH:
+            if is_bare and (step.done >= NEARLY or time.monotonic() - told < BREATH):
                 return
             told = time.monotonic()
             if step.ref is not None:
                 await resumption.note(self.db, job, lease.attempt_id, step.ref)
-            if step.partial is not None and job.partial_images:
-                await jobs.keep_partial(self.db, job, raster.sniff(step.partial) or "image/png", step.partial)
-            preview = (raster.sniff(step.preview) or "image/jpeg", step.preview) if step.preview else None
-            await jobs.show(self.db, job, "painting", round(step.done * 100), preview)
+            await self._show(job, "painting", round(step.done * 100), step)
 
         faults.point("before-provider", job.id)
         picture = await self._ask(job, order, lease, ref, on_step)
@@ -158,6 +182,20 @@ class Generator(Actor):
         painted = await self._keep(job, lease, picture)
         log.info("painted", job=str(job.id), key=lease.label, seconds=round(time.monotonic() - started, 2))
         return painted
+
+    async def _show(self, job: Job, line: str, percent: int, step: Step | None = None) -> None:
+        """How it goes is decoration: no picture is lost over it."""
+        preview = partial = None
+        if step is not None and step.preview:
+            preview = raster.sniff(step.preview) or "image/jpeg", step.preview
+        if step is not None and step.partial is not None and job.partial_images:
+            partial = raster.sniff(step.partial) or "image/png", step.partial
+        try:
+            if partial is not None:
+                await jobs.keep_partial(self.db, job, *partial)
+            await jobs.show(self.db, job, line, percent, preview)
+        except OUTAGE as error:
+            log.warning("not_shown", job=str(job.id), error=str(error) or type(error).__name__)
 
     async def _ask(self, job: Job, order: base.Order, lease: Lease, ref: str | None, on_step: base.OnStep) -> Picture:
         about: tracing.Attributes = {
@@ -183,7 +221,7 @@ class Generator(Actor):
             raise UpstreamError(Fault.NO_IMAGE, f"not a whole picture: {error}") from error
         name = f"pictures/{job.id}/{lease.attempt_id}-{job.fence.owner.hex[:8]}"
         faults.point("before-put", job.id)
-        stored = await self.storage.put(f"{name}.{shape.mime.rpartition('/')[2]}", picture.data, shape.mime)
+        stored = await self._put(job, f"{name}.{shape.mime.rpartition('/')[2]}", picture.data, shape.mime)
         faults.point("after-put", job.id)
         return Painted(
             stored.key,
@@ -198,15 +236,25 @@ class Generator(Actor):
             upstream_ref=picture.upstream_id,
         )
 
+    async def _put(self, job: Job, name: str, data: bytes, mime: str) -> Stored:
+        """Over an outage too, as long as the job may take: it is painted, and to paint it again costs again."""
+        for attempt in itertools.count(1):
+            try:
+                return await self.storage.put(name, data, mime)
+            except StorageUnavailable as error:
+                log.warning("storing_waits", job=str(job.id), error=str(error))
+                await anyio.sleep(backoff(attempt, first=0.2, most=5))
+        raise AssertionError("unreachable")
+
     async def _deliver(self, job: Job, painted: Painted) -> None:
         """With what is delivered at the same time. Over an outage too: the fence makes a second try harmless."""
-        for attempt in range(1, 20):
+        for attempt in itertools.count(1):
             try:
                 if await self.db.together(jobs.deliver_all, (job, painted)):
                     self.lull.stir()
                     self.pool.freed()
                     return self.acknowledged(job.fence)
-            except TROUBLE as error:
+            except OUTAGE as error:
                 log.warning("delivery_waits", job=str(job.id), error=str(error) or type(error).__name__)
                 await anyio.sleep(backoff(attempt, first=0.2, most=5))
             else:
@@ -215,7 +263,9 @@ class Generator(Actor):
                 raise FenceLost(f"job {job.id} is not ours any more")
 
     def _access(self, lease: Lease, job: Job) -> Access:
-        return self.pool.access(lease, job.seconds_left)
+        """What goes on over there may take all the time that is left: at its end the stop-watch is first, and calls it off."""
+        goes_on = isinstance(provider(lease.kind), Resumable)
+        return self.pool.access(lease, job.left + BREATH if goes_on else min(ATTEMPT, job.left - BREATH))
 
     def _pseudonym(self, job: Job) -> str:
         secret = self.config.secret_keys[0]
@@ -229,14 +279,16 @@ class _Stop:
     state = "failed"
 
     async def watch(self, db: Database, job: Job, scope: anyio.CancelScope) -> None:
-        began = time.monotonic()
-        while (left := job.seconds_left - (time.monotonic() - began)) > 0:
+        while (left := job.left) > 0:
             await anyio.sleep(min(BREATH, left))
             if await self._asked(db, job):
-                self.reason, self.state = "canceled while it was painted", "canceled"
+                self.cancel()
                 return scope.cancel()
         self.reason = "it took too long"
         scope.cancel()
+
+    def cancel(self) -> None:
+        self.reason, self.state = "canceled while it was painted", "canceled"
 
     async def _asked(self, db: Database, job: Job) -> bool:
         try:

@@ -17,7 +17,7 @@ from limner.runtime.config import Config
 from limner.runtime.database import Database
 from limner.runtime.errors import Busy
 from limner.runtime.log import logger
-from limner.runtime.vault import KeyUnknown, Vault
+from limner.runtime.vault import KeyUnknown, Vault, VaultError
 from limner.sql import attempts, keys, painters, proxies, rests
 from limner.sql.attempts import Lease, Wait, Way
 from limner.sql.jobs import Job
@@ -74,24 +74,31 @@ class Pool:
             self.freed()
             raise UpstreamError(Fault(faults[-1]), "an earlier try had settled it")
 
-    async def blame(self, job: Job, lease: Lease, error: UpstreamError) -> list[str]:
-        """Let rest who is to blame and close the attempt. Returns all faults of this job so far, in order."""
+    async def blame(self, job: Job, lease: Lease, error: UpstreamError) -> bool:
+        """Let rest who is to blame and close the attempt. Returns whether the order may go on to another key."""
         fault = error.fault
         reaction = failover.REACTIONS[fault]
         log.warning("attempt_failed", job=str(job.id), key=lease.label, fault=fault)
         log.debug("attempt_detail", job=str(job.id), detail=error.detail)  # upstreams quote prompts
         cost = getattr(error, "cost_micros", 0)
         possible = job.cost_micros if reaction.may_cost and not cost else 0
+        before = await attempts.of_key(self.db, job.id, lease.key_id, fault) if fault is Fault.UPSTREAM_5XX else 0
         # First the rest, then the slot: nobody takes the freed slot of a key, or a way, that is about to rest.
-        await self._let_rest(lease, job.model_id, error, f"{fault}: {error.detail.replace(job.prompt, '…')}"[:300])
+        await self._let_rest(
+            lease, job.model_id, error, f"{fault}: {error.detail.replace(job.prompt, '…')}"[:300], before
+        )
         close = attempts.answered if reaction.blame is Blame.ORDER else attempts.close
         await close(
             self.db, lease.attempt_id, fault=fault, detail=error.detail, cost_micros=cost, possible_micros=possible
         )
         self.freed()
-        return await attempts.faults(self.db, job.id)
+        if failover.is_poison(fault, before, lease.failures):
+            log.warning("order_breaks_painters", job=str(job.id), key=lease.label)
+            return False
+        return failover.goes_on(await attempts.faults(self.db, job.id))
 
-    async def _let_rest(self, lease: Lease, model_id: str, error: UpstreamError, cause: str) -> None:
+    async def _let_rest(self, lease: Lease, model_id: str, error: UpstreamError, cause: str, before: int) -> None:
+        """``before``: how often this key came to the same with this order."""
         fault, key_id = error.fault, lease.key_id
         probe_in = failover.probe_in(self.config.key_probe_seconds)
         match failover.REACTIONS[fault].blame:
@@ -105,12 +112,17 @@ class Pool:
                 seconds = failover.rest_seconds(fault, error.after, lease.failures)
                 await rests.rest_route(self.db, key_id, lease.proxy_id, seconds, cause)
             case Blame.KEY_FOR_MODEL | Blame.PROXY:
-                await self._rest_from_model(lease, model_id, error, cause)
+                await self._rest_from_model(lease, model_id, error, cause, before)
+                await rests.review_if_hopeless(self.db, key_id, self.config.key_most_failures, probe_in)
+            case Blame.COUNTED:
+                await rests.count(self.db, key_id)
                 await rests.review_if_hopeless(self.db, key_id, self.config.key_most_failures, probe_in)
             case Blame.NOBODY | Blame.ORDER:
                 log.debug("nobody_to_blame", fault=fault)
 
-    async def _rest_from_model(self, lease: Lease, model_id: str, error: UpstreamError, cause: str) -> None:
+    async def _rest_from_model(
+        self, lease: Lease, model_id: str, error: UpstreamError, cause: str, before: int
+    ) -> None:
         """From this model alone; all keys of the account where the provider counts by project."""
         painter = base.provider(lease.kind)
         counts = error.fault in (Fault.RATE_LIMITED, Fault.DAILY_QUOTA)
@@ -120,30 +132,37 @@ class Pool:
         after = error.after
         if error.fault is Fault.DAILY_QUOTA and after is None:
             after = tomorrow
-        seconds = failover.rest_seconds(error.fault, after, lease.failures)
-        about = {"attempt_id": lease.attempt_id, "by_group": by_group}
+        seconds = failover.rest_seconds(error.fault, after, max(lease.failures, before))
+        about = {"attempt_id": lease.attempt_id, "by_group": by_group, "counts": not before}
         hits = await rests.rest(self.db, lease.key_id, model_id, seconds, cause, is_daily=is_daily, **about)  # type: ignore[arg-type]
         if is_daily and hits >= failover.DAY_HITS and seconds < tomorrow:
             cause = f"{Fault.DAILY_QUOTA}: {hits} failures in a row named a quota of the day"
             await rests.rest(self.db, lease.key_id, model_id, tomorrow, cause, is_daily=True, **about)  # type: ignore[arg-type]
 
     def access(self, way: Way, timeout: float) -> Access:
-        """The way in, opened. Raises Busy while a rotation is ahead of this process."""
-        secret = self._open(way.sealed_secret, keys.bound_to(way.key_id))
+        """The way in, opened. Raises NoKey while a rotation is ahead of this process, UpstreamError for what is damaged."""
+        secret = self._open(way.sealed_secret, keys.bound_to(way.key_id), Fault.AUTH_DEAD)
         proxy = None
         if way.proxy_id is not None:
-            proxy = self._open(way.sealed_proxy or "", keys.proxy_bound_to(way.proxy_id))
+            proxy = self._open(way.sealed_proxy or "", keys.proxy_bound_to(way.proxy_id), Fault.PROXY_FAILED)
         base_url = painters.base_url(way.kind, way.base_url, self.config.openai_url)
         is_local = way.is_local or (way.kind == "openai" and not way.base_url)  # the operator's own setting
-        return Access(secret, base_url, proxy, way.switch, max(timeout, 1), way.settings, is_local)
+        timeout = max(timeout, 1)
+        silence = min(timeout, self.config.painter_silence)
+        return Access(secret, base_url, proxy, way.switch, timeout, way.settings, is_local, silence)
 
-    def _open(self, sealed: str, bound_to: str) -> str:
-        """Raises Busy while a rotation is ahead of this process: one that was started later can paint it."""
+    def _open(self, sealed: str, bound_to: str, fault: Fault) -> str:
+        """Raises NoKey while a rotation is ahead of this process: one that was started later can paint it.
+
+        Raises UpstreamError(``fault``) for what is damaged: it is no use to anybody.
+        """
         try:
             return self.vault.open(sealed, bound_to=bound_to)
         except KeyUnknown as error:
             log.error("vault_is_behind", why=str(error), hint="restart this process with the present LIMNER_VAULT_KEYS")
-            raise Busy("waiting for a painter", after=NO_KEY_PAUSE) from None
+            raise NoKey("waiting for a painter", after=NO_KEY_PAUSE, back=None) from None
+        except VaultError as error:
+            raise UpstreamError(fault, str(error)) from None
 
     def freed(self) -> None:
         """An attempt is over: whoever waits here for a busy key may look again."""

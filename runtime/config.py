@@ -249,6 +249,12 @@ class Config(BaseSettings):
     job_deadline: int = Field(
         900, ge=5, le=86400, description="seconds after which an unfinished picture fails, uncharged"
     )
+    painter_silence: int = Field(
+        300,
+        ge=1,
+        le=86400,
+        description="seconds that a painter may say nothing until another key is tried; slow machines may need more",
+    )
     lease: int = Field(15, ge=3, le=600, description="seconds without a heartbeat after which a process counts as dead")
 
     otlp_url: str | None = Field(

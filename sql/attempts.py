@@ -177,13 +177,36 @@ async def faults(db: Db, job_id: UUID) -> list[str]:
     return [row["fault"] for row in await db.fetch(FAULTS, job_id, LET_GO)]
 
 
+OF_KEY = "select count(*) from attempt where job_id = $1 and key_id = $2 and fault = $3 and detail <> $4"
+
+
+async def of_key(db: Db, job_id: UUID, key_id: int, fault: str) -> int:
+    """How often this key came to this fault with this job."""
+    return await db.fetchval(OF_KEY, job_id, key_id, fault, LET_GO)  # type: ignore[no-any-return]
+
+
 CLOSE_LEFT = """
-update attempt as a set finished_at = now(), fault = 'timeout_unknown', detail = 'its worker died or let go',
+update attempt as a set finished_at = now(), fault = $2, detail = 'its worker died or let go',
     possible_micros = (select m.cost_micros from model as m where m.id = a.model_id)
 where a.job_id = $1 and a.finished_at is null
 """
 
 
-async def close_left_open(db: Db, job_id: UUID) -> int:
-    """Attempts that a crash left open: their outcome will never be known. Returns how many."""
-    return affected(await db.execute(CLOSE_LEFT, job_id))
+async def close_left_open(db: Db, job_id: UUID, *, fault: str = "timeout_unknown") -> int:
+    """Attempts that a crash or an end from outside left open: their outcome will never be known. Returns how many."""
+    return affected(await db.execute(CLOSE_LEFT, job_id, fault))
+
+
+# Written down when its job had ended already: nobody calls, and nobody would close it.
+CLOSE_FORGOTTEN = """
+update attempt as a set finished_at = now(), detail = 'its worker died or let go',
+    fault = case when j.state = 'canceled' then 'cancelled' else 'timeout_unknown' end,
+    possible_micros = (select m.cost_micros from model as m where m.id = a.model_id)
+from job as j
+where j.id = a.job_id and a.finished_at is null and j.finished_at < now() - interval '30 seconds'
+"""
+
+
+async def close_forgotten(db: Db) -> int:
+    """Attempts of jobs that ended a while ago hold slots of their keys for nothing. Returns how many there were."""
+    return affected(await db.execute(CLOSE_FORGOTTEN))

@@ -122,13 +122,18 @@ async def named(db: Db) -> AsyncIterator[str]:
 
 # Only an attempt that was cut off can have left bytes that no row names.
 TO_SWEEP = """
-select distinct job_id from attempt as a join job as j on j.id = a.job_id
+select a.job_id from attempt as a join job as j on j.id = a.job_id
 where a.fault = 'timeout_unknown' and a.swept_at is null and a.finished_at < now() - interval '10 minutes'
+    and j.finished_at < now() - interval '10 minutes'
+union
+select a.job_id from attempt as a join job as j on j.id = a.job_id
+where a.fault = 'cancelled' and a.swept_at is null
+    and a.finished_at between now() - interval '7 days' and now() - interval '10 minutes'
     and j.finished_at < now() - interval '10 minutes'
 limit $1
 """
 KEPT = "select unnest(array[storage_key, thumb_key]) as key from image where job_id = $1"
-SWEPT = "update attempt set swept_at = now() where job_id = $1 and fault = 'timeout_unknown'"
+SWEPT = "update attempt set swept_at = now() where job_id = $1 and fault in ('timeout_unknown', 'cancelled')"
 
 
 async def to_sweep(db: Db, count: int = 50) -> list[UUID]:

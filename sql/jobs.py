@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from limner.runtime import faults, mailbox
-from limner.runtime.database import Db, affected
+from limner.runtime.database import Db, Transaction, affected
 from limner.runtime.errors import FenceLost
 from limner.runtime.log import following, logger
 from limner.runtime.mailbox import Fence
@@ -48,6 +49,12 @@ class Job:
     mask: str | None
     partial_images: int
     has_errand: bool
+    begun: float = field(default_factory=time.monotonic, compare=False)
+
+    @property
+    def left(self) -> float:
+        """Seconds until its deadline, by now."""
+        return self.seconds_left - (time.monotonic() - self.begun)
 
 
 # V0016 has the function. What is read beside it is as it was before, and none of that is changed by it. Who locks several
@@ -131,8 +138,12 @@ async def keep_partial(db: Db, job: Job, mime: str, data: bytes) -> None:
         _tell(db, job)
 
 
+ASKED = "select state <> 'delivered' and (cancel_asked or state <> 'running') from job where id = $1"
+
+
 async def asked_to_stop(db: Db, job_id: UUID) -> bool:
-    return bool(await db.fetchval("select cancel_asked from job where id = $1", job_id))
+    """By its owner, or by whoever has ended it meanwhile."""
+    return bool(await db.fetchval(ASKED, job_id))
 
 
 PREVIEW = """
@@ -216,26 +227,37 @@ async def fail(db: Db, job: Job, reason: str, *, state: str = "failed") -> None:
     """It will not come, for ``reason`` in plain words: nothing is charged. Raises FenceLost."""
     async with db.transaction() as tx:
         await generations.lock(tx, job.generation_id)
-        await mailbox.ack(tx, job.fence)
-        await _end(tx, job, state, reason)
-        await ledger.release(tx, job.id, reason)
-        await generations.settle_state(tx, job.generation_id)
+        await _fail(tx, job, reason, state)
     log.info("not_delivered", job=str(job.id), generation=str(job.generation_id), state=state, reason=reason)
+
+
+async def _fail(tx: Transaction, job: Job, reason: str, state: str) -> None:
+    await mailbox.ack(tx, job.fence)
+    await _end(tx, job, state, reason)
+    await attempts.close_left_open(tx, job.id, fault="cancelled" if state == "canceled" else "timeout_unknown")
+    await ledger.release(tx, job.id, reason)
+    await generations.settle_state(tx, job.generation_id)
 
 
 POSTPONE = """
 update job set state = 'queued', line = $2, percent = null, waits_until = now() + make_interval(secs => $3)
-where id = $1 and state = 'running'
+where id = $1 and state = 'running' and not cancel_asked
+returning id
 """
 
 
 async def postpone(db: Db, job: Job, after: float, line: str, *, back: float | None = None) -> None:
-    """Back into the line for ``after`` seconds, without blame; it is said to wait ``back`` seconds. Raises FenceLost."""
+    """Back into the line for ``after`` seconds, without blame; it is said to wait ``back`` seconds. Raises FenceLost.
+
+    Whose owner asked to stop meanwhile ends here: nobody would look at that wish again.
+    """
     async with db.transaction() as tx:
         await generations.lock(tx, job.generation_id)
-        await mailbox.retry(tx, job.fence, after=after, error=line, blame=False)
-        await tx.execute(POSTPONE, job.id, line, float(after if back is None else back))
-        await generations.settle_state(tx, job.generation_id)
+        if await tx.fetchval(POSTPONE, job.id, line, float(after if back is None else back)) is None:
+            await _fail(tx, job, "canceled before it was painted", "canceled")
+        else:
+            await mailbox.retry(tx, job.fence, after=after, error=line, blame=False)
+            await generations.settle_state(tx, job.generation_id)
 
 
 # Overdue, or without a message (it died as a dead letter): such a job would never end by itself.
@@ -270,6 +292,7 @@ async def end_lost(db: Db, count: int = 100) -> list[UUID]:
                 ended.append(row["id"])
         with following(row["request_id"]):
             log.warning("not_delivered", job=str(row["id"]), generation=str(row["generation_id"]), reason=reason)
+    await attempts.close_forgotten(db)
     return ended
 
 

@@ -10,7 +10,7 @@ REST_MODEL = """
 with before as (select until from key_rest where key_id = $1 and model_id = $2),
 counted as (
     update provider_key set failures = failures + 1
-    where id = $1 and not exists (select from before where until > $3)
+    where id = $1 and $7 and not exists (select from before where until > $3)
 )
 insert into key_rest as r (key_id, model_id, until, cause, day_hits)
 values ($1, $2, now() + make_interval(secs => $4), $5, $6::int)
@@ -25,7 +25,7 @@ with before as (
 ),
 counted as (
     update provider_key set failures = failures + 1
-    where id = $1 and not exists (select from before where until > $3)
+    where id = $1 and $7 and not exists (select from before where until > $3)
 )
 insert into group_rest as r (provider_id, account_group, model_id, until, cause, day_hits)
 select provider_id, account_group, $2, now() + make_interval(secs => $4), $5, $6::int from provider_key where id = $1
@@ -49,8 +49,11 @@ async def rest(
     attempt_id: int | None = None,
     by_group: bool = False,
     is_daily: bool = False,
+    counts: bool = True,
 ) -> int:
     """The key, or with ``by_group`` all of its account group, rests from one model; never shorter than before.
+
+    ``counts``: whether it is held against the key; the same of the same order is not a second time.
 
     Returns how many failures in a row named a quota of the day (``is_daily``).
     """
@@ -58,9 +61,17 @@ async def rest(
         began = await tx.fetchrow(BEGAN, attempt_id) if attempt_id is not None else None
         statement = REST_GROUP if by_group and began and began["account_group"] else REST_MODEL
         at = began["started_at"] if began else await tx.fetchval("select now()")
-        hits = await tx.fetchval(statement, key_id, model_id, at, float(seconds), cause, int(is_daily))
+        hits = await tx.fetchval(statement, key_id, model_id, at, float(seconds), cause, int(is_daily), counts)
         tx.tell(KEY_CHANGED, str(key_id))
         return int(hits)
+
+
+COUNT = "update provider_key set failures = failures + 1 where id = $1"
+
+
+async def count(db: Db, key_id: int) -> None:
+    """It is held against the key, which does not rest."""
+    await db.execute(COUNT, key_id)
 
 
 REST_ROUTE = """

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -98,7 +97,7 @@ async def create(db: Db, owner: Account, name: str, caps: Caps, *, actor: str, i
         )  # fmt: skip
         if token_id is None:
             raise Refused(f"At most {MOST} tokens; revoke one that is not used any more.", field="name")
-        about = {"name": name, "scopes": list(caps.scopes), "last_four": token[-4:]}
+        about = {"scopes": list(caps.scopes), "last_four": token[-4:]}
         await audit.record(tx, actor, "token.create", f"{owner.email} {token_id}", None, about, ip=ip)
     return token
 
@@ -272,7 +271,7 @@ async def revoke(db: Db, token_id: UUID, *, owner: UUID | None, actor: str, ip: 
         row = await tx.fetchrow(REVOKE, token_id, owner)
         if row is None:
             raise NotFound("There is no such token, or it is revoked already.")
-        about: dict[str, Any] = {"name": row["name"], "last_four": row["last_four"]}
+        about = {"last_four": row["last_four"]}
         await audit.record(tx, actor, "token.revoke", f"{row['email']} {token_id}", about, None, ip=ip)
         return row["name"]  # type: ignore[no-any-return]
 

@@ -94,7 +94,9 @@ class Order:
 
 @dataclass(frozen=True)
 class Access:
-    """The way in: key, address, proxy. ``timeout`` is seconds in all; ``switch`` steers the demo and the simulator.
+    """The way in: key, address, proxy. ``switch`` steers the demo and the simulator.
+
+    ``timeout`` is seconds in all, ``silence`` those that an answer may let us wait for its first or its next byte.
 
     ``settings`` are the provider's own, as its painter's module lists them. ``is_local``: private addresses are allowed.
     """
@@ -106,6 +108,7 @@ class Access:
     timeout: float = 600
     settings: Mapping[str, object] = field(default_factory=dict)
     is_local: bool = False
+    silence: float = 300
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ KEPT = 4.0
 """Seconds that a connection stays open for the next call: less than any server is known to wait, so that none is closed over
 there while we write to it. A request on such a one would have an unknown end."""
 CONNECT = 10.0
-"""Seconds until the connection stands; the total is the access's own time-out."""
+"""Seconds until the connection stands. The access says how long an answer may keep silent, and how long all may take."""
 PROXY_CONNECT = 4.0
 """The same through a proxy, all handshakes included: a black hole costs no more than this before another way is taken."""
 BODY_LIMIT = 64 * 2**20
@@ -60,7 +60,7 @@ async def session(
     async with aiohttp.ClientSession(
         connector=ways.by(way) if ways else _connector(way),
         connector_owner=ways is None,
-        timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect),
+        timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=access.silence),
         proxy=way.proxy if way.kind == "forwarded" else None,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_tracing(wire, is_guarded=way.kind == "guarded")],

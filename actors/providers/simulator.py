@@ -38,7 +38,7 @@ class Simulator:
         act = parse(access.switch)
         _fail(act, frozenset(Fault))
         await on_step(Step(0.1))
-        await _wait(act, access.timeout)
+        await _wait(act, min(access.timeout, access.silence))
         data = await to_thread.run_sync(_painted, order, act.what)
         await on_step(Step(0.9))
         return Picture(data, "image/png", upstream_id=f"simulated-{order.seed}")

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from limner.http import pages
+from limner.http import forms, pages
 from limner.http.admin import drawings
 from limner.http.admin.drawings import KINDS
 from limner.http.plots import Chart
@@ -102,7 +102,7 @@ async def _around(request: web.Request, asked: Asked) -> dict[str, Any]:
         "plans": plans,
         "models": models,
         "keys": keys,
-        "form": {name: request.query.get(name, "") for name in ("from", "to")},
+        "form": {name: forms.clean(request.query.get(name, "")) for name in ("from", "to")},
     }
 
 

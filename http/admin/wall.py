@@ -44,13 +44,21 @@ async def _decide(request: web.Request, form: forms.Form) -> tuple[int, int]:
     if act not in ACTS:
         raise Refused(f"What to do is {', '.join(ACTS)}, not {act!r}.")
     reason = forms.text(form, "reason", most=500, needed=act != "approve", label="The reason")
-    chosen = forms.numbers(form, "offer", most=PAGE)
-    if not chosen:
-        raise Refused("Choose at least one picture.")
-    changed = await bulk.as_many_as_can(
-        chosen, lambda offer_id: walls.decide(request.app[DB], offer_id, ACTS[act], reason, **about(request))
-    )
-    return changed, len(chosen)
+    chosen = _chosen(form)
+
+    async def decide(one: tuple[int, str]) -> None:
+        saw = one[1] if act == "approve" else None
+        await walls.decide(request.app[DB], one[0], ACTS[act], reason, saw=saw, **about(request))
+
+    return await bulk.as_many_as_can(chosen, decide), len(chosen)
+
+
+def _chosen(form: forms.Form) -> list[tuple[int, str]]:
+    """The offers that are ticked, and what stood beside each of them on the page. Raises Refused."""
+    found = [str(value).partition("~") for value in form.getall("offer", []) if value]
+    if not 1 <= len(found) <= PAGE:
+        raise Refused(f"Choose at least one picture, and at most {PAGE}.")
+    return [(bulk.as_number(offer_id), saw) for offer_id, _, saw in found]
 
 
 async def _list(

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from limner.sql import accounts, codes, notices, sessions
+from limner.sql import accounts, codes, notices, plans, sessions
 from tests.http.conftest import Page
 
 ROOMS = (
@@ -123,6 +123,35 @@ async def test_users_are_found_by_state_plan_role_day_and_id(carol, db, cast):
     assert await found(f"q={cast.bob.id}") == {"bob"}
     await accounts.ban(db, cast.bob, "why", actor="test")
     assert await found("state=banned") == {"bob"}
+
+
+async def test_users_are_shown_as_they_are_before_the_steward_has_been_there(carol, db):
+    """Paused, run out, or on another plan since a minute ago: the row says so, and the filters find it."""
+
+    async def row(query: str = "") -> str:
+        page = await carol.get(f"/admin/users?{query}")
+        found = re.search(r"<tr>\s*<th[^>]*>\s*<a[^>]*>alice@example.com</a>.*?</tr>", page.text, re.DOTALL)
+        return re.sub(r"<[^>]+>|\s+", " ", found[0]) if found else ""
+
+    assert "active" in await row("state=active")
+    await db.execute("update subscription set paused_at = now()")
+    assert "paused" in await row("state=paused")
+    assert [await row(f"state={state}") for state in ("active", "no_plan")] == ["", ""]
+    await db.execute("update subscription set paused_at = null")
+    await plans.add(db, "fast", plans.Entry("Fast lane", 1999), actor="test")
+    await db.execute(
+        "update subscription set changes_at = now() - interval '1 minute', "
+        "next_plan_id = (select id from plan where code = 'fast')"
+    )
+    assert "Fast lane" in await row("plan=fast")
+    assert await row("plan=monthly") == ""
+    await db.execute(
+        "update subscription set period_start = now() - interval '2 days', period_end = now() - interval '1 minute'"
+    )
+    assert "expired" in await row("state=no_plan")
+    assert [await row(f"state={state}") for state in ("active", "paused")] == ["", ""]
+    file = rows(await carol.get("/admin/users.csv?q=alice"))
+    assert (file[0]["state"], file[0]["plan"]) == ("expired", "Fast lane")
 
 
 async def test_a_subscription_is_found_by_who_has_it_its_plan_and_its_state(carol, db, cast):
