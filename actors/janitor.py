@@ -26,6 +26,7 @@ from limner.sql import (
     reports,
     sessions,
     shares,
+    sightings,
     sign_ins,
     throttles,
     tickets,
@@ -83,7 +84,9 @@ class Janitor(Actor):
                 await self.anchor_audit()
 
     async def anchor_audit(self) -> None:
+        """The watchman reads what was found, and tells."""
         found = await chain.verify(self.db)
+        await sightings.note(self.db, "audit", float(not found.is_whole), found.words)
         if found.is_whole:
             log.info("audit_anchored", head=str(found.head), links=found.links)
         else:

@@ -131,12 +131,12 @@ async def mark_paid(db: Db, invoice_id: UUID, reason: str, *, actor: str, ip: st
         tx.tell(INVOICE_CHANGED, str(invoice_id))
 
 
-TROUBLED = f"select {invoices.COLUMNS} from invoice where trouble <> '' order by created_at limit $1"
+TROUBLED = f"select {invoices.COLUMNS} from invoice where trouble <> '' order by created_at"
 
 
-async def troubled(db: Db, count: int = 50) -> list[Invoice]:
-    """Those about which somebody has to decide, the oldest first."""
-    return await invoices.read(db, await db.fetch(TROUBLED, count))
+async def troubled(db: Db) -> list[Invoice]:
+    """All about which somebody has to decide, the oldest first: one that is left out would look as if it were mended."""
+    return await invoices.read(db, await db.fetch(TROUBLED))
 
 
 HOLDS = """

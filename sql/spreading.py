@@ -81,7 +81,7 @@ async def begin(
 
 
 STOP = "update broadcast set state = 'stopped', ended_at = now() where id = $1 and state = 'sending'"
-# What nobody has set out with comes back; a row that is being sent right now is locked, or has an attempt.
+# What nobody has set out with comes back, for the way that was left: who had fallen back to mail gets nothing by Telegram.
 WITHDRAW = """
 with gone as (
     delete from notice where id in (
@@ -90,7 +90,7 @@ with gone as (
         for update skip locked
     ) returning id
 )
-update broadcast_recipient as r set state = 'waiting', channel = null, notice_id = null
+update broadcast_recipient as r set state = 'waiting', channel = nullif(r.channel, 'telegram'), notice_id = null
 from gone where r.broadcast_id = $1 and r.notice_id = gone.id
 """
 

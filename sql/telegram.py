@@ -20,6 +20,8 @@ CODE_PAUSE = 10
 """Seconds for which a code is not replaced, and whoever writes on gets no answer: an answer costs the admins' bot time."""
 MOST_GUESSES = 5
 ROLES = ("owner", "operator", "viewer")
+BOOKKEEPERS = frozenset({"owner", "viewer"})
+"""Who sees money: an operator has to do with keys and pictures, not with that."""
 
 
 @dataclass(frozen=True)

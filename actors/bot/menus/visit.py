@@ -14,7 +14,7 @@ from limner.actors.bot.words import Html
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import alert_rules, alerts
+from limner.sql import alert_rules, alerts, telegram
 from limner.sql.alerts import Alert
 from limner.sql.telegram import Admin
 
@@ -25,8 +25,8 @@ STAFF: Roles = frozenset({"owner", "operator"})
 """Who may change keys and pictures."""
 OWNERS: Roles = frozenset({"owner"})
 """Who may change money, people and all the rest."""
-BOOKKEEPERS: Roles = frozenset({"owner", "viewer"})
-"""Who sees money: an operator has to do with keys and pictures, not with that."""
+BOOKKEEPERS: Roles = telegram.BOOKKEEPERS
+"""Who sees money."""
 
 LIGHTS = {
     "delivered": "🟢", "paid": "🟢", "active": "🟢", "done": "🟢", "failed": "🔴", "invalid": "🔴", "queued": "🟡",
