@@ -13,18 +13,19 @@ from limner.runtime import tracing
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
-from limner.runtime.database import Database, Db
+from limner.runtime.database import Database
 from limner.runtime.errors import Busy, Hopeless
 from limner.runtime.log import following, logger, redact
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
-from limner.sql import notices
+from limner.sql import notices, segments
 from limner.sql.notices import Notice
 
 log = logger(__name__)
 
-PATIENCE = aiohttp.ClientTimeout(total=8)
-"""Shorter than a transaction may take: the notice is locked while it is on its way."""
+PATIENCE = aiohttp.ClientTimeout(total=10)
+LEASE = 30.0
+"""Seconds for which a notice is with whoever has taken it: longer than two posts, of which aiohttp rounds each up."""
 LONGEST_TEXT = 4096
 """Characters in a Telegram message (Bot API, sendMessage)."""
 
@@ -34,6 +35,14 @@ class DeliverNotices(Message):
     """Deliver what waits in the outbox."""
 
     mailbox: ClassVar[str] = "delivering"
+
+
+@dataclass(frozen=True)
+class Way:
+    """Out to Telegram. ``refusals``: what a proxy on it says when it will not."""
+
+    session: aiohttp.ClientSession
+    refusals: tuple[type[Exception], ...] = ()
 
 
 class Courier(Actor):
@@ -62,60 +71,61 @@ async def deliver(db: Database, config: Config, session: aiohttp.ClientSession) 
         return 0
     count = 0
     async with _way_out(config, session) as way:
-        while (went := await _deliver_one(db, config, way)) is not None:
-            count += went
+        while (notice := await notices.take(db, "telegram", LEASE)) is not None:
+            about = {"limner.channel": notice.channel}
+            with following(notice.request_id), tracing.span("notice", "producer", about, parent=notice.traceparent):
+                count += await _deliver_one(db, config, way, notice)
     return count
 
 
-async def _deliver_one(db: Database, config: Config, session: aiohttp.ClientSession) -> bool | None:
-    """True when one went out, False when it never will, None when none waits. Raises Busy."""
-    async with db.transaction() as tx:
-        for notice in await notices.take(tx, ["telegram"], 1):
-            about = {"limner.channel": notice.channel}
-            with following(notice.request_id), tracing.span("notice", "producer", about, parent=notice.traceparent):
-                return await _try(tx, config, session, notice)
-    return None
+async def _deliver_one(db: Database, config: Config, way: Way, notice: Notice) -> bool:
+    """Whether it went out. Raises Busy: then it waits for the next round.
 
-
-async def _try(tx: Db, config: Config, session: aiohttp.ClientSession, notice: Notice) -> bool:
+    No transaction is open while it is on its way, so a slow Telegram costs no connection. Whoever is killed between
+    Telegram's "yes" and the note of it makes it go out twice: nothing is done in between.
+    """
     try:
-        await _send(config, session, notice)
+        if notice.is_broadcast and (why_not := await segments.why_not_chat(db, notice.recipient)):
+            raise Hopeless(f"not for them any more: {why_not}", blame="request")
+        await _send(config, way, notice)
     except Hopeless as why:
         log.warning("notice_failed", notice=notice.id, why=str(why))
         tracing.here().failed(type(why).__name__)
-        await notices.failed(tx, notice.id, str(why))
+        await notices.failed(db, notice, str(why))
         return False
-    await notices.sent(tx, notice.id)
-    log.info("notice_sent", notice=notice.id, channel=notice.channel)
-    return True
+    except Busy:
+        await notices.let_go(db, notice)
+        raise
+    went = await notices.sent(db, notice)
+    log.info("notice_sent", notice=notice.id, channel=notice.channel, late=not went)
+    return went
 
 
-async def _send(config: Config, session: aiohttp.ClientSession, notice: Notice) -> None:
+async def _send(config: Config, way: Way, notice: Notice) -> None:
     """The text with its buttons, or without those that Telegram does not take. Raises Busy or Hopeless."""
     buttons = _keyboard(notice)
     try:
-        await _post(config, session, notice, buttons)
+        await _post(config, way, notice, buttons)
     except Hopeless as why:
         if not buttons or "button" not in str(why).lower():
             raise
         # An address that Telegram does not like, such as one of this machine, must not cost the news.
-        await _post(config, session, notice, [[each for each in row if "url" not in each] for row in buttons])
+        await _post(config, way, notice, [[each for each in row if "url" not in each] for row in buttons])
 
 
 def _keyboard(notice: Notice) -> list[list[dict[str, Any]]]:
     """As the Bot API has it (InlineKeyboardMarkup)."""
     return [
         [
-            {"text": each["text"]} | ({"url": each["url"]} if "url" in each else {"callback_data": each["data"]})
+            {"text": each["text"]}
+            | ({"url": each["url"]} if "url" in each else {"callback_data": notices.APART + each["data"]})
             for each in row
         ]
         for row in notice.buttons or ()
     ]
 
 
-async def _post(
-    config: Config, session: aiohttp.ClientSession, notice: Notice, buttons: list[list[dict[str, Any]]]
-) -> None:
+async def _post(config: Config, way: Way, notice: Notice, buttons: list[list[dict[str, Any]]]) -> None:
     """One plain POST. Raises Busy or Hopeless, without the token, which stands in the address."""
     assert config.bot_token is not None
     address = f"{config.telegram_url}/bot{config.bot_token.get_secret_value()}/sendMessage"
@@ -124,10 +134,12 @@ async def _post(
     if rows := [row for row in buttons if row]:
         message["reply_markup"] = {"inline_keyboard": rows}
     try:
-        async with session.post(address, json=message, timeout=PATIENCE, allow_redirects=False) as answer:
+        async with way.session.post(address, json=message, timeout=PATIENCE, allow_redirects=False) as answer:
             status, said = answer.status, await _read(answer)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Busy(f"Telegram cannot be reached: {redact(str(error)) or type(error).__name__}") from None
+    except way.refusals as error:
+        raise Busy(f"the proxy for Telegram refuses: {redact(str(error))}") from None
     _judge(status, said)
 
 
@@ -152,16 +164,13 @@ async def _read(answer: aiohttp.ClientResponse) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def _way_out(config: Config, session: aiohttp.ClientSession) -> AsyncIterator[aiohttp.ClientSession]:
+async def _way_out(config: Config, session: aiohttp.ClientSession) -> AsyncIterator[Way]:
     """The session, or one of its own through the proxy that is for Telegram alone."""
     if config.telegram_proxy is None:
-        yield session
+        yield Way(session)
         return
     from aiohttp_socks import ProxyConnector, ProxyError  # only who has a proxy pays for its import
 
     connector = ProxyConnector.from_url(config.telegram_proxy.get_secret_value())
     async with aiohttp.ClientSession(connector=connector) as proxied:
-        try:
-            yield proxied
-        except ProxyError as error:
-            raise Busy(f"the proxy for Telegram refuses: {redact(str(error))}") from None
+        yield Way(proxied, (ProxyError,))

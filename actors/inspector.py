@@ -10,6 +10,7 @@ from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
 from limner.runtime.database import Database
+from limner.runtime.errors import Busy
 from limner.runtime.log import logger
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
@@ -57,8 +58,19 @@ class Inspector(Actor):
             case CheckAllBooks():
                 _report(await books_checks.look_at_all(self.db))
             case CheckCertificate():
-                if (found := await certificate.look(self.config.public_url)) is not None:
-                    await sightings.note(self.db, "certificate", found.days, found.words)
+                await self.look_at_certificate()
+
+    async def look_at_certificate(self) -> None:
+        """Where nobody answers, which others tell, what was read last still stands."""
+        try:
+            found = await certificate.look(self.config.public_url)
+        except Busy as why:
+            log.info("certificate_not_read", why=str(why))
+            return
+        if found is None:
+            await sightings.forget(self.db, "certificate")
+        else:
+            await sightings.note(self.db, "certificate", found.days, found.words)
 
 
 def _report(check: Check) -> None:

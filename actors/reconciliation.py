@@ -65,7 +65,7 @@ async def _paid_there(db: Database, config: Config, name: str, way: Processor, p
         after = {"state": "paid", "ref": payment.ref}
         await audit.record(db, "cashier", "invoice.reconciled", str(invoice.id), {"state": invoice.state}, after)
         place = f"/admin/invoices/{invoice.id}"
-        await telling.send(db, config, [News(f"alert reconciled {invoice.id}", f"⚠️ {words}", place)])
+        await telling.send(db, config, [News(f"alert reconciled {invoice.id}", f"⚠️ {words}", place, moneyless="")])
 
 
 async def _paid_here(db: Database, way: Processor, invoice: Invoice) -> None:

@@ -46,6 +46,12 @@ async def _paid(db: Database, invoice: Invoice, payment: Payment) -> None:
         return await _mismatch(db, invoice, payment, "It was paid in full after a part of it had been given back.")
     async with db.transaction() as tx:
         await payments.note(tx, invoice.id, payment.received_cents, is_late=payment.is_late)
+        if invoice.state != "paid" and await payments.is_ownerless(tx, invoice.id):
+            with contextlib.suppress(WrongState):  # it is over already; what is over can be given back
+                await invoices.move(tx, invoice.id, "expired")
+            words = "It was paid after its account was deleted: nothing was credited. Give the money back."
+            await payments.flag(tx, invoice.id, "mismatch", words, _said(payment), actor=ME)
+            return None
         is_new = await invoices.settle(tx, invoice.id, actor=ME)
         if is_new and (payment.is_marked or payment.is_late):
             how = "invoice.marked_elsewhere" if payment.is_marked else "invoice.paid_late"

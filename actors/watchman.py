@@ -7,19 +7,20 @@ from typing import ClassVar
 
 import anyio
 
-from limner.actors.watch import morning, telling, troubles
+from limner.actors.watch import morning, sight, telling, troubles
 from limner.runtime import mailbox
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
-from limner.runtime.database import TROUBLE, Database, Db
+from limner.runtime.database import TROUBLE, Database
 from limner.runtime.errors import as_raised
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
-from limner.runtime.spans import duration as duration
 from limner.sql import alert_rules, alerts, worries
 from limner.sql.channels import KEY_CHANGED
 
+LONGEST = 60.0
+"""Seconds for one look: every reader is given up after some, and the others still have theirs."""
 SOON = 3.0
 """Seconds from a key's change to a look around: a storm of them is one look."""
 
@@ -72,18 +73,19 @@ class Watchman(Actor):
         await look(self.db, self.config)
 
 
-async def look(db: Db, config: Config) -> None:
+async def look(db: Database, config: Config) -> None:
     """Compare what is wrong with the open alerts: begin, end, and queue what admins should be told of by now.
 
     Any number of processes may do it: one at a time does, the others find nothing new. It is one transaction with the notices
     in it, so whatever is killed on the way, nothing is told twice and nothing is lost.
     """
-    async with db.transaction() as tx:
+    async with db.transaction(limit=LONGEST) as tx:
         if not await alerts.is_alone(tx):
             return
         rules = await alert_rules.listing(tx)
         known = {alert.cause for alert in await alerts.still_open(tx)}
-        await alerts.see(tx, await troubles.read(tx, config, rules, known))
+        seen = await sight.read(tx, config, rules, known)
+        await alerts.see(tx, seen.troubles, seen.unread)
         put_aside = {troubles.of_key(key) for key in await worries.lost_keys(tx) if key.by_hand}
         await telling.tell_what_is_due(tx, config, put_aside)
         await telling.mail_what_telegram_does_not_take(tx, config)

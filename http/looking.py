@@ -15,7 +15,7 @@ SHOWN = {
     "/studio", "/studio/{id}", "/threads/{id}/live", "/jobs/{id}/preview", "/uploads/{id}",
     "/gallery", "/pictures/{id}", "/pictures/{id}/file", "/pictures/{id}/thumbnail",
     "/wall", "/s/{secret}", "/s/{secret}/picture", "/s/{secret}/thumbnail",
-    "/account", "/account/statement", "/account/statement.csv", "/account/security", "/account/subscription",
+    "/account", "/account/statement", "/account/security", "/account/subscription",
     "/account/tokens", "/account/referrals", "/account/deletion",
 }  # fmt: skip
 """What somebody sees of their studio. Whatever else there is, is not for a visitor: it acts, or it shows a secret."""
@@ -38,9 +38,9 @@ def _passes(request: web.Request, pattern: str) -> bool:
 
 
 async def leave(request: web.Request) -> web.StreamResponse:
-    signed_in(request)
-    session = session_of(request)
-    if session is None or session.look is None:
-        return pages.see_other("/dashboard")
-    await visits.end(request.app[DB], session.id, session.look.admin, ip=address_of(request))
-    return pages.see_other(f"/admin/users/{session.account.id}")
+    """Also where the pages are the admin's own already, for who was visited is banned, or joined the staff, meanwhile."""
+    viewer, session = signed_in(request), session_of(request)
+    assert session is not None
+    admin = session.look.admin if session.look else viewer
+    visited = await visits.end(request.app[DB], session.id, admin, ip=address_of(request))
+    return pages.see_other(f"/admin/users/{visited}" if visited and admin.is_admin else "/dashboard")

@@ -52,13 +52,14 @@ async def ask(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def _prove_and_act(request: web.Request, handler: Handler) -> web.StreamResponse:
     form = await forms.read(request)
     kept = _sealed(request, form) if "proof_form" not in form else forms.text(form, "proof_form", most=200_000)
+    here = forms.clean(request.path_qs)
     if "proof_password" not in form:
-        return _page(request, request.path_qs, kept, status=401)
+        return _page(request, here, kept, status=401)
     try:
         meant = _opened(request, kept)
         await _prove(request, form)
     except Refused as why:
-        return _page(request, request.path_qs, kept, why)
+        return _page(request, here, kept, why)
     request[forms.MEANT] = meant
     return await handler(request)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlencode
@@ -93,12 +94,16 @@ async def report(request: web.Request) -> web.StreamResponse:
 
 
 async def _seen(request: web.Request) -> Seen:
-    """Raises NotFound, NotShared: read from the books each time, so that a link ends at once."""
+    """Raises NotFound, NotShared: read from the books each time, so that a link ends at once.
+
+    Where there is no wall any more nothing hangs on it: it is a link like any other, without a name.
+    """
     must_share(request)
     code = request.match_info["secret"]
     if not CODE.fullmatch(code):
         raise NotFound("This link leads nowhere. Was it copied whole?")
-    return await shares.seen(request.app[DB], code)
+    seen = await shares.seen(request.app[DB], code)
+    return seen if request.app[CONFIG].sharing == "wall" else replace(seen, is_on_wall=False, name="")
 
 
 def _tell_searchers(response: web.StreamResponse, seen: Seen) -> None:

@@ -41,7 +41,7 @@ def read(text: str) -> tuple[Block, ...]:
 def clean(text: str) -> str:
     """The lines of a text, without characters that are none or that turn the writing around."""
     lines = text.replace("\r\n", "\n").replace("\t", " ")
-    return "".join(sign for sign in lines if sign == "\n" or not _moves(sign))
+    return "".join(sign for sign in lines if sign == "\n" or not moves(sign))
 
 
 def plain(blocks: Sequence[Block]) -> str:
@@ -97,5 +97,6 @@ def _marked(span: Span) -> Markup:
     return Markup("<strong>{}</strong>").format(span.words) if span.is_strong else escape(span.words)
 
 
-def _moves(sign: str) -> bool:
+def moves(sign: str) -> bool:
+    """Whether it is no character that one sees, or turns around what follows."""
     return unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(sign) in TURNS

@@ -15,7 +15,7 @@ import anyio.abc
 
 from limner.runtime.child import Child, Launch, Life, Restart, is_nothing_but_outage, live_through
 from limner.runtime.errors import as_raised
-from limner.runtime.log import logger
+from limner.runtime.log import logger, redact
 from limner.runtime.mailbox import backoff
 
 __all__ = ["ABANDONED", "Child", "CrashStorm", "Supervisor", "contained", "supervise"]
@@ -159,7 +159,7 @@ class Supervisor:
         finally:
             life.done.set()
         if crash is not None:
-            child.last_error = f"{type(crash).__name__}: {crash}"
+            child.last_error = redact(f"{type(crash).__name__}: {crash}")[:300]  # it is shown on pages, too
         if not life.scope.cancel_called:
             self._fallen.append((child, crash))
             self._news.set()

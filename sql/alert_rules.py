@@ -52,6 +52,7 @@ KINDS: Mapping[str, Kind] = {
     "unpaid_received": Kind("Received, but not paid", "unpaid-received", is_money=True),
     "payment_to_decide": Kind("A payment to decide about", "payment-to-decide", is_money=True),
     "ledger_wrong": Kind("The books do not add up", "ledger-wrong", is_money=True),
+    "audit_broken": Kind("The audit was tampered with", "audit-broken"),
     "disk_full": Kind("The disk is nearly full", "disk-full", "percent that are free", 100, falls=True, ends=True),
     "backup_old": Kind("No good backup", "backup-old", "hours since the last good one", 8760),
     "drill_old": Kind("No proved backup", "drill-old", "days since the last good drill", 365),
@@ -92,10 +93,6 @@ class Rule:
     @property
     def kind(self) -> Kind:
         return KINDS[self.code]
-
-    @property
-    def is_urgent(self) -> bool:
-        return self.severity == "urgent"
 
     def bound(self, *, is_open: bool = False) -> float:
         """Where the trouble begins, or, once it is there, where it ends."""

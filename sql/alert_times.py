@@ -25,11 +25,14 @@ class Times:
     changed_at: datetime | None
 
 
-GET = """
+QUIET = """coalesce(case when quiet_from < quiet_to then {at} >= quiet_from and {at} < quiet_to
+    else {at} >= quiet_from or {at} < quiet_to end, false)"""
+# A digest that falls into the quiet hours comes at their end, be it on the next day.
+GET = f"""
 select quiet_from, quiet_to, digest_at, time_zone, mail_after_minutes, changed_at, clock::date as today,
-    coalesce(case when quiet_from < quiet_to then clock::time >= quiet_from and clock::time < quiet_to
-        else clock::time >= quiet_from or clock::time < quiet_to end, false) as is_quiet,
-    coalesce(clock::time >= digest_at, false) and digest_on < clock::date as is_morning
+    {QUIET.format(at="clock::time")} as is_quiet,
+    coalesce(clock::time >= case when {QUIET.format(at="digest_at")} then quiet_to else digest_at end, false)
+        and digest_on < clock::date as is_morning
 from alert_times cross join lateral (select now() at time zone time_zone as clock) as t
 """
 
@@ -91,7 +94,10 @@ async def good_morning(db: Db, today: date) -> bool:
 
 @dataclass(frozen=True)
 class Yesterday:
-    """The numbers of the day before in ``time_zone``. ``faults``: the most frequent class, and how often; "" for none."""
+    """The numbers of the day before in ``time_zone``. ``revenue``: cents by currency, less what went back.
+
+    ``faults``: the most frequent class, and how often; "" for none.
+    """
 
     day: date
     delivered: int
@@ -119,10 +125,11 @@ select day,
     (select count(*) from job where state = 'failed' and finished_at >= since and finished_at < until)::int as failed,
     (select count(*) from generation where created_at >= since and created_at < until)::int as orders,
     (select count(*) from account where created_at >= since and created_at < until)::int as accounts,
-    (select count(*) from invoice where paid_at >= since and paid_at < until)::int as paid,
+    (select count(*) from invoice where state = 'paid' and paid_at >= since and paid_at < until)::int as paid,
     coalesce((
         select jsonb_object_agg(currency, sum) from (
-            select currency, sum(amount_cents) from invoice where paid_at >= since and paid_at < until group by currency
+            select currency, sum(paid_cents - refunded_cents)::bigint as sum from takings_line
+            where at >= since and at < until group by currency
         ) as s
     ), '{}') as revenue,
     coalesce((select fault from worst), '') as fault, coalesce((select n from worst), 0)::int as faults

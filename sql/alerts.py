@@ -71,9 +71,9 @@ SEEN = """
 select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[])
     as t (cause, words, rule, severity, place, button, after_seconds)
 """
-NOT_ANY_MORE = "delete from alert_pending where not cause = any($1::text[])"
+NOT_ANY_MORE = "delete from alert_pending where not cause = any($1::text[]) and not rule = any($2::text[])"
 PEND = """
-insert into alert_pending (cause) select c from unnest($1::text[]) as c
+insert into alert_pending (cause, rule) select c, r from unnest($1::text[], $2::text[]) as t (c, r)
 where not exists (select from alert where cause = c and ended_at is null)
 on conflict do nothing
 """
@@ -107,26 +107,33 @@ insert into alert (cause, words, rule, severity, place, button, began_at)
 select cause, words, rule, severity, place, button, since from ripe where cause not in (select cause from back)
 on conflict (cause) where ended_at is null do nothing
 """
-GONE = "update alert set gone_at = now() where ended_at is null and gone_at is null and not cause = any($1::text[])"
+GONE = """
+update alert set gone_at = now()
+where ended_at is null and gone_at is null and not cause = any($1::text[]) and not rule = any($2::text[])
+"""
 # A rule that was switched off ends its alerts, and says nothing.
 END = """
 update alert as a set ended_at = a.gone_at,
     told = case when exists (select from alert_rule as r where r.code = a.rule and not r.is_on) then 'over' else a.told end
 where a.ended_at is null and a.gone_at <= now()
     - make_interval(secs => coalesce((select calm_seconds from alert_rule as r where r.code = a.rule and r.is_on), 0))
+    and not a.rule = any($1::text[])
 """
 
 
-async def see(db: Db, troubles: Sequence[Trouble]) -> None:
-    """These are there at this moment, and no others: begin, go on, end. For whoever is alone, in a transaction."""
+async def see(db: Db, troubles: Sequence[Trouble], unread: Sequence[str] = ()) -> None:
+    """These are there at this moment, and no others: begin, go on, end. For whoever is alone, in a transaction.
+
+    ``unread``: the rules of which nothing is known at this moment; theirs stay as they are.
+    """
     causes = [each.cause for each in troubles]
     columns: list[list[Any]] = [[getattr(each, field.name) for each in troubles] for field in fields(Trouble)]
-    await db.execute(NOT_ANY_MORE, causes)
-    await db.execute(PEND, causes)
+    await db.execute(NOT_ANY_MORE, causes, unread)
+    await db.execute(PEND, causes, [each.rule for each in troubles])
     await db.execute(STILL, *columns)
     await db.execute(BEGIN, *columns)
-    await db.execute(GONE, causes)
-    await db.execute(END)
+    await db.execute(GONE, causes, unread)
+    await db.execute(END, unread)
 
 
 OPEN = f"select {COLUMNS} from alert where ended_at is null order by began_at"

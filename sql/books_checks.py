@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
-from uuid import UUID
 
 from limner.runtime.database import Database, Db
 from limner.sql import books
@@ -20,20 +19,28 @@ OVERLAP = 500
 """Entries that are looked at again: one with a smaller number may have been committed later."""
 KEPT = 5
 """Cases of a broken rule that are kept in words."""
+MOST_AGAIN = 1000
+"""Of each kind that are looked at again."""
+OF = {"accounts": "account_id", "jobs": "job_id", "invoices": "invoice_id"}
+"""What hangs on an entry, by which of its columns."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """The last look of its kind. ``until_entry``: the newest entry that was found in order."""
+    """The last look of its kind. ``until_entry``: the newest entry that was looked at.
+
+    ``again``: what was found broken, as ids of accounts, jobs and invoices: the next look looks at it again.
+    """
 
     scope: str
     checked_at: datetime
     until_entry: int
     broken: int
     cases: list[str]
+    again: dict[str, list[str]]
 
 
-LATEST = "select scope, checked_at, until_entry, broken, cases from books_check order by scope"
+LATEST = "select scope, checked_at, until_entry, broken, cases, again from books_check order by scope"
 
 
 async def latest(db: Db) -> list[Check]:
@@ -41,14 +48,16 @@ async def latest(db: Db) -> list[Check]:
 
 
 NOTE = """
-insert into books_check (scope, until_entry, broken, cases) values ($1, $2, $3, $4)
+insert into books_check (scope, until_entry, broken, cases, again) values ($1, $2, $3, $4, $5)
 on conflict (scope) do update set until_entry = excluded.until_entry, broken = excluded.broken, cases = excluded.cases,
-    checked_at = now()
+    again = excluded.again, checked_at = now()
 """
 
 
-async def note(db: Db, scope: Scope, until_entry: int, cases: Sequence[str]) -> None:
-    await db.execute(NOTE, scope, until_entry, len(cases), list(cases[:KEPT]))
+async def note(
+    db: Db, scope: Scope, until_entry: int, cases: Sequence[str], again: Mapping[str, Sequence[str]] | None = None
+) -> None:
+    await db.execute(NOTE, scope, until_entry, len(cases), list(cases[:KEPT]), dict(again or {}))
 
 
 NEW = """
@@ -58,31 +67,27 @@ NEWEST = "select coalesce(max(id), 0) from ledger_entry"
 
 
 async def look_at_recent(db: Database) -> Check:
-    """What was entered since the last look, with all that hangs on it. What is broken is looked at again the next time."""
+    """What was entered since the last look, and what was broken then, with all that hangs on it."""
     known = next((check for check in await latest(db) if check.scope == "recent"), None)
     until = known.until_entry if known else max(0, await db.fetchval(NEWEST) - BATCH)
-    cases = [f"{row['what']}: {row['why']}" for row in await db.fetch(books.GUARDS_STAND)]
+    found = await _broken(db, known.again if known else {})
     for _ in range(MOST_BATCHES):
         rows = await db.fetch(NEW, max(0, until - OVERLAP), BATCH)
-        found = await _broken(
-            db,
-            list({row["account_id"] for row in rows}),
-            list({row["job_id"] for row in rows if row["job_id"]}),
-            list({row["invoice_id"] for row in rows if row["invoice_id"]}),
-        )
-        cases += found
-        if found or not rows or rows[-1]["id"] <= until:
+        found |= await _broken(db, {name: list({str(row[of]) for row in rows if row[of]}) for name, of in OF.items()})
+        if not rows or rows[-1]["id"] <= until:
             break
         until = rows[-1]["id"]
         if len(rows) < BATCH:
             break
-    await note(db, "recent", until, cases)
+    cases = [f"{row['what']}: {row['why']}" for row in await db.fetch(books.GUARDS_STAND)]
+    again = {name: [what for of, what in found if of == name][:MOST_AGAIN] for name in OF}
+    await note(db, "recent", until, [*cases, *(f"{what}: {why}" for (_, what), why in found.items())], again)
     return next(check for check in await latest(db) if check.scope == "recent")
 
 
 # The same rules as books.RULES, for these accounts, jobs and invoices alone: what they say of all takes minutes.
 OF_ACCOUNTS = f"""
-select b.account_id::text as what, format('balance %s/%s/%s, entries %s/%s/%s (available/held/spent)',
+select a.id::text as what, format('balance %s/%s/%s, entries %s/%s/%s (available/held/spent)',
     b.available, b.held, b.spent, e.available, e.held, e.spent) as why
 from unnest($1::uuid[]) as a (id) left join balance as b on b.account_id = a.id
 cross join lateral (
@@ -119,9 +124,13 @@ having count(e.id) > 1 or i.state <> 'paid' and count(e.id) > 0
 """
 
 
-async def _broken(db: Db, accounts: Sequence[UUID], jobs: Sequence[UUID], invoices: Sequence[UUID]) -> list[str]:
-    rows = [*await db.fetch(OF_ACCOUNTS, accounts), *await db.fetch(OF_JOBS, jobs)]
-    return [f"{row['what']}: {row['why']}" for row in [*rows, *await db.fetch(OF_INVOICES, invoices)]]
+async def _broken(db: Db, ids: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
+    """What is wrong, by its kind and its id."""
+    return {
+        (name, row["what"]): row["why"]
+        for name, rule in (("accounts", OF_ACCOUNTS), ("jobs", OF_JOBS), ("invoices", OF_INVOICES))
+        for row in await db.fetch(rule, ids.get(name, []))
+    }
 
 
 async def look_at_all(db: Database) -> Check:

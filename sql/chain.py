@@ -89,7 +89,8 @@ async def verify(db: Database, *, since: Anchor = START, expect: Sequence[Anchor
     return Verdict(links, rows, at, broken, erased, guards)
 
 
-# Nothing of it asks the functions of the migration: whoever could change rows could change those, too.
+# Nothing of it asks the functions of the migration: whoever could change rows could change those, too. Only erasure may replace
+# a row: of somebody who stands in it, and whose deletion is the last thing that it writes.
 WALK = """
 with part as (
     select *, lag(seq, 1, $1) over w as seq_before, lag(hash, 1, $2) over w as hash_before,
@@ -102,8 +103,15 @@ with part as (
         when p.hash <> sha256(p.hash_before || int8send(p.seq) || int8send(p.audit_id) || p.content)
             then format('link %s, of row %s, does not follow from the one before: changed, put in, or in another place',
                 p.seq, p.audit_id)
-        when p.is_replaced then ''
         when a.id is null then format('row %s is gone (link %s)', p.audit_id, p.seq)
+        when p.is_replaced and exists (
+            select from regexp_matches(a::text, 'deleted-[0-9a-f-]{36}@invalid', 'g') as found (name)
+            join audit as d on d.subject = name[1] and d.action = 'account.delete'
+            join audit_link as dl on dl.audit_id = d.id
+            where dl.seq > (select max(seq) from audit_link where audit_id = p.audit_id)
+        ) then ''
+        when p.is_replaced then format('row %s was replaced, and nobody who was deleted stands in it (link %s)',
+            p.audit_id, p.seq)
         when p.salt is null or p.content <> sha256(p.salt || convert_to(jsonb_build_array(
             a.id, a.actor, a.action, a.subject, a.before, a.after, a.ip, (extract(epoch from a.created_at) * 1000000)::bigint
         )::text, 'UTF8')) then format('row %s was changed (link %s)', p.audit_id, p.seq)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from limner.runtime.database import Db
+from limner.runtime.database import Database
 from limner.runtime.mailbox import Message
 
 MOST = 60
 """Days that are put down in one go: after that others come to their turn."""
+LONGEST = 600.0
+"""Seconds that one day may take: a busy one is read and sorted as a whole."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ select coalesce(least(
 """
 
 
-async def close(db: Db, most: int = MOST) -> int:
+async def close(db: Database, most: int = MOST) -> int:
     """Put down the days that are over and are not yet, the eldest first, each in a transaction. Returns how many."""
     before = (await db.fetchval(COMPLETE)).date()
     closed = 0
@@ -44,9 +46,13 @@ async def close(db: Db, most: int = MOST) -> int:
     return closed
 
 
-async def _close_next(db: Db, before: date) -> bool:
+PATIENT = "select set_config('statement_timeout', $1, true)"
+
+
+async def _close_next(db: Database, before: date) -> bool:
     """One day, unless it is ``before`` already. Any number of processes may do it: they stand in a line."""
-    async with db.transaction() as tx:
+    async with db.transaction(limit=LONGEST) as tx:
+        await tx.execute(PATIENT, f"{LONGEST:.0f}s")
         await tx.execute("select pg_advisory_xact_lock(hashtextextended('closing days', 0))")
         day = await tx.fetchval("select until from figure_mark") or (await tx.fetchval(FIRST)).date()
         if day >= before:

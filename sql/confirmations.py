@@ -144,13 +144,14 @@ async def change_email(db: Db, given: str, secret_keys: Sequence[str], *, ip: st
 CONFIRM = "update account set verified_at = now() where id = $1 and verified_at is null and deleted_at is null"
 
 
-async def verify_by_hand(db: Db, account: Account, *, actor: str, ip: str = "") -> bool:
+async def verify_by_hand(db: Db, account: Account, reason: str = "", *, actor: str, ip: str = "") -> bool:
     """The operator knows that the address is theirs. False when it was confirmed already."""
     async with db.transaction() as tx:
         done = bool(affected(await tx.execute(CONFIRM, account.id)))
         if done:
             await tickets.withdraw(tx, account.id, "verify")
-            await audit.record(tx, actor, "account.verify", account.email, None, {"by": "hand"}, ip=ip)
+            after = {"by": "hand"} | ({"reason": reason} if reason else {})
+            await audit.record(tx, actor, "account.verify", account.email, None, after, ip=ip)
         return done
 
 

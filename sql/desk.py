@@ -12,7 +12,7 @@ from limner.runtime.database import Database, open_briefly
 from limner.runtime.errors import NotFound
 from limner.runtime.storage import open_storage
 from limner.runtime.vault import Vault
-from limner.sql import accounts, books, chain, crew, factors, keys, roster, telegram, tokens, vaults
+from limner.sql import accounts, books, chain, crew, factors, keys, roster, sightings, telegram, tokens, vaults
 from limner.sql.accounts import Account
 from limner.sql.chain import Anchor
 
@@ -100,10 +100,12 @@ async def verify_books(config: Config, *, deep: bool) -> list[books.Finding]:
 
 
 async def verify_audit(config: Config, since: str | None, expect: tuple[str, ...]) -> dict[str, Any]:
-    """What came of it, fit for JSON."""
+    """What came of it, fit for JSON. When all of it holds again, the watchman need not wait for the walk of the night."""
     start, known = chain.START if since is None else Anchor.read(since), [Anchor.read(each) for each in expect]
     async with open_briefly(config) as db:
         found = await chain.verify(db, since=start, expect=known)
+        if found.is_whole and start == chain.START:
+            await sightings.mended(db, "audit")
     return {
         "whole": found.is_whole, "links": found.links, "rows": found.rows, "erased": found.erased,
         "head": str(found.head) if found.is_whole else None, "broken": found.broken or None, "guards": found.missing_guards,
@@ -145,9 +147,9 @@ async def list_paired(config: Config) -> list[str]:
         ] or ["nobody is paired: write to the bot, and it tells you a code"]
 
 
-async def unpair(config: Config, telegram_id: int) -> str:
+async def unpair(config: Config, telegram_id: int, *, even_the_last: bool) -> str:
     async with open_briefly(config) as db:
-        admin = await telegram.revoke(db, telegram_id, ME)
+        admin = await telegram.revoke(db, telegram_id, ME, even_the_last=even_the_last)
         return f"{telegram.printable(admin.name)} is shut out"
 
 

@@ -63,7 +63,6 @@ END_ACCESS = (
     "delete from ticket where account_id = $1",
     "delete from notice where id in (select notice_id from broadcast_recipient where account_id = $1)",
     "delete from broadcast_recipient where account_id = $1",
-    "update broadcast as b set created_by = anonymous_name(a.id) from account as a where a.id = $1 and b.created_by = a.email",
     "delete from second_factor where account_id = $1",
     "delete from pending_sign_in where account_id = $1",
     "delete from linked_sign_in where account_id = $1",
@@ -75,10 +74,13 @@ END_ACCESS = (
     update api_token set revoked_at = coalesce(revoked_at, now()), name = 'deleted', last_used_ip = '', networks = null
     where account_id = $1
     """,
+    "update subscription set state = 'canceled' where account_id = $1 and state in ('active', 'past_due')",
+    # One that never began has no period, and cannot be canceled: it is a wish, and goes.
     """
-    update subscription set state = 'canceled'
-    where account_id = $1 and state in ('pending_activation', 'active', 'past_due')
+    update invoice set subscription_id = null
+    where subscription_id in (select id from subscription where account_id = $1 and state = 'pending_activation')
     """,
+    "delete from subscription where account_id = $1 and state = 'pending_activation'",
 )
 FORGET_THROTTLES = "delete from throttle where key = any($1::text[])"
 
@@ -145,6 +147,25 @@ where x.id = z.id and z.created_at between $3 and $4 and (
     or strpos(z.after::text, to_json($1::text)::text) > 0
 )
 """
+# Where they stand as whoever did something, perhaps when they were an admin, or as somebody's else, by each address they had.
+TAKE_OUT_OF_ROWS = (
+    "update code set made_by = anonymous_name($2) where made_by = $1 and created_at between $3 and $4",
+    "update invitation set created_by = anonymous_name($2) where created_by = $1 and created_at between $3 and $4",
+    "update broadcast set created_by = anonymous_name($2) where created_by = $1 and created_at between $3 and $4",
+    "update refund set actor = anonymous_name($2) where actor = $1 and created_at between $3 and $4",
+    "update top_up set actor = anonymous_name($2) where actor = $1 and created_at between $3 and $4",
+    "update invoice set paid_by = anonymous_name($2) where paid_by = $1 and paid_at between $3 and $4",
+    "update alert set snoozed_by = anonymous_name($2) where snoozed_by = $1 and snoozed_until > $3 and began_at < $4",
+    "update backup_wish set actor = anonymous_name($2) where actor = $1 and wished_at between $3 and $4",
+    """
+    update invoice set details = details - 'to' - 'message'
+    where purpose = 'gift' and lower(details ->> 'to') = lower($1) and account_id <> $2 and created_at between $3 and $4
+    """,
+)
+FORGET_GIVER = """
+update notice set details = details || '{"giver": null, "message": null}'
+where template = 'gift_code' and details ->> 'giver' = $1 and created_at between $2 and $3
+"""
 FORGET_MAILS = (
     "delete from notice where channel = 'mail' and recipient = $1 and template is distinct from 'account_deleted'"
 )
@@ -157,6 +178,9 @@ async def _take_the_name_out(tx: Transaction, account: Account) -> None:
     await tx.execute(TAKE_OUT_OF_LEDGER, account.id)
     for name in await tx.fetch(NAMES, account.id):
         await tx.execute(TAKE_OUT_OF_AUDIT, name["email"], account.id, name["since"], name["until"])
+        for statement in TAKE_OUT_OF_ROWS:
+            await tx.execute(statement, name["email"], account.id, name["since"], name["until"])
+        await tx.execute(FORGET_GIVER, name["email"], name["since"], name["until"])
         await tx.execute(FORGET_MAILS, name["email"])
     await tx.execute(ERASING, "")
     await tx.execute(FORGET_NAMES, account.id)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import audit
+from limner.sql import audit, lists
 
 MOST_USES, MOST_DAYS = 10_000, 365
 
@@ -31,7 +31,9 @@ returning id
 """
 
 
-async def create(db: Db, *, uses: int = 1, days: int = 14, note: str = "", actor: str, ip: str = "") -> str:
+async def create(
+    db: Db, *, uses: int = 1, days: int = 14, note: str = "", reason: str = "", actor: str, ip: str = ""
+) -> str:
     """A new code: 120 random bits, to be shown once; only the hash is kept. Raises Refused."""
     if not 1 <= uses <= MOST_USES:
         raise Refused(f"An invitation is for 1 to {MOST_USES:,} accounts, not {uses}.", field="uses")
@@ -42,9 +44,13 @@ async def create(db: Db, *, uses: int = 1, days: int = 14, note: str = "", actor
     code = secrets.token_urlsafe(15)
     async with db.transaction() as tx:
         invitation_id = await tx.fetchval(CREATE, hashed(code), code[:4], note, uses, actor, days)
-        about = {"uses": uses, "days": days, "note": note}
+        about = {"uses": uses, "days": days, "note": note} | _why(reason)
         await audit.record(tx, actor, "invitation.create", f"invitation {invitation_id}", None, about, ip=ip)
     return code
+
+
+def _why(reason: str) -> dict[str, str]:
+    return {"reason": reason} if reason else {}
 
 
 LIVING = "revoked_at is null and expires_at > now() and uses < most_uses"
@@ -79,29 +85,53 @@ class Invitation:
     state: str
 
 
+STATES = ("active", "used", "expired", "revoked")
 LIST = """
-select id, hint, note, uses, most_uses, created_by, created_at, expires_at,
-    case when revoked_at is not null then 'revoked' when uses >= most_uses then 'used' when expires_at <= now()
-        then 'expired' else 'active' end as state
-from invitation order by created_at desc, id limit $1
+with known as (
+    select id, hint, note, uses, most_uses, created_by, created_at, expires_at,
+        case when revoked_at is not null then 'revoked' when uses >= most_uses then 'used' when expires_at <= now()
+            then 'expired' else 'active' end as state
+    from invitation
+)
+select * from known
+where ($1 = '' or lower(note) like lower($1) or lower(created_by) like lower($1) or hint = $2) and ($3 = '' or state = $3)
+    and ($4::timestamptz is null or created_at >= $4) and ($5::timestamptz is null or created_at < $5)
+    and ($6::timestamptz is null or (created_at, id) < ($6, $7::uuid))
+order by created_at desc, id desc limit $8
 """
 
 
-async def listing(db: Db, count: int = 100) -> list[Invitation]:
+@dataclass(frozen=True)
+class Sought:
+    """What to show; what is empty hides none. ``text``: a part of the note or of who made it, or how the code begins."""
+
+    text: str = ""
+    state: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+Place = tuple[datetime | None, UUID | None]
+ALL = Sought()
+
+
+async def listing(db: Db, sought: Sought = ALL, before: Place = (None, None), count: int = 100) -> list[Invitation]:
     """The newest first."""
-    return [Invitation(**row) for row in await db.fetch(LIST, count)]
+    asked = (lists.part(sought.text), sought.text[:4], sought.state, sought.since, sought.until)
+    return [Invitation(**row) for row in await lists.read(db, LIST, *asked, *before, count)]
 
 
 REVOKE = "update invitation set revoked_at = now() where id = $1 and revoked_at is null returning hint, note, uses"
 
 
-async def revoke(db: Db, invitation_id: UUID, *, actor: str, ip: str = "") -> None:
+async def revoke(db: Db, invitation_id: UUID, reason: str = "", *, actor: str, ip: str = "") -> None:
     """At once; whoever came with it stays. Raises NotFound."""
     async with db.transaction() as tx:
         row = await tx.fetchrow(REVOKE, invitation_id)
         if row is None:
             raise NotFound("There is no such invitation, or it is revoked already.")
-        await audit.record(tx, actor, "invitation.revoke", f"invitation {invitation_id}", dict(row), None, ip=ip)
+        about = _why(reason) or None
+        await audit.record(tx, actor, "invitation.revoke", f"invitation {invitation_id}", dict(row), about, ip=ip)
 
 
 def hashed(code: str) -> bytes:

@@ -83,8 +83,7 @@ async def link(
         await tx.execute(FORMER, account.id, issuer, subject)
         is_new = await _linked(tx, account, issuer, subject, label)
         if is_new:
-            after = {"issuer": issuer, "label": label}
-            await audit.record(tx, actor, "account.sign_in_linked", account.email, None, after, ip=ip)
+            await audit.record(tx, actor, "account.sign_in_linked", account.email, None, {"issuer": issuer}, ip=ip)
             details = {"provider": provider, "at": datetime.now(UTC).isoformat(), "path": PLACE}
             await notices.mail(tx, account.email, "sign_in_linked", locale=account.locale, details=details)
 
@@ -100,17 +99,15 @@ async def _linked(db: Db, account: Account, issuer: str, subject: str, label: st
     return bool(is_new)
 
 
-UNLINK = "delete from linked_sign_in where account_id = $1 and issuer = $2 returning label"
+UNLINK = "delete from linked_sign_in where account_id = $1 and issuer = $2"
 
 
 async def unlink(db: Db, account: Account, issuer: str, *, actor: str, ip: str) -> None:
     """Raises NotFound when there is none."""
     async with db.transaction() as tx:
-        label = await tx.fetchval(UNLINK, account.id, issuer)
-        if label is None:
+        if not affected(await tx.execute(UNLINK, account.id, issuer)):
             raise NotFound("There is no such sign-in to take away.")
-        before = {"issuer": issuer, "label": label}
-        await audit.record(tx, actor, "account.sign_in_unlinked", account.email, before, None, ip=ip)
+        await audit.record(tx, actor, "account.sign_in_unlinked", account.email, {"issuer": issuer}, None, ip=ip)
 
 
 SPEND = """

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from limner.runtime.database import Db, affected
+from limner.sql.notices import HALTED
 
 MOST_ATTEMPTS = 10
 PATIENCE = "3 days"
@@ -41,10 +42,11 @@ class Mail:
     traceparent: str | None
 
 
-DUE = """
+DUE = f"""
 select exists (
     select from notice
     where channel = 'mail' and sent_at is null and failed_at is null and (next_at is null or next_at <= now())
+        and not {HALTED}
 )
 """
 
@@ -76,6 +78,7 @@ TAKE = f"""
 with next as (
     select id from notice
     where channel = 'mail' and sent_at is null and failed_at is null and (next_at is null or next_at <= now())
+        and not {HALTED}
     order by template is not distinct from 'broadcast', coalesce(next_at, created_at), id limit 1 for update skip locked
 ), taken as (
     update notice set attempts = attempts + 1, error = '', next_at = now() + make_interval(secs => $1)
@@ -131,6 +134,7 @@ async def postpone(db: Db, mail: Mail, seconds: float, why: str) -> None:
 GIVE_UP_OLD = f"""
 update notice set failed_at = now(), error = case when error = '' then 'nobody sent it for {UNSENT}' else error end
 where channel = 'mail' and sent_at is null and failed_at is null and created_at < now() - interval '{UNSENT}'
+    and not {HALTED}
 """
 WIPE = f"""
 update notice set details = null, body = '', error = ''
@@ -168,14 +172,14 @@ class Jam:
         return self.failed >= least and self.failed * 10 > self.sent
 
 
-JAM = """
+JAM = f"""
 select count(*) filter (where is_old)::int as waiting,
     coalesce(extract(epoch from now() - min(created_at) filter (where is_old)), 0)::float8 as oldest,
     count(*) filter (where failed_at is not null)::int as failed, count(*) filter (where sent_at is not null)::int as sent
 from (
     select created_at, null::timestamptz as failed_at, null::timestamptz as sent_at,
         created_at < now() - make_interval(secs => $1) as is_old
-    from notice where channel = 'mail' and sent_at is null and failed_at is null
+    from notice where channel = 'mail' and sent_at is null and failed_at is null and not {HALTED}
     union all
     select created_at, failed_at, sent_at, false from notice
     where channel = 'mail' and created_at > now() - interval '4 days'

@@ -15,7 +15,10 @@ from limner.sql.channels import NOTICE_QUEUED
 
 @dataclass(frozen=True)
 class Notice:
-    """``request_id`` and ``traceparent``: of what caused it, if somebody did. ``buttons``: rows of them, below the text."""
+    """One that somebody has set out with. ``attempts`` is the fence: who sets out next has a greater one.
+
+    ``request_id`` and ``traceparent``: of what caused it, if somebody did. ``buttons``: rows of them, below the text.
+    """
 
     id: int
     channel: str
@@ -24,11 +27,15 @@ class Notice:
     body: str
     request_id: str | None
     traceparent: str | None
+    attempts: int
+    is_broadcast: bool
     buttons: list[list[dict[str, Any]]] | None = None
 
 
 Buttons = Sequence[Sequence[Mapping[str, str]]]
 """Rows of what stands below a Telegram message: "text" of each, and the "data" that it carries, or the "url" it opens."""
+APART = "new:"
+"""Stands before what a button below a notice carries at Telegram: it opens a message of its own, and the notice stays."""
 
 QUEUE = """
 insert into notice (channel, recipient, subject, body, dedupe_key, request_id, traceparent, buttons)
@@ -80,26 +87,58 @@ async def mail(
     db.tell(NOTICE_QUEUED)
 
 
+HALTED = """
+coalesce(dedupe_key in (select 'broadcast ' || b.id from broadcast as b where b.state = 'stopped'), false)
+"""
+"""Of a notice: it belongs to a broadcast that is stopped, and stays where it is until that goes on."""
 # A broadcast lets everything else pass.
-TAKE = """
-select id, channel, recipient, subject, body, request_id, traceparent, buttons from notice
-where sent_at is null and failed_at is null and channel = any($1::text[])
-order by starts_with(coalesce(dedupe_key, ''), 'broadcast '), id limit $2 for update skip locked
+TAKE = f"""
+with next as (
+    select id from notice
+    where channel = $1 and sent_at is null and failed_at is null and (next_at is null or next_at <= now()) and not {HALTED}
+    order by starts_with(coalesce(dedupe_key, ''), 'broadcast '), id limit 1 for update skip locked
+)
+update notice as n set attempts = n.attempts + 1, next_at = now() + make_interval(secs => $2)
+from next where n.id = next.id
+returning n.id, n.channel, n.recipient, n.subject, n.body, n.request_id, n.traceparent, n.attempts,
+    starts_with(coalesce(n.dedupe_key, ''), 'broadcast ') as is_broadcast, n.buttons
 """
 
 
-async def take(db: Db, channels: list[str], count: int = 10) -> list[Notice]:
-    """The next ones to deliver, locked until the transaction ends."""
-    return [Notice(**row) for row in await db.fetch(TAKE, channels, count)]
+async def take(db: Db, channel: str, seconds: float) -> Notice | None:
+    """The next one to deliver. Nobody else takes it for so long, and then anybody may."""
+    row = await db.fetchrow(TAKE, channel, seconds)
+    return None if row is None else Notice(**row)
 
 
-async def sent(db: Db, notice_id: int) -> None:
-    await db.execute("update notice set sent_at = now() where id = $1", notice_id)
+LET_GO = """
+update notice set attempts = attempts - 1, next_at = null
+where id = $1 and attempts = $2 and sent_at is null and failed_at is null
+"""
 
 
-async def failed(db: Db, notice_id: int, error: str) -> None:
+async def let_go(db: Db, notice: Notice) -> None:
+    """It did not get out: it is as if nobody had set out with it."""
+    await db.execute(LET_GO, notice.id, notice.attempts)
+
+
+SENT = "update notice set sent_at = now() where id = $1 and attempts = $2 and sent_at is null and failed_at is null"
+
+
+async def sent(db: Db, notice: Notice) -> bool:
+    """False: somebody else set out with it meanwhile, or gave it up."""
+    return affected(await db.execute(SENT, notice.id, notice.attempts)) == 1
+
+
+FAILED = """
+update notice set failed_at = now(), error = $3
+where id = $1 and attempts = $2 and sent_at is null and failed_at is null
+"""
+
+
+async def failed(db: Db, notice: Notice, error: str) -> None:
     """It can never be delivered; ``error`` says why."""
-    await db.execute("update notice set failed_at = now(), error = $2 where id = $1", notice_id, error[:300])
+    await db.execute(FAILED, notice.id, notice.attempts, error[:300])
 
 
 @dataclass(frozen=True)
@@ -111,25 +150,38 @@ class Untaken:
     ids: list[int]
 
 
-# One that is being sent is locked: then its message is left for the next look.
-UNTAKEN = """
+WITHOUT_MONEY = " without money"
+"""How the key of a message ends that some get without what it says of money."""
+
+
+def without_money(dedupe_key: str) -> str:
+    return dedupe_key + WITHOUT_MONEY
+
+
+# Of what is said without its money, the other one tells everything. One that is on its way leaves its message for the next look.
+UNTAKEN = f"""
 with own as (
     select id, dedupe_key, body, sent_at, failed_at, created_at from notice
     where channel = 'telegram' and dedupe_key like 'alert %' and created_at > now() - interval '2 days'
+        and not dedupe_key like '%{WITHOUT_MONEY}'
 ),
 stuck as (
-    select dedupe_key, min(body) as body, count(*) as n from own as o
-    where not exists (select from notice as m where m.channel = 'mail' and m.dedupe_key = o.dedupe_key)
-    group by dedupe_key
+    select dedupe_key, min(body) as body, count(*) as n from own group by dedupe_key
     having bool_and(sent_at is null)
         and (bool_and(failed_at is not null) or min(created_at) < now() - make_interval(mins => $1))
 ),
+unmailed as (
+    select * from stuck as s where not exists (
+        select from notice as m where m.channel = 'mail' and m.dedupe_key like 'alert %' and m.dedupe_key = s.dedupe_key
+    )
+),
 held as (
     select id, dedupe_key from notice
-    where id in (select o.id from own as o join stuck using (dedupe_key)) and sent_at is null
+    where id in (select o.id from own as o join unmailed using (dedupe_key)) and sent_at is null
+        and (failed_at is not null or next_at is null or next_at <= now())
     for update skip locked
 )
-select dedupe_key, body, array_agg(held.id order by held.id) as ids from stuck join held using (dedupe_key)
+select dedupe_key, body, array_agg(held.id order by held.id) as ids from unmailed join held using (dedupe_key)
 group by dedupe_key, body, n having count(*) = n order by min(held.id)
 """
 

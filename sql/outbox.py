@@ -42,7 +42,7 @@ select n.id, n.recipient, coalesce(n.template, n.subject) as name, {STATE} as st
     n.sent_at is null and n.ticket_id is not null and {WHY_SPENT} = '' as has_link
 from notice as n left join ticket as t on t.id = n.ticket_id
 where n.channel = 'mail' and ($1 = '' or {STATE} = $1) and ($2::bigint is null or n.id < $2)
-    and ($3 = '' or lower(n.recipient collate "C") like lower($3) or n.template like $3)
+    and ($3 = '' or lower(n.recipient collate "C") like lower($3) or n.template like lower($3))
     and ($4::timestamptz is null or n.created_at >= $4) and ($5::timestamptz is null or n.created_at < $5)
 order by n.id desc limit $6
 """
@@ -97,9 +97,10 @@ update notice as n set failed_at = null, next_at = null, error = ''
 where n.id = $1 and n.channel = 'mail' and n.sent_at is null and not {UNDER_WAY} and (n.details is not null or n.template is null)
 returning n.recipient
 """
-GIVE_UP = """
+GIVE_UP = f"""
 update notice as n set failed_at = now(), error = $2
-where n.id = $1 and n.channel = 'mail' and n.sent_at is null and n.failed_at is null returning n.recipient
+where n.id = $1 and n.channel = 'mail' and n.sent_at is null and n.failed_at is null and not {UNDER_WAY}
+returning n.recipient
 """
 
 
@@ -114,7 +115,7 @@ async def retry(db: Db, mail_id: int, *, reason: str = "", actor: str, ip: str =
 
 
 async def give_up(db: Db, mail_id: int, *, reason: str = "", actor: str, ip: str = "") -> None:
-    """Never send it. Raises NotFound, or Refused for one that has ended already."""
+    """Never send it. Raises NotFound, or Refused for one that has ended already, or is under way."""
     async with db.transaction() as tx:
         recipient = await tx.fetchval(GIVE_UP, mail_id, f"given up by {actor}")
         if recipient is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from limner.runtime.database import Db
+from limner.runtime.database import Db, Transaction
 from limner.sql import audit, invoices, ledger
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice, WrongState
@@ -96,9 +96,26 @@ async def thaw(db: Db, invoice: Invoice) -> int:
     return frozen or 0
 
 
+# Held until the transaction ends: whoever deletes the account waits, or was faster.
+OWNERLESS = """
+select a.deleted_at is not null from account as a join invoice as i on i.account_id = a.id where i.id = $1 for share of a
+"""
+
+
+async def is_ownerless(tx: Transaction, invoice_id: UUID) -> bool:
+    """Whether nobody would get any more what is paid for, since the account is deleted."""
+    return bool(await tx.fetchval(OWNERLESS, invoice_id))
+
+
 async def mark_paid(db: Db, invoice_id: UUID, reason: str, *, actor: str, ip: str = "") -> None:
-    """By hand, for what was paid some other way, or for a payment in doubt that holds. Raises WrongState when it is paid."""
+    """By hand, for what was paid some other way, or for a payment in doubt that holds. Raises WrongState when it is paid, or
+    nobody is there any more whom it would be for.
+    """
     async with db.transaction() as tx:
+        if await is_ownerless(tx, invoice_id):
+            raise WrongState(
+                "The account of this invoice is deleted: nothing can be bought for it any more.", field="state"
+            )
         await tx.execute("select 1 from invoice where id = $1 for update", invoice_id)
         invoice = await invoices.get(tx, invoice_id)
         if invoice.state == "paid" and not invoice.frozen_credits:
@@ -114,12 +131,12 @@ async def mark_paid(db: Db, invoice_id: UUID, reason: str, *, actor: str, ip: st
         tx.tell(INVOICE_CHANGED, str(invoice_id))
 
 
-TROUBLED = f"select {invoices.COLUMNS} from invoice where trouble <> '' order by created_at limit $1"
+TROUBLED = f"select {invoices.COLUMNS} from invoice where trouble <> '' order by created_at"
 
 
-async def troubled(db: Db, count: int = 50) -> list[Invoice]:
-    """Those about which somebody has to decide, the oldest first."""
-    return await invoices.read(db, await db.fetch(TROUBLED, count))
+async def troubled(db: Db) -> list[Invoice]:
+    """All about which somebody has to decide, the oldest first: one that is left out would look as if it were mended."""
+    return await invoices.read(db, await db.fetch(TROUBLED))
 
 
 HOLDS = """

@@ -7,15 +7,17 @@ from datetime import datetime
 from uuid import UUID
 
 from limner.runtime.database import Db
-from limner.sql import lists, subscriptions
+from limner.sql import holders, lists, subscriptions
 
-STATES = ("active", "no_plan", "waiting", "unconfirmed", "banned", "deleted")
-"""active: may order right now; waiting: chose a plan and has yet to pay for it."""
+STATES = ("active", "paused", "no_plan", "waiting", "unconfirmed", "banned", "deleted")
+"""active: may order right now; no_plan: also whose plan has run out; waiting: chose a plan and has yet to pay for it."""
 SORTS = ("newest", "oldest", "email")
 
 
 @dataclass(frozen=True)
 class Person:
+    """``state`` and ``plan``: of the subscription as it is this very moment, whether or not the steward has been there."""
+
     id: UUID
     email: str
     email_key: str
@@ -39,29 +41,33 @@ where ($1 = '' or a.email_key like lower($1)) and ($2::uuid is null or a.id = $2
     and case $4
         when '' then true
         when 'active' then a.id = any(array(select s.account_id from subscription as s where {subscriptions.IS_OPEN}))
+        when 'paused' then a.id = any(array(
+            select s.account_id from subscription as s where {subscriptions.RUNS} and s.paused_at is not null
+        ))
         when 'waiting' then a.id = any(array(
             select s.account_id from subscription as s where s.state = 'pending_activation'
         ))
         when 'no_plan' then not exists (
-            select from subscription as s where s.account_id = a.id and {subscriptions.LIVES}
+            select from subscription as s
+            where s.account_id = a.id and {subscriptions.LIVES} and (s.state = 'pending_activation' or {subscriptions.RUNS})
         )
         when 'unconfirmed' then a.verified_at is null and a.deleted_at is null
         when 'banned' then a.banned_at is not null and a.deleted_at is null
         when 'deleted' then a.deleted_at is not null
     end
     and ($5 = '' or a.id = any(array(
-        select s.account_id from subscription as s join plan as p on p.id = s.plan_id
+        select s.account_id from subscription as s join plan as p on p.id = {subscriptions.PLAN}
         where p.code = $5 and {subscriptions.LIVES}
     )))
     and ($6::timestamptz is null or a.created_at >= $6) and ($7::timestamptz is null or a.created_at < $7)
 """
 WHO = "a.id, a.email, a.email_key, a.role, a.locale, a.verified_at, a.banned_at, a.deleted_at, a.created_at"
 MORE = f"""
-page.*, coalesce(b.available, 0) as available, coalesce(b.held, 0) as held, coalesce(b.spent, 0) as spent, s.state,
-    p.name as plan, s.period_end
+page.*, coalesce(b.available, 0) as available, coalesce(b.held, 0) as held, coalesce(b.spent, 0) as spent,
+    {holders.STATE} as state, p.name as plan, s.period_end
 from page left join balance as b on b.account_id = page.id
 left join subscription as s on s.account_id = page.id and {subscriptions.LIVES}
-left join plan as p on p.id = s.plan_id
+left join plan as p on p.id = {subscriptions.PLAN}
 """
 NEWEST = f"""
 with page as (

@@ -169,8 +169,10 @@ ADD = (
 
 async def add(db: Db, code: str, new: Entry, *, actor: str, ip: str = "") -> None:
     """One plan more. Raises Refused for what cannot be, or a code that is taken."""
-    if not re.fullmatch(r"[a-z0-9-]{1,40}", code):
-        raise Refused(f"A code has 1 to 40 small letters, digits and dashes, not {code[:60]!r}.", field="code")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", code):
+        raise Refused(
+            f"A code has 1 to 40 small letters, digits and dashes, no dash first, unlike {code[:60]!r}.", field="code"
+        )
     new.check()
     await _exist(db, new)
     try:

@@ -166,7 +166,8 @@ where b.id = $1 and b.state = 'sending' and b.is_listed
     and not exists (select from broadcast_recipient as r where r.broadcast_id = b.id and r.state = 'waiting')
     and not exists (
         select from notice as n
-        where n.sent_at is null and n.failed_at is null and n.attempts = 0 and n.dedupe_key = 'broadcast ' || $1::uuid::text
+        where n.sent_at is null and n.failed_at is null and (n.attempts = 0 or n.channel = 'telegram')
+            and n.dedupe_key = 'broadcast ' || $1::uuid::text
     )
     and not exists (
         select from broadcast_recipient as r join notice as n on n.id = r.notice_id
@@ -176,7 +177,7 @@ where b.id = $1 and b.state = 'sending' and b.is_listed
 
 
 async def _finish(tx: Transaction, broadcast_id: UUID, ways: Ways) -> None:
-    """When somebody has set out with each notice: from then on nothing can be stopped."""
+    """When somebody has set out with each mail, from when on nothing can be stopped, and every chat has said yes or no."""
     if not affected(await tx.execute(FINISH, broadcast_id, ways.mail)):
         return
     became = await spreading.progress(tx, broadcast_id)

@@ -19,7 +19,7 @@ SEED = """
 insert into provider (code, kind, base_url, settings, is_local) values ($1, $2, $3, $4, $5) on conflict (code) do nothing
 """
 
-CODE = re.compile(r"[a-z0-9-]{1,40}")
+CODE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 DEMO_SIZES = (*catalogue.SIZES, "1344x768", "768x1344", "512x512")
 
 
@@ -61,7 +61,9 @@ async def add(
 ) -> None:
     """Raises Refused for a code that is taken or cannot be, a kind that nobody is, an address or a setting that is wrong."""
     if not CODE.fullmatch(code):
-        raise Refused(f"A code has up to 40 of a-z, 0-9 and -, unlike {code[:50]!r}.", field="code")
+        raise Refused(
+            f"A code has up to 40 of a-z, 0-9 and -, which is not the first, unlike {code[:50]!r}.", field="code"
+        )
     painters.check_kind(kind)
     painters.check_settings(kind, settings or {})
     base_url = painters.check_address(kind, base_url, is_local=is_local)

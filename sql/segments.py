@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from limner.runtime.database import Db
 from limner.sql.subscriptions import PLAN, RUNS
@@ -22,6 +23,25 @@ case when a.deleted_at is not null then 'deleted' when a.banned_at is not null t
     when a.verified_at is null then 'not confirmed' when a.news_stopped_at is not null then 'wants none' else '' end
 """
 """Of an account ``a``: why it gets no broadcast; empty: it may."""
+ASKED = f"select {WHY_NOT} from account as a where a.id = $1"
+OF_CHAT = f"""
+select {WHY_NOT} from linked_sign_in as l join account as a on a.id = l.account_id
+where l.issuer = 'telegram' and l.subject = $1
+"""
+
+
+async def why_not(db: Db, account_id: UUID) -> str:
+    """Why an account gets no broadcast, at this moment; empty: it may."""
+    why = await db.fetchval(ASKED, account_id)
+    return "deleted" if why is None else str(why)
+
+
+async def why_not_chat(db: Db, chat: str) -> str:
+    """The same of whoever is behind a Telegram chat."""
+    why = await db.fetchval(OF_CHAT, chat)
+    return "not linked any more" if why is None else str(why)
+
+
 RUNNING = f"exists (select from subscription as s where s.account_id = a.id and {RUNS})"
 PAID = "exists (select from invoice as i where i.account_id = a.id and i.state = 'paid' and i.purpose in ('plan', 'renewal'))"
 IS_IN = f"""

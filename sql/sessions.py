@@ -206,26 +206,17 @@ async def names(db: Db, ids: Sequence[UUID]) -> dict[str, str]:
 
 
 END_FOR = """
-delete from session as s using account as a where s.id = $1 and a.id = s.account_id returning a.email, s.ip, s.agent
+delete from session as s using account as a where s.id = $1 and a.id = s.account_id returning a.email
 """
 
 
 async def end_for(db: Db, session_id: UUID, reason: str, *, actor: str, ip: str = "") -> None:
     """Somebody who runs the place ends it. Raises NotFound."""
     async with db.transaction() as tx:
-        row = await tx.fetchrow(END_FOR, session_id)
-        if row is None:
+        email = await tx.fetchval(END_FOR, session_id)
+        if email is None:
             raise NotFound("That device is signed out already.")
-        before = {"ip": row["ip"], "agent": row["agent"]}
-        await audit.record(tx, actor, "session.end", row["email"], before, {"reason": reason}, ip=ip)
-
-
-async def end_all_for(db: Db, account: Account, reason: str, *, actor: str, ip: str = "") -> int:
-    """All of an account. Returns how many there were."""
-    async with db.transaction() as tx:
-        if ended := await end_all(tx, account.id):
-            await audit.record(tx, actor, "session.end", account.email, {"sessions": ended}, {"reason": reason}, ip=ip)
-        return ended
+        await audit.record(tx, actor, "session.end", email, {"sessions": 1}, {"reason": reason}, ip=ip)
 
 
 FORGET = f"delete from session where expires_at < now() or seen_at < now() - interval '{IDLE}'"

@@ -101,12 +101,14 @@ class Received:
     currency: str
 
 
-# What somebody has to decide about is told as that.
+# What somebody has to decide about is told as that; what went back, or was decided about, is nobody's trouble any more.
 UNPAID = """
-select id, state, received_cents, amount_cents, currency from invoice
-where state <> 'paid' and received_cents >= amount_cents and received_cents > 0 and trouble = ''
-    and created_at > now() - interval '30 days'
-order by created_at limit 50
+select i.id, i.state, i.received_cents, i.amount_cents, i.currency from invoice as i
+where i.state <> 'paid' and i.received_cents >= i.amount_cents and i.received_cents > 0 and i.trouble = ''
+    and i.created_at > now() - interval '30 days'
+    and not exists (select from refund as r where r.invoice_id = i.id and r.state <> 'failed')
+    and not exists (select from audit as a where a.subject = i.id::text and a.action = 'invoice.dealt_with')
+order by i.created_at
 """
 
 
@@ -158,6 +160,34 @@ on conflict (name) do update set value = excluded.value, words = excluded.words,
 async def note(db: Db, name: str, value: float | None, words: str) -> None:
     """The newest reading of this name."""
     await db.execute(NOTE, name, value, words)
+
+
+IS_BROKEN = "select exists (select from alert_reading where name = $1 and value > 0)"
+
+
+async def mended(db: Db, name: str) -> None:
+    """What was wrong by the last reading is not any more. Writes nothing where nothing was."""
+    if await db.fetchval(IS_BROKEN, name):
+        await note(db, name, 0, "")
+
+
+FORGET = "delete from alert_reading where name = $1"
+
+
+async def forget(db: Db, name: str) -> None:
+    """There is nothing of this name to be read any more."""
+    await db.execute(FORGET, name)
+
+
+IS_TIME = """
+insert into alert_reading as r (name) values ($1)
+on conflict (name) do update set read_at = now() where r.read_at <= now() - make_interval(secs => $2) returning true
+"""
+
+
+async def is_time(db: Db, name: str, seconds: float) -> bool:
+    """True for one look in so many seconds."""
+    return bool(await db.fetchval(IS_TIME, name, seconds))
 
 
 READINGS = "select name, value, words, extract(epoch from now() - read_at)::float8 as age from alert_reading"

@@ -53,17 +53,20 @@ where id = $1 and state = 'draft'
 
 
 async def begin(
-    db: Db, broadcast_id: UUID, ways: Ways, reason: str, *, people: int, actor: str, ip: str = ""
+    db: Db, broadcast_id: UUID, ways: Ways, reason: str, *, people: int, as_seen: str, actor: str, ip: str = ""
 ) -> Broadcast:
     """Send it to all who are in its segment; the herald writes down who that is.
 
-    ``people``: how many were said to be in it when somebody agreed. Raises Refused: it was begun before, nobody can be
-    reached, or many more people would get it than were agreed to.
+    ``people``: how many were said to be in it when somebody agreed; ``as_seen``: how it was then (``Broadcast.as_it_is``).
+    Raises Refused: it was begun before, or rewritten since, nobody can be reached, or many more people would get it than
+    were agreed to.
     """
     async with db.transaction() as tx:
         found = await _in_hand(tx, broadcast_id)
         if found.state != "draft":
             raise await broadcasts.why_not(tx, found.id)
+        if found.as_it_is != as_seen:
+            raise Refused("It was changed meanwhile: look at it again.", field="form", code="changed")
         _insist_on_ways(ways, found)
         now, _ = await segments.count(tx, found.segment, found.plan_id)
         if now == 0:
@@ -78,7 +81,7 @@ async def begin(
 
 
 STOP = "update broadcast set state = 'stopped', ended_at = now() where id = $1 and state = 'sending'"
-# What nobody has set out with comes back; a row that is being sent right now is locked, or has an attempt.
+# What nobody has set out with comes back, for the way that was left: who had fallen back to mail gets nothing by Telegram.
 WITHDRAW = """
 with gone as (
     delete from notice where id in (
@@ -87,7 +90,7 @@ with gone as (
         for update skip locked
     ) returning id
 )
-update broadcast_recipient as r set state = 'waiting', channel = null, notice_id = null
+update broadcast_recipient as r set state = 'waiting', channel = nullif(r.channel, 'telegram'), notice_id = null
 from gone where r.broadcast_id = $1 and r.notice_id = gone.id
 """
 

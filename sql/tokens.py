@@ -10,13 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from limner.runtime.database import Db, affected
-from limner.runtime.errors import NotFound, Refused
+from limner.runtime.errors import NotFound, Refused, TooMany
 from limner.sql import audit
 from limner.sql.accounts import Account
 
@@ -98,7 +97,7 @@ async def create(db: Db, owner: Account, name: str, caps: Caps, *, actor: str, i
         )  # fmt: skip
         if token_id is None:
             raise Refused(f"At most {MOST} tokens; revoke one that is not used any more.", field="name")
-        about = {"name": name, "scopes": list(caps.scopes), "last_four": token[-4:]}
+        about = {"scopes": list(caps.scopes), "last_four": token[-4:]}
         await audit.record(tx, actor, "token.create", f"{owner.email} {token_id}", None, about, ip=ip)
     return token
 
@@ -197,6 +196,10 @@ async def unfinished(db: Db, account_id: UUID) -> int:
     return await db.fetchval(QUEUED, account_id)  # type: ignore[no-any-return]
 
 
+class QueueFull(TooMany):
+    """The account has too many unfinished pictures."""
+
+
 REFUSALS = {
     "api_token_day": "This token has spent what it may spend in a day.",
     "api_token_month": "This token has spent what it may spend in a month.",
@@ -205,10 +208,12 @@ REFUSALS = {
 
 @contextmanager
 def capped() -> Iterator[None]:
-    """Around an order: the schema has the last word on a token's credits. Raises CapReached."""
+    """Around an order: the schema has the last word on a token's credits and the queue. Raises CapReached and QueueFull."""
     try:
         yield
     except asyncpg.CheckViolationError as error:
+        if error.constraint_name == "account_queue":
+            raise QueueFull("This account has as many pictures under way as it may have.", after=5) from error
         if error.constraint_name not in REFUSALS:
             raise
         raise CapReached(REFUSALS[error.constraint_name], code=error.constraint_name) from error
@@ -272,7 +277,7 @@ async def revoke(db: Db, token_id: UUID, *, owner: UUID | None, actor: str, ip: 
         row = await tx.fetchrow(REVOKE, token_id, owner)
         if row is None:
             raise NotFound("There is no such token, or it is revoked already.")
-        about: dict[str, Any] = {"name": row["name"], "last_four": row["last_four"]}
+        about = {"last_four": row["last_four"]}
         await audit.record(tx, actor, "token.revoke", f"{row['email']} {token_id}", about, None, ip=ip)
         return row["name"]  # type: ignore[no-any-return]
 

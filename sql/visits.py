@@ -46,24 +46,29 @@ async def begin(db: Db, session_id: UUID, admin: Account, account: Account, reas
 
 END = """
 update visit as v set ended_at = now() from account as a
-where v.session_id = $1 and v.ended_at is null and a.id = v.account_id returning a.email
+where v.session_id = $1 and v.ended_at is null and a.id = v.account_id returning a.id, a.email
 """
 
 
-async def end(db: Db, session_id: UUID, admin: Account, *, ip: str = "") -> None:
-    """The session shows the admin's own again."""
+async def end(db: Db, session_id: UUID, admin: Account, *, ip: str = "") -> UUID | None:
+    """The session shows the admin's own again. Returns who was visited."""
     async with db.transaction() as tx:
-        email = await tx.fetchval(END, session_id)
-        if email is not None:
-            await audit.record(tx, admin.email, "account.visit_end", email, None, {"how": "left"}, ip=ip)
+        row = await tx.fetchrow(END, session_id)
+        if row is None:
+            return None
+        await audit.record(tx, admin.email, "account.visit_end", row["email"], None, {"how": "left"}, ip=ip)
+        return row["id"]  # type: ignore[no-any-return]
 
 
-# Over because its time is, or because the admin's session is gone.
+# Over because its time is, because the admin's session is gone, or because nobody may see what this account sees any more.
 END_OVERDUE = """
 update visit as v set ended_at = least(now(), v.until) from account as a
 where v.ended_at is null and a.id = v.account_id
-    and (v.until < now() or not exists (select from session as s where s.id = v.session_id))
-returning a.email, (select b.email from account as b where b.id = v.admin_id) as admin, v.until < now() as is_late
+    and (v.until < now() or a.banned_at is not null or a.role <> 'user'
+        or not exists (select from session as s where s.id = v.session_id))
+returning a.email, (select b.email from account as b where b.id = v.admin_id) as admin,
+    case when v.until < now() then 'its time was over' when a.banned_at is not null then 'who was visited is banned'
+        when a.role <> 'user' then 'who was visited works here' else 'signed out' end as how
 """
 
 
@@ -71,7 +76,7 @@ async def end_overdue(db: Db) -> None:
     """Those that nobody left."""
     async with db.transaction() as tx:
         for row in await tx.fetch(END_OVERDUE):
-            how = {"how": "its time was over" if row["is_late"] else "signed out", "who": row["admin"]}
+            how = {"how": row["how"], "who": row["admin"]}
             await audit.record(tx, "system", "account.visit_end", row["email"], None, how)
 
 

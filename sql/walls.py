@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -140,6 +141,15 @@ class Judged:
     def words(self) -> str:
         return self.caption or self.prompt
 
+    @property
+    def beside(self) -> str:
+        return beside(self.caption, self.shows_prompt)
+
+
+def beside(caption: str, shows_prompt: bool) -> str:
+    """What an admin saw beside a picture, in short: its owner may change it while it is neither waiting nor shown."""
+    return hashlib.sha256(f"{shows_prompt} {caption}".encode()).hexdigest()[:16]
+
 
 LIST = """
 select w.id, w.image_id, w.account_id, a.email, w.display_name, w.state, w.reason, g.prompt, s.shows_prompt, s.caption, s.code,
@@ -162,7 +172,7 @@ async def listing(db: Db, state: str, *, before: tuple[datetime, int] | None = N
 
 # A picture that is taken down, or whose link is revoked, is shown to nobody: whoever does that waits for this, or was faster.
 HOLD = """
-select w.state, w.display_name from wall_offer as w
+select w.state, s.caption, s.shows_prompt from wall_offer as w
 join image as i on i.id = w.image_id and i.deleted_at is null and i.taken_down_at is null
 join share as s on s.id = w.share_id and s.revoked_at is null
 where w.id = $1 for share of i, s
@@ -172,8 +182,11 @@ update wall_offer set state = $2, reason = $3, decided_at = now() where id = $1 
 """
 
 
-async def decide(db: Database, offer_id: int, to: str, reason: str = "", *, actor: str, ip: str = "") -> None:
+async def decide(
+    db: Database, offer_id: int, to: str, reason: str = "", *, saw: str | None = None, actor: str, ip: str = ""
+) -> None:
     """An admin shows, refuses or takes off (``to``: a key of FROM). A reason is for its owner, and needed unless it is shown.
+    ``saw``: what stood beside it then, as beside() has it; None: whatever does.
 
     Raises NotAsBelieved when it was withdrawn, decided or made unfit to be shown meanwhile; Refused for the reason.
     """
@@ -186,6 +199,8 @@ async def decide(db: Database, offer_id: int, to: str, reason: str = "", *, acto
         before = await tx.fetchrow(HOLD, offer_id)
         if before is None:
             raise NotAsBelieved("It cannot hang there: its owner or an admin took the picture or its link away.")
+        if saw is not None and saw != beside(before["caption"], before["shows_prompt"]):
+            raise NotAsBelieved("Its owner says something else beside it meanwhile: look again.")
         image_id = await tx.fetchval(DECIDE, offer_id, to, reason, FROM[to])
         if image_id is None:
             raise NotAsBelieved("Somebody was faster: it was decided or withdrawn meanwhile.")

@@ -120,14 +120,22 @@ async def test_every_statement_prepares_against_the_migrated_schema(dsn):
     assert len(found) > 80
 
 
-@pytest.mark.parametrize("role", ["limner.http.app", "limner.actors.worker", "limner.sql.seeds", "limner.runtime.cli"])
+@pytest.mark.parametrize(
+    "role", ["limner.http.app", "limner.actors.worker", "limner.sql.seeds", "limner.runtime.cli.commands"]
+)
 def test_only_the_bot_imports_aiogram(role):
     code = f"import sys, {role}; sys.exit('aiogram' in sys.modules or 'aioboto3' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
 
 
 def test_the_command_line_imports_no_room():
-    code = "import sys, limner.runtime.cli; sys.exit(any(f'limner.{room}' in sys.modules for room in ('sql', 'actors', 'http')))"
+    code = "import sys, limner.runtime.cli.commands; sys.exit(any(f'limner.{room}' in sys.modules for room in ('sql', 'actors', 'http')))"
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
+
+
+def test_what_starts_a_process_loads_no_command():
+    """It is imported by the processes that make small copies, too, and would be half of what they take."""
+    code = "import sys, limner.runtime.cli.__main__; sys.exit('click' in sys.modules or 'pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
 
 

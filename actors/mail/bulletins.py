@@ -12,7 +12,7 @@ from limner.runtime import prose
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.errors import Busy, Hopeless, NotFound
-from limner.sql import broadcasts, news
+from limner.sql import broadcasts, news, segments
 from limner.sql.broadcasts import Broadcast, Words
 from limner.sql.mails import Mail
 
@@ -25,7 +25,7 @@ TRIAL = {"en": "Trial: ", "ru": "Проба: ", "zh": "试发："}
 
 
 async def letter(db: Db, mail: Mail, config: Config) -> Letter:
-    """Raises Busy while its broadcast is stopped, Hopeless when the person wants none of them by now."""
+    """Raises Busy while its broadcast is stopped, Hopeless when the person is to get none of them by now."""
     about = mail.details or {}
     try:
         found = await broadcasts.get(db, UUID(about["broadcast_id"]))
@@ -35,8 +35,8 @@ async def letter(db: Db, mail: Mail, config: Config) -> Letter:
     is_trial = bool(about.get("is_trial"))
     if not is_trial and found.state == "stopped":
         raise Busy("the broadcast is stopped")
-    if not is_trial and not await news.is_wanted(db, account_id):
-        raise Hopeless("they want no such mails any more", blame="request")
+    if not is_trial and (why := await segments.why_not(db, account_id)):
+        raise Hopeless(f"not for them any more: {why}", blame="request")
     link = news.link(account_id, config.public_url, config.secret_keys)
     return write(found, mail.locale or "en", config.public_url, link, is_trial=is_trial)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,13 +15,12 @@ from markupsafe import Markup
 
 from limner.actors.mail.samples import SAMPLES
 from limner.actors.mail.wording import filters, language_of
+from limner.runtime import prose
 from limner.runtime.errors import Hopeless
 
 HERE = Path(__file__).parent
 STUDIO = "Limner"
 LONGEST_SUBJECT = 150
-TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-"""Characters that turn what follows around, so that an address reads like another."""
 TAGS = re.compile(r"^(\{%.*?%\})+")
 
 
@@ -184,8 +182,4 @@ def _one_line(value: object) -> object:
     """A value breaks no line and turns none around: it cannot leave its place, not even in a header."""
     if not isinstance(value, str) or hasattr(value, "__html__"):
         return value
-    return "".join(" " if _moves(char) else char for char in value)
-
-
-def _moves(char: str) -> bool:
-    return unicodedata.category(char) in ("Cc", "Zl", "Zp") or unicodedata.bidirectional(char) in TURNS
+    return "".join(" " if prose.moves(char) else char for char in value)

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from limner.runtime.errors import Busy
+
 PATIENCE = 8.0
 HAS_RUN_OUT = 10
 IS_FOR_ANOTHER_NAME = 62
@@ -25,7 +27,7 @@ class Certificate(NamedTuple):
 
 
 async def look(public_url: str, context: ssl.SSLContext | None = None) -> Certificate | None:
-    """None where there is nothing to be said: no https, nobody answers, or an authority that nobody here knows."""
+    """None where there is nothing to be said: no https, or an authority that nobody here knows. Raises Busy: nobody answers."""
     parts = urlsplit(public_url)
     if parts.scheme != "https" or not parts.hostname:
         return None
@@ -34,8 +36,8 @@ async def look(public_url: str, context: ssl.SSLContext | None = None) -> Certif
             ends = await _ends(parts.hostname, parts.port or 443, context or ssl.create_default_context())
     except ssl.SSLCertVerificationError as error:
         return _refused(error)
-    except (OSError, TimeoutError):  # that nobody answers is told by others
-        return None
+    except (OSError, TimeoutError) as error:
+        raise Busy(f"{parts.hostname} shows no certificate: {error}") from None
     return Certificate((ends - time.time()) / DAY)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from limner.actors.watch.telling import News, send
+from limner.actors.watch.words import gathered
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.spans import duration
 from limner.sql import alert_times, alerts
+from limner.sql.alert_rules import is_money
 from limner.sql.alert_times import Yesterday
 from limner.sql.alerts import Alert
 
@@ -22,7 +24,11 @@ async def say_good_morning(db: Db, config: Config) -> None:
             await alert_times.yesterday(db),
             [each for each in await alerts.still_open(db) if not each.is_snoozed],
         )
-        news = News(f"alert digest {times.today}", digest(day, awake), template="digest", details=_details(day, awake))
+        moneyless = digest(day, [each for each in awake if not is_money(each.rule)], with_money=False)
+        news = News(
+            f"alert digest {times.today}", digest(day, awake), template="digest", details=_details(day, awake),
+            moneyless=moneyless,
+        )  # fmt: skip
         await send(db, config, [news])
 
 
@@ -39,17 +45,15 @@ def _revenue(day: Yesterday) -> str:
     return ", ".join(f"{cents / 100:,.2f} {currency}" for currency, cents in sorted(day.revenue.items())) or "0"
 
 
-def digest(day: Yesterday, awake: list[Alert]) -> str:
+def digest(day: Yesterday, awake: list[Alert], *, with_money: bool = True) -> str:
     """What it says on Telegram."""
     lines = [
         f"☀️ Yesterday, {day.day:%A %-d %B}",
         f"🖼 {day.delivered} delivered, {day.failed} failed, of {day.orders} orders",
-        f"💰 {_revenue(day)} from {day.paid} payments",
+        *([f"💰 {_revenue(day)} from {day.paid} payments"] if with_money else []),
         f"👤 {day.accounts} new accounts",
     ]
     if day.faults:
         lines.append(f"🔧 Most frequent fault: {day.fault}, {day.faults} times")
-    lines += [f"⚠️ {alert.words} ({duration(alert.seconds)})" for alert in awake[:MOST]]
-    if len(awake) > MOST:
-        lines.append(f"… and {len(awake) - MOST} more.")
-    return "\n".join([*lines, *([] if awake else ["✅ Nothing is wrong."])])
+    troubles = [f"⚠️ {alert.words} ({duration(alert.seconds)})" for alert in awake]
+    return "\n".join([*lines, gathered(troubles, MOST) if awake else "✅ Nothing is wrong."])

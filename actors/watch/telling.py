@@ -7,21 +7,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
 
-from limner.actors.watch.words import line
+from limner.actors.watch.words import gathered, line
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.log import logger
 from limner.sql import alert_times, alerts, notices, telegram
-from limner.sql.alert_rules import KINDS
+from limner.sql.alert_rules import KINDS, is_money
 from limner.sql.alerts import Alert
 from limner.sql.notices import Buttons
+from limner.sql.telegram import Admin
 
 log = logger(__name__)
 
 MOST_IN_AN_HOUR = 4
 """Messages of one rule; what comes beyond is gathered until the first of them is an hour old."""
 MOST_LINES = 12
-"""Of one message; Telegram takes 4096 characters."""
+"""Of one message."""
 RUNBOOKS = "docs/how-to/alerts"
 KEYS = "🔑 Look at the keys"
 STUDIO = "📊 Look at the studio"
@@ -31,7 +32,8 @@ STUDIO = "📊 Look at the studio"
 class News:
     """One message. ``key``: the same for the same one; ``place``: where it is mended; ``page``: its runbook, or nothing.
 
-    ``template`` and ``details``: of the mail, where it says more than the text.
+    ``template`` and ``details``: of the mail, where it says more than the text. ``moneyless``: what those are told who see no
+    money; None: the same as everybody, empty: nothing.
     """
 
     key: str
@@ -41,6 +43,7 @@ class News:
     page: str = ""
     template: str = "alert"
     details: Mapping[str, object] = field(default_factory=dict)
+    moneyless: str | None = None
 
 
 async def tell_what_is_due(db: Db, config: Config, put_aside: Collection[str]) -> None:
@@ -71,9 +74,8 @@ def _together(alert: Alert) -> tuple[str, bool]:
 
 
 async def _tell(db: Db, config: Config, found: Sequence[Alert], put_aside: Collection[str], head: str = "") -> None:
-    lines = [line(alert, put_aside) for alert in found]
-    more = [f"… and {len(lines) - MOST_LINES} more."] if len(lines) > MOST_LINES else []
-    text = "\n".join([*([head] if head else []), *lines[:MOST_LINES], *more])
+    text = _text(found, put_aside, head)
+    moneyless = _text([alert for alert in found if not is_money(alert.rule)], put_aside, head)
     key = f"alert {found[0].id} {found[0].messages + 1}"
     place = _common({alert.place for alert in found}, "/admin/alerts")
     button = _common(
@@ -83,7 +85,13 @@ async def _tell(db: Db, config: Config, found: Sequence[Alert], put_aside: Colle
     ailing = {KINDS[alert.rule].page for alert in found if alert.ended_at is None and alert.rule in KINDS}
     page = _common(ailing, "")
     await alerts.told(db, found)
-    await send(db, config, [News(key, text, place, button, page)])
+    await send(db, config, [News(key, text, place, button, page, moneyless=moneyless)])
+
+
+def _text(found: Sequence[Alert], put_aside: Collection[str], head: str) -> str:
+    """One line for each; empty when there is none."""
+    lines = gathered([line(alert, put_aside) for alert in found], MOST_LINES)
+    return f"{head}\n{lines}" if head and lines else lines
 
 
 def _common(found: set[str], otherwise: str) -> str:
@@ -95,17 +103,21 @@ async def send(db: Db, config: Config, news: Iterable[News]) -> None:
     paired = await telegram.admins(db) if config.bot_token is not None else []
     for each in news:
         log.warning("alert", key=each.key, text=each.text)
-        text = (
-            each.text
-            if config.docs_url or not each.page
-            else f"{each.text}\n\nWhat to do: {runbook(config, each.page)}"
-        )
         for admin in paired:
-            await notices.queue(
-                db, "telegram", str(admin.telegram_id), text, dedupe_key=each.key, buttons=_buttons(config, each)
-            )
+            await _telegram(db, config, each, admin)
         if not paired:
             await _mail(db, config, each)
+
+
+async def _telegram(db: Db, config: Config, news: News, admin: Admin) -> None:
+    text, key = news.text, news.key
+    if admin.role not in telegram.BOOKKEEPERS and news.moneyless not in (None, text):
+        text, key = news.moneyless or "", notices.without_money(key)
+    if not text:
+        return
+    if news.page and not config.docs_url:
+        text = f"{text}\n\nWhat to do: {runbook(config, news.page)}"
+    await notices.queue(db, "telegram", str(admin.telegram_id), text, dedupe_key=key, buttons=_buttons(config, news))
 
 
 async def _mail(db: Db, config: Config, news: News) -> None:
@@ -134,8 +146,8 @@ def runbook(config: Config, page: str) -> str:
 
 
 async def mail_what_telegram_does_not_take(db: Db, config: Config) -> None:
-    """What nobody has got by Telegram for some minutes goes by mail, and by Telegram not any more."""
-    if not config.smtp_host:
+    """What nobody has got by Telegram for some minutes goes by mail, if somebody reads those, and by Telegram not any more."""
+    if not config.smtp_host or not await alerts.readers(db):
         return
     minutes = (await alert_times.get(db)).mail_after_minutes
     for untaken in await notices.untaken(db, minutes):

@@ -1,4 +1,4 @@
-"""What is wrong at this moment, by the rules that are on: one trouble for each cause."""
+"""What is wrong at this moment: for each rule how that is read, one trouble for each cause."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from limner.runtime.log import redact
 from limner.runtime.spans import duration
 from limner.sql import backups, books_checks, funds, mails, payments, sightings, worries
 from limner.sql.alert_rules import Rule
-from limner.sql.alerts import Trouble
 from limner.sql.worries import LostKey
 
 STATES = {"out_of_funds": "is out of funds", "manual_review": "needs a look", "disabled": "was disabled"}
@@ -41,20 +40,6 @@ class Seen(NamedTuple):
 
 
 Reader = Callable[[Circumstances, Rule], AsyncIterator[Seen]]
-
-
-async def read(db: Db, config: Config, rules: Mapping[str, Rule], known: Collection[str]) -> list[Trouble]:
-    """Everything that the rules call a trouble. ``known``: the causes of open alerts, whose end may lie elsewhere."""
-    now = Circumstances(db, config, known)
-    found = []
-    for code, reader in READERS.items():
-        rule = rules[code]
-        if rule.is_on:
-            found += [
-                Trouble(seen.cause, seen.words, code, rule.severity, seen.place, seen.button, rule.after_seconds)
-                async for seen in reader(now, rule)
-            ]
-    return found
 
 
 async def _no_worker(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
@@ -154,6 +139,17 @@ async def _ledger_wrong(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
         yield Seen("ledger_wrong", words)
 
 
+async def _audit_broken(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    """However old the reading is: what was tampered with does not mend itself."""
+    found = (await sightings.readings(now.db)).get("audit")
+    if found is not None and found.value:
+        yield Seen(
+            "audit_broken",
+            f"The audit's chain does not hold: {found.words[:300]}. See `limner audit verify`.",
+            "/admin/audit",
+        )
+
+
 async def _disk_full(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     told = await sightings.machines(now.db, now.config.lease)
     full = [each for each in told if each.free is not None and each.bytes is not None]
@@ -176,11 +172,12 @@ async def _drill_old(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
 
 
 async def _certificate(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
-    found = (await sightings.readings(now.db)).get("certificate")
-    if found is None or found.value is None or found.age > FRESH:
+    """That nobody can read it any more does not make it a better one."""
+    found, is_open = (await sightings.readings(now.db)).get("certificate"), "certificate" in now.known
+    if found is None or found.value is None or (found.age > FRESH and not is_open):
         return
     days = found.value - found.age / 86400
-    if rule.is_bad(days, is_open="certificate" in now.known):
+    if rule.is_bad(days, is_open=is_open):
         said = found.words or (f"has {days:.0f} days left" if days > 0 else "has run out")
         yield Seen("certificate", f"The certificate of {now.config.public_url} {said}.")
 
@@ -238,6 +235,7 @@ READERS: Mapping[str, Reader] = {
     "unpaid_received": _unpaid_received,
     "payment_to_decide": _payment_to_decide,
     "ledger_wrong": _ledger_wrong,
+    "audit_broken": _audit_broken,
     "disk_full": _disk_full,
     "backup_old": _backup_old,
     "drill_old": _drill_old,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from limner.runtime.spans import duration
 from limner.sql.alerts import Alert
+
+ROOM = 3400
+"""Characters for the lines of one message: Telegram takes 4096, and some stand around them."""
+LONGEST_LINE = 1000
 
 
 def line(alert: Alert, put_aside: Container[str] = ()) -> str:
@@ -29,6 +33,19 @@ def _over(alert: Alert, put_aside: Container[str]) -> str:
         return f"Came back {times(alert.news)}, and is fine again. It was: {alert.words}"
     back = f" and came back {times(alert.returns)}" if alert.returns else ""
     return f"Lasted {lasted}{back}, and is fine again. It was: {alert.words}"
+
+
+def gathered(lines: Sequence[str], most: int) -> str:
+    """As many of these lines as one message takes, and how many more there are."""
+    shown, room = list[str](), ROOM
+    for each in lines[:most]:
+        clipped = each if len(each) <= LONGEST_LINE else f"{each[: LONGEST_LINE - 1]}…"
+        room -= len(clipped) + 1
+        if room < 0:
+            break
+        shown.append(clipped)
+    left_out = len(lines) - len(shown)
+    return "\n".join([*shown, *([f"… and {left_out} more."] if left_out else [])])
 
 
 def times(count: int) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from limner.http import pages
+from limner.http import forms, pages
 from limner.http.admin import drawings
 from limner.http.admin.drawings import KINDS
 from limner.http.plots import Chart
@@ -102,7 +102,7 @@ async def _around(request: web.Request, asked: Asked) -> dict[str, Any]:
         "plans": plans,
         "models": models,
         "keys": keys,
-        "form": {name: request.query.get(name, "") for name in ("from", "to")},
+        "form": {name: forms.clean(request.query.get(name, "")) for name in ("from", "to")},
     }
 
 
@@ -149,16 +149,7 @@ def _from_to(query: Any, now: datetime) -> tuple[Span, dict[str, str], str]:
 
 def _day(query: Any, name: str, today: date) -> date:
     """A day; without one it is today. Raises Refused."""
-    text = query.get(name, "")
-    if not text:
-        return today
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = None
-    if day is None or not 2000 <= day.year <= 2200:
-        raise Refused(f"{name.capitalize()} must be a day such as 2026-11-28, not {text[:40]!r}.", field=name)
-    return day
+    return forms.day(query.get(name, ""), name, name.capitalize()) or today
 
 
 def _number(query: Any, name: str) -> int | None:

@@ -14,7 +14,7 @@ from aiohttp import web
 from limner.http import forms, sheets
 from limner.http.admin.filters import Choice, Filter, Name, Number, Words
 from limner.http.gallery import keyset
-from limner.http.state import DB, about, admin
+from limner.http.state import DB, about, admin, fresh
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import audit
@@ -186,7 +186,9 @@ class Shown(Generic[Row]):
 
 @dataclass(frozen=True)
 class List(Generic[Row]):
-    """A list of the admin. ``people``: there is somebody's data in it, so that a file of it is written down in the audit."""
+    """A list of the admin. ``people``: there is somebody's data in it, so that who takes a file of it along shows anew who
+    they are, and it is written down in the audit.
+    """
 
     path: str
     filters: Callable[[Database], Awaitable[Sequence[Filter]]] | Sequence[Filter]
@@ -215,7 +217,7 @@ class List(Generic[Row]):
 
     async def send(self, request: web.Request) -> web.StreamResponse:
         """All that the filters let through, for admins, read page by page as it is written. Raises Refused."""
-        admin(request)
+        (fresh if self.people else admin)(request)
         db, asked = request.app[DB], (await self.asked(request)).at("")
         found = await self.fetch(db, asked, BATCH)
         if self.people:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
@@ -84,24 +84,6 @@ async def show_link(request: web.Request) -> web.Response:
     except Refused as why:
         return await _page(request, why)
     return await _page(request, shown=shown)
-
-
-async def retry(request: web.Request) -> web.StreamResponse:
-    return await _act(request, outbox.retry, "asked")
-
-
-async def give_up(request: web.Request) -> web.StreamResponse:
-    return await _act(request, outbox.give_up, "saved")
-
-
-async def _act(request: web.Request, act: Callable[..., Awaitable[None]], notice: str) -> web.StreamResponse:
-    admin(request)
-    await forms.read(request)
-    try:
-        await act(request.app[DB], path_number(request), **about(request))
-    except Refused as why:
-        return await _page(request, why)
-    return pages.see_other("/admin/mails", notice)
 
 
 async def _page(request: web.Request, why: Refused | None = None, shown: Shown | None = None) -> web.Response:

@@ -77,7 +77,7 @@ def _what(form: forms.Form) -> tuple[str, int | None]:
 async def set_state(request: web.Request) -> web.StreamResponse:
     fresh(request)
     form = await forms.read(request)
-    state, reason = forms.text(form, "state", most=20), forms.text(form, "reason", most=200) or "by hand"
+    state, reason = forms.text(form, "state", most=20), forms.text(form, "reason", most=200, needed=True)
     await proxies.set_state(request.app[DB], path_number(request), state, reason, **about(request))
     return pages.see_other("/admin/proxies", "saved")
 

@@ -91,6 +91,8 @@ async def grant(request: web.Request) -> web.StreamResponse:
     fresh(request)
     account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
+        if account.deleted_at:
+            raise Refused("This account is deleted: nobody is there any more to give anything to.", field="form")
         credits = forms.whole(form, "credits", least=-favours.MOST_CREDITS, most=favours.MOST_CREDITS)
         reason = forms.text(form, "reason", most=200, needed=True)
         await favours.give(request.app[DB], account, credits, reason, **about(request))
@@ -114,9 +116,12 @@ async def ban(request: web.Request) -> web.StreamResponse:
 async def verify(request: web.Request) -> web.StreamResponse:
     """The address is theirs: somebody who knows says so."""
     fresh(request)
-    account = await accounts.get(request.app[DB], path_id(request))
-    await forms.read(request)
-    await confirmations.verify_by_hand(request.app[DB], account, **about(request))
+    account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
+    try:
+        reason = forms.text(form, "verify_reason", most=200, needed=True, label="The reason")
+        await confirmations.verify_by_hand(request.app[DB], account, reason, **about(request))
+    except Refused as why:
+        return await _page(request, account, why)
     return pages.see_other(f"/admin/users/{account.id}", "saved")
 
 
@@ -183,9 +188,7 @@ async def steer(request: web.Request) -> web.StreamResponse:
     return pages.see_other(f"/admin/users/{account.id}", "saved")
 
 
-async def _page(
-    request: web.Request, account: Account, why: Refused | None = None, field: str = "form"
-) -> web.Response:
+async def _page(request: web.Request, account: Account, why: Refused | None = None) -> web.Response:
     db = request.app[DB]
     return pages.render(
         request,

@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.admin import bulk
+from limner.http.admin import bulk, filters, lists
+from limner.http.admin.lists import Asked, Found
 from limner.http.shares import as_keyset, keyset
 from limner.http.sharing import must_have_wall
 from limner.http.state import DB, about, fresh, staff
+from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import walls
+from limner.sql.walls import Judged
 
 PAGE = 24
 ACTS = {"approve": "shown", "refuse": "refused", "take_off": "taken_off"}
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[Judged]:
+    state = asked["state"] or "waiting"
+    found = await walls.listing(db, state, before=keyset(asked.place), count=count + 1)
+    return lists.cut(found, count, lambda each: as_keyset(each.offered_at, each.id))
+
+
+def _cells(each: Judged) -> Sequence[object]:
+    return (
+        each.id, each.image_id, each.email, each.state, each.caption, each.prompt, each.shows_prompt, each.display_name,
+        each.reason, each.offered_at, each.decided_at,
+    )  # fmt: skip
+
+
+LIST = lists.List(
+    "/admin/wall", (filters.Choice("state", "State", walls.STATES),), _fetch,
+    ("offer", "picture", "of", "state", "words under it", "prompt", "prompt is shown", "name", "reason", "offered (UTC)",
+     "decided (UTC)"),
+    _cells,
+)  # fmt: skip
+
+
+async def send_csv(request: web.Request) -> web.StreamResponse:
+    """The offers in one state."""
+    must_have_wall(request)
+    return await LIST.send(request)
 
 
 async def show_list(request: web.Request) -> web.Response:
@@ -44,13 +75,21 @@ async def _decide(request: web.Request, form: forms.Form) -> tuple[int, int]:
     if act not in ACTS:
         raise Refused(f"What to do is {', '.join(ACTS)}, not {act!r}.")
     reason = forms.text(form, "reason", most=500, needed=act != "approve", label="The reason")
-    chosen = forms.numbers(form, "offer", most=PAGE)
-    if not chosen:
-        raise Refused("Choose at least one picture.")
-    changed = await bulk.as_many_as_can(
-        chosen, lambda offer_id: walls.decide(request.app[DB], offer_id, ACTS[act], reason, **about(request))
-    )
-    return changed, len(chosen)
+    chosen = _chosen(form)
+
+    async def decide(one: tuple[int, str]) -> None:
+        saw = one[1] if act == "approve" else None
+        await walls.decide(request.app[DB], one[0], ACTS[act], reason, saw=saw, **about(request))
+
+    return await bulk.as_many_as_can(chosen, decide), len(chosen)
+
+
+def _chosen(form: forms.Form) -> list[tuple[int, str]]:
+    """The offers that are ticked, and what stood beside each of them on the page. Raises Refused."""
+    found = [str(value).partition("~") for value in form.getall("offer", []) if value]
+    if not 1 <= len(found) <= PAGE:
+        raise Refused(f"Choose at least one picture, and at most {PAGE}.")
+    return [(bulk.as_number(offer_id), saw) for offer_id, _, saw in found]
 
 
 async def _list(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+from limner.actors.janitor import AnchorAudit, Janitor
+from limner.runtime.bus import Bus
 from limner.runtime.machine import Machine
 from limner.runtime.presence import Presence
 from limner.sql import (
@@ -157,6 +159,16 @@ async def a_guard_switched_off(at: Watched) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
+async def an_audit_that_was_tampered_with(at: Watched) -> AsyncIterator[None]:
+    janitor = Janitor(at.db, Bus(at.db), at.worker, storage=None, pool=None)  # type: ignore[arg-type]
+    await at.db.execute("alter table audit disable trigger audit_append_only")
+    await janitor.receive(AnchorAudit())
+    yield
+    await at.db.execute("alter table audit enable trigger audit_append_only")
+    await janitor.receive(AnchorAudit())
+
+
+@contextlib.asynccontextmanager
 async def a_full_disk(at: Watched) -> AsyncIterator[None]:
     for free in (4.2, 60.0):
         machine = f'{{"path": "/data", "bytes": 40000000000, "free": {free}}}'
@@ -258,6 +270,10 @@ DRILLS = {
         Drill("payment_to_decide", ": 2.00 of 9.99 USD came.", a_part_of_the_money),
         Drill("ledger_wrong", "The books do not add up, in 1 case: ", a_balance_that_is_wrong),
         Drill("ledger_wrong", "ledger_append_only: refuses to change or delete an entry", a_guard_switched_off),
+        Drill(
+            "audit_broken", "The audit's chain does not hold: audit_append_only refuses to change or delete a row",
+            an_audit_that_was_tampered_with,
+        ),
         Drill(
             "disk_full", "The disk is nearly full: 4 % is free, 1.7 GB, at /data of worker.", a_full_disk,
             after=60, calm=60,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
@@ -20,15 +20,14 @@ class Killed(BaseException):
 class Mortal:
     """A database whose user dies with the ``moments``-th statement; "commit" is one as well."""
 
-    def __init__(self, db: Any, moments: int) -> None:
+    def __init__(self, db: Any, moments: Iterator[int]) -> None:
         self.db, self.moments = db, moments
 
     def tell(self, *told: Any) -> None:
         self.db.tell(*told)
 
     def breathe(self) -> None:
-        self.moments -= 1
-        if self.moments <= 0:
+        if next(self.moments, None) is None:
             raise Killed
 
     def __getattr__(self, name: str) -> Any:
@@ -41,8 +40,8 @@ class Mortal:
         return ask if name in ("fetch", "fetchrow", "fetchval", "execute") else asked
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
-        async with self.db.transaction() as tx:
+    async def transaction(self, **limit: float) -> AsyncIterator[Any]:
+        async with self.db.transaction(**limit) as tx:
             yield Mortal(tx, self.moments)
             self.breathe()
 
@@ -55,7 +54,7 @@ async def test_whatever_moment_it_dies_at_each_trouble_is_told_once(watched):
     deaths = 0
     for moment in range(1, 400):
         try:
-            await watchman.look(Mortal(watched.db, moment), watched.config)
+            await watchman.look(Mortal(watched.db, iter(range(1, moment))), watched.config)
         except Killed:
             deaths += 1
             assert await watched.texts() == [] and await watched.db.fetchval("select count(*) from alert") == 0

@@ -15,9 +15,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from limner.actors.inspector import CheckCertificate, Inspector
 from limner.actors.watch import certificate
+from limner.runtime.bus import Bus
 from limner.runtime.machine import Machine
 from limner.sql import books_checks, sightings
+from tests.alerts.conftest import causes
 from tests.alerts.drills import ordered, paid
 
 
@@ -63,9 +66,29 @@ async def test_of_an_authority_of_ones_own_nothing_is_said(tmp_path):
     assert await looked_at(made(tmp_path, 5), known=False) is None
 
 
-@pytest.mark.parametrize("address", ["http://localhost:8080", "https://127.0.0.1:1"])
-async def test_where_there_is_nothing_to_see_nothing_is_said(address):
-    assert await certificate.look(address) is None
+async def test_where_there_is_nothing_to_see_nothing_is_said():
+    assert await certificate.look("http://localhost:8080") is None
+
+
+async def test_a_certificate_that_nobody_can_read_any_more_is_not_fine_again(watched):
+    """Closed to the outside, perhaps, and its days go by all the same."""
+    config = watched.config.model_copy(update={"public_url": "https://127.0.0.1:1"})
+    inspector = Inspector(watched.db, Bus(watched.db), watched.worker, config=config)
+    await sightings.note(watched.db, "certificate", 5.4, "")
+    assert causes(await watched.look()) == ["certificate"]
+    await inspector.receive(CheckCertificate())
+    await watched.db.execute("update alert_reading set read_at = now() - interval '4 days'")
+    (alert,) = await watched.look()
+    assert alert.words == "The certificate of https://art.example has 1 days left."
+    inspector.config = config.model_copy(update={"public_url": "http://art.example"})
+    await inspector.receive(CheckCertificate())
+    assert await watched.look() == []
+
+
+async def test_where_nobody_was_told_an_old_reading_is_not_believed(watched):
+    await sightings.note(watched.db, "certificate", 5.4, "")
+    await watched.db.execute("update alert_reading set read_at = now() - interval '4 days'")
+    assert await watched.look() == []
 
 
 async def test_a_process_tells_the_room_where_it_keeps_things_and_how_far_its_clock_is_off(watched, tmp_path):
@@ -100,6 +123,24 @@ async def test_what_is_broken_is_looked_at_until_it_is_mended(watched):
         found = await books_checks.look_at_recent(watched.db)
         assert found.broken == 1 and found.cases[0].startswith(f"{job}: delivered, with 0 pictures")
     await watched.db.execute("update job set state = 'queued', finished_at = null where id = $1", job)
+    assert (await books_checks.look_at_recent(watched.db)).broken == 0
+
+
+async def test_what_nobody_mends_keeps_nobody_from_reading_on(watched):
+    await books_checks.look_at_recent(watched.db)
+    await ordered(watched)
+    first = await watched.db.fetchval("select id from job")
+    await watched.db.execute("update job set state = 'delivered', finished_at = now() where id = $1", first)
+    assert (await books_checks.look_at_recent(watched.db)).broken == 1
+    second = await ordered(watched)
+    await watched.db.execute("update job set state = 'delivered', finished_at = now() where id = $1", second)
+    found = await books_checks.look_at_recent(watched.db)
+    newest = await watched.db.fetchval("select max(id) from ledger_entry")
+    assert (found.broken, found.until_entry) == (2, newest)
+    await watched.db.execute("update books_check set until_entry = until_entry + 100000")  # far behind them
+    assert set(found.again["jobs"]) == {str(first), str(second)}
+    assert (await books_checks.look_at_recent(watched.db)).broken == 2
+    await watched.db.execute("update job set state = 'queued', finished_at = null")
     assert (await books_checks.look_at_recent(watched.db)).broken == 0
 
 

@@ -6,10 +6,9 @@ import re
 from datetime import timedelta
 
 import aiohttp
-import anyio
 import pytest
 
-from limner.actors import courier, watchman
+from limner.actors import courier
 from limner.runtime.errors import Busy, Refused
 from limner.sql import alert_times, alerts, keys, notices, rests
 from tests.alerts.conftest import CAROL, causes
@@ -232,10 +231,10 @@ async def test_one_that_is_on_its_way_is_left_alone(watched):
     await away(watched)
     await watched.look()
     await watched.db.execute("update notice set created_at = created_at - interval '1 hour'")
-    async with watched.db.transaction() as tx:
-        assert len(await notices.take(tx, ["telegram"])) == 1
-        await watched.look()
-        assert await mails(watched) == []
+    taken = await notices.take(watched.db, "telegram", 30)
+    await watched.look()
+    assert taken is not None and await mails(watched) == []
+    await notices.let_go(watched.db, taken)
     await watched.look()
     assert len(await mails(watched)) == 1
 
@@ -248,34 +247,37 @@ async def test_the_buttons_reach_the_phone_and_an_address_that_telegram_does_not
         fake.refuse("sendMessage", 400, "Bad Request: inline keyboard button URL 'http://127.0.0.1' is invalid")
         await courier.deliver(watched.db, watched.config.model_copy(update={"telegram_url": fake.url}), session)
         first, second = [call.args["reply_markup"]["inline_keyboard"] for call in fake.of("sendMessage")]
-    assert first[0][0] == {"text": "🔑 Look at the keys", "callback_data": f"keys:see:{key}"} and len(first) == 2
+    assert first[0][0] == {"text": "🔑 Look at the keys", "callback_data": f"new:keys:see:{key}"} and len(first) == 2
     assert second == first[:1]
-
-
-async def test_each_morning_brings_the_numbers_of_yesterday_and_what_is_open_once(watched):
-    await away(watched)
-    await watched.look()
-    await watched.db.execute("update alert_times set digest_on = current_date - 1, digest_at = '00:00'")
-    async with anyio.create_task_group() as group:
-        for _ in range(4):
-            group.start_soon(watchman.look, watched.db, watched.config)
-    await watched.look()
-    (_, digest) = await watched.texts()
-    assert digest.startswith("☀️ Yesterday, ") and "0 delivered, 0 failed, of 0 orders" in digest
-    assert f"⚠️ {NO_WORKER} (" in digest
-
-
-async def test_where_nobody_is_paired_the_morning_comes_by_mail(watched):
-    await watched.db.execute("delete from telegram_admin")
-    await watched.db.execute("update alert_times set digest_on = current_date - 1, digest_at = '00:00'")
-    await watched.look()
-    (mail,) = await mails(watched)
-    assert mail["template"] == "digest" and mail["details"]["alerts"] == ""
 
 
 async def mails(watched) -> list[dict]:
     found = await watched.db.fetch("select recipient, template, details from notice where channel = 'mail' order by id")
     return [dict(row) for row in found]
+
+
+async def test_what_is_too_long_for_one_message_says_how_much_more_there_is_and_still_what_to_do(watched, vault):
+    watched.config = watched.config.model_copy(update={"docs_url": None})
+    await watched.rule("model_cooled", is_on=False)
+    for number in range(20):
+        key = await keys.add(
+            watched.db, vault, "demo", f"no {number} {'x' * 90}", f"secret-{number}-0000", actor="test"
+        )
+        await rests.die(watched.db, key, "401: " + "because " * 60)
+    await watched.look()
+    (text,) = await watched.texts()
+    *lines, more, _, runbook = text.splitlines()
+    assert len(text) < 4096 and 3 < len(lines) < 12 and all(line.startswith("⚠️ Key no ") for line in lines)
+    assert more == f"… and {20 - len(lines)} more." and runbook.endswith("docs/how-to/alerts/keys-need-a-look.md")
+
+
+async def test_where_nobody_reads_mails_telegram_keeps_it(watched):
+    await away(watched)
+    await watched.look()
+    await watched.db.execute("update account set role = 'user'")
+    await watched.db.execute("update notice set created_at = created_at - interval '1 hour'")
+    await watched.look()
+    assert await watched.db.fetchval("select count(*) from notice where failed_at is null and sent_at is null") == 1
 
 
 async def test_old_notices_are_forgotten_and_the_keys_of_mails_stay_longer(watched):

@@ -90,6 +90,34 @@ async def test_an_unreachable_telegram_loses_no_notice_and_tells_no_token(db, co
     assert await waiting(db) == 1
 
 
+async def test_nothing_is_locked_while_a_notice_is_on_its_way(fake, db, config, session):
+    """Postgres ends a transaction that idles for some seconds; Telegram may take longer than that."""
+    await queue(db, "one")
+    fake.stall("sendMessage")
+    async with anyio.create_task_group() as group:
+        group.start_soon(courier.deliver, db, config, session)
+        with anyio.fail_after(30):
+            await fake.stalled.wait()
+        idle = "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'"
+        assert await db.fetchval(idle) == 0
+        assert await courier.deliver(db, config, session) == 0, "somebody has set out with it"
+        fake.go_on()
+    assert await waiting(db) == 0 and len(fake.of("sendMessage")) == 1
+
+
+async def test_a_notice_whose_courier_was_killed_comes_back_and_the_killed_one_says_nothing_more(
+    fake, db, config, session
+):
+    await queue(db, "one")
+    killed = await notices.take(db, "telegram", 30)
+    assert killed is not None and await courier.deliver(db, config, session) == 0
+    await db.execute("update notice set next_at = now()")
+    again = await notices.take(db, "telegram", 30)
+    assert again is not None
+    await notices.failed(db, killed, "late")
+    assert not await notices.sent(db, killed) and await notices.sent(db, again)
+
+
 async def test_a_long_notice_is_cut_to_what_telegram_takes(fake, db, config, session):
     await notices.queue(db, "telegram", str(CAROL), "x" * 9000, subject="Subject")
     await courier.deliver(db, config, session)

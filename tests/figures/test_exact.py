@@ -135,3 +135,21 @@ async def test_many_who_close_days_at_once_put_each_down_once(db):
     first = await db.fetchval(closings.FIRST)
     assert until is not None and sum(closed) == (until - first.date()).days
     await agrees(db, history, random.Random(SEED))
+
+
+SLOW = """
+create function dawdle() returns trigger language plpgsql as 'begin perform pg_sleep(11); return null; end';
+create trigger dawdles before insert on work_day for each statement execute function dawdle();
+"""
+
+
+async def test_a_day_that_takes_longer_than_a_statement_may_is_put_down_all_the_same(db):
+    """Eleven seconds: a second more than what ends every other statement."""
+    history = History(db, SEED)
+    await history.begin()
+    await history.live(30)
+    async with db.pool.acquire() as connection:
+        await connection.execute(SLOW)
+    assert await closings.close(db, 1) == 1
+    await db.execute("drop trigger dawdles on work_day")
+    await agrees(db, history, random.Random(SEED))

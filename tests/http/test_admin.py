@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from limner.sql import accounts
+from limner.runtime.vault import Vault
+from limner.sql import accounts, proxies
 from tests.http.conftest import available
 from tests.http.painting import ordered, take_up
 
@@ -155,9 +156,27 @@ async def test_a_key_is_rested_and_wakened_by_hand(carol, db):
     key = await db.fetchval("select min(id) from provider_key")
     await carol.post(f"/admin/keys/{key}/state", {"state": "disabled", "reason": "too slow"})
     assert await db.fetchval("select state from provider_key where id = $1", key) == "disabled"
-    await carol.post(f"/admin/keys/{key}/state", {"state": "active", "reason": ""})
+    await carol.post(f"/admin/keys/{key}/state", {"state": "active", "reason": "had a rest"})
     assert await db.fetchval("select state from provider_key where id = $1", key) == "active"
     assert (await last_audit(db, "key.state"))["before"] == {"state": "disabled"}
+
+
+async def test_without_a_reason_neither_key_nor_proxy_nor_address_is_touched(carol, site, db, cast):
+    vault = Vault.from_config(site.config)
+    proxy = await proxies.add(db, vault, "way out", "socks5://me:pw@192.0.2.1:1080", actor="test")
+    key = await db.fetchval("select min(id) from provider_key")
+    await db.execute("update account set verified_at = null where id = $1", cast.bob.id)
+    before = [await dump(db, table) for table in ("provider_key", "proxy", "account", "audit")]
+    for path, form in (
+        (f"/admin/keys/{key}/state", {"state": "disabled", "reason": " "}),
+        (f"/admin/proxies/{proxy}/state", {"state": "disabled"}),
+        (f"/admin/users/{cast.bob.id}/verification", {"verify_reason": ""}),
+    ):
+        page = await carol.post(path, form)
+        assert (page.status, "reason is missing" in page.text.lower()) == (400, True), path
+    assert [await dump(db, table) for table in ("provider_key", "proxy", "account", "audit")] == before
+    assert (await carol.post(f"/admin/users/{cast.bob.id}/verification", {"verify_reason": "seen her"})).status == 303
+    assert (await last_audit(db, "account.verify"))["after"] == {"by": "hand", "reason": "seen her"}
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,13 @@ async def mail_id(db) -> int:
     return int(await db.fetchval("select max(id) from notice"))
 
 
+async def act(carol, number, name, reason="they asked"):
+    """Press a button of the row, and say on the next page why."""
+    asked = await carol.post("/admin/mails/acts", {"act": name, "chosen": str(number)})
+    assert (asked.status, "Reason" in asked.text) == (200, True)
+    return await carol.post("/admin/mails/acts", {"act": name, "chosen": str(number), "sure": "1", "reason": reason})
+
+
 async def test_carol_passes_a_link_on_and_it_is_written_down(carol, cast, db, site, ticket):
     page = await carol.get("/admin/mails")
     secret = tickets.secret(ticket, site.config.secret_keys)
@@ -66,32 +73,35 @@ async def test_support_sees_nothing_of_it(site, cast, db, ticket):
 async def test_carol_retries_what_failed_and_gives_up_what_waits(carol, cast, db, ticket):
     number = await mail_id(db)
     mail = await mails.take(db, 60)
-    refused = await carol.post(f"/admin/mails/{number}/retry")
-    assert refused.status == 400 and "on its way just now" in refused.text
+    refused = await act(carol, number, "retry")
+    assert refused.status == 409 and "on its way just now" in refused.text
     await mails.failed(db, mail, "550 5.1.1 nobody of that name")
     assert "550 5.1.1 nobody of that name" in (await carol.get("/admin/mails?state=failed")).text
-    assert (await carol.post(f"/admin/mails/{number}/retry")).status == 303
+    assert (await act(carol, number, "retry", reason="")).status == 400
+    assert await mails.take(db, 0) is None
+    assert (await act(carol, number, "retry")).status == 303
     again = await mails.take(db, 0)
     assert again.id == number and again.attempts == 2
-    assert (await carol.post(f"/admin/mails/{number}/withdrawal")).status == 303
+    assert (await act(carol, number, "give_up")).status == 303
     assert await mails.take(db, 0) is None
-    ended = await carol.post(f"/admin/mails/{number}/withdrawal")
-    assert ended.status == 400
-    assert [entry.action for entry in await audit.listing(db, count=2)] == ["mail.give_up", "mail.retry"]
+    assert (await act(carol, number, "give_up")).status == 409
+    rows = await db.fetch("select action, after ->> 'reason' as why from audit order by id desc limit 2")
+    assert [tuple(row) for row in rows] == [("mail.give_up", "they asked"), ("mail.retry", "they asked")]
 
 
 async def test_what_went_out_is_not_sent_again(carol, db, ticket):
     await mails.sent(db, await mails.take(db, 60))
-    for act in ("retry", "withdrawal"):
-        page = await carol.post(f"/admin/mails/{await mail_id(db)}/{act}")
-        assert page.status == 400 and "has gone out" in page.text
+    for name in ("retry", "give_up"):
+        page = await act(carol, await mail_id(db), name)
+        assert page.status == 409 and "has gone out" in page.text
     assert await mails.take(db, 0) is None
 
 
 async def test_a_telegram_notice_is_no_mail(carol, db):
     await notices.queue(db, "telegram", "7", "hello")
-    for act in ("link", "retry", "withdrawal"):
-        assert (await carol.post(f"/admin/mails/{await mail_id(db)}/{act}")).status == 404
+    assert (await carol.post(f"/admin/mails/{await mail_id(db)}/link")).status == 404
+    for name in ("retry", "give_up"):
+        assert (await act(carol, await mail_id(db), name)).status == 409
     assert "No mail has been written yet" in (await carol.get("/admin/mails")).text
 
 

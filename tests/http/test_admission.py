@@ -72,7 +72,9 @@ async def test_where_it_is_closed_nobody_registers_at_all(dsn, tmp_path, db):
 
 
 async def test_carol_invites_and_sees_the_link_this_once(carol, site, db):
-    page = await carol.post("/admin/invitations", {"uses": "3", "days": "7", "note": "for the club"})
+    page = await carol.post(
+        "/admin/invitations", {"uses": "3", "days": "7", "note": "for the club", "reason": "they asked"}
+    )
     link = page.values("csrf") and next(word for word in page.text.split('"') if "/register?invite=" in word)
     code = link.rpartition("=")[2]
     assert await invitations.holds(db, code)
@@ -82,18 +84,41 @@ async def test_carol_invites_and_sees_the_link_this_once(carol, site, db):
         await db.fetch("select * from audit")
     )
     invitation = await db.fetchval("select id from invitation")
-    assert (await carol.post(f"/admin/invitations/{invitation}/revocation")).status == 303
+    why = {"reason": "enough"}
+    assert (await carol.post(f"/admin/invitations/{invitation}/revocation", {"reason": " "})).status == 400
+    assert (await carol.post(f"/admin/invitations/{invitation}/revocation", why)).status == 303
     assert not await invitations.holds(db, code)
-    assert (await carol.post(f"/admin/invitations/{invitation}/revocation")).status == 404
-    assert await db.fetchval("select array_agg(action order by id) from audit where action like 'invitation.%'") == [
-        "invitation.create",
-        "invitation.revoke",
-    ]
+    assert (await carol.post(f"/admin/invitations/{invitation}/revocation", why)).status == 404
+    rows = await db.fetch(
+        "select action, after ->> 'reason' as why from audit where action like 'invitation.%' order by id"
+    )
+    assert [tuple(row) for row in rows] == [("invitation.create", "they asked"), ("invitation.revoke", "enough")]
 
 
-@pytest.mark.parametrize("form", [{"uses": "0", "days": "7"}, {"uses": "1", "days": "366"}, {"uses": "x", "days": "7"}])
+async def test_more_invitations_than_a_page_holds_are_turned_found_and_taken_along(carol, db):
+    for number in range(1, 61):
+        await invitations.create(db, note=f"for guest {number:02}", actor="carol@example.com")
+    await db.execute("update invitation set revoked_at = now() where note = 'for guest 07'")
+    first = await carol.get("/admin/invitations")
+    assert ("for guest 60" in first.text, "for guest 10" in first.text) == (True, False)
+    assert "for guest 10" in (await carol.get(first.older)).text
+    found = await carol.get("/admin/invitations?state=revoked&q=GUEST")
+    assert ("for guest 07" in found.text, "for guest 08" in found.text) == (True, False)
+    file = (await carol.get("/admin/invitations.csv?q=guest")).text
+    assert [f"for guest {number:02}" in file for number in range(1, 61)] == [True] * 60
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"uses": "0", "days": "7"},
+        {"uses": "1", "days": "366"},
+        {"uses": "x", "days": "7"},
+        {"uses": "1", "days": "7", "reason": ""},
+    ],
+)
 async def test_an_invitation_without_bounds_is_refused(carol, db, form):
-    assert (await carol.post("/admin/invitations", form | {"note": ""})).status == 400
+    assert (await carol.post("/admin/invitations", {"reason": "x", "note": ""} | form)).status == 400
     assert await numbers(db, "invitation") == 0
 
 

@@ -16,7 +16,26 @@ from limner.runtime.errors import FenceLost
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Missing
 from limner.runtime.vault import Vault
-from limner.sql import accounts, books, erasure, ledger, tickets, tokens
+from limner.sql import (
+    accounts,
+    alerts,
+    audit,
+    billing,
+    books,
+    broadcasts,
+    chain,
+    erasure,
+    invitations,
+    invoices,
+    ledger,
+    links,
+    payments,
+    plans,
+    refunds,
+    sessions,
+    tickets,
+    tokens,
+)
 from tests.http.conftest import drawn, hang, numbers
 from tests.http.painting import ordered, take_up
 
@@ -179,6 +198,105 @@ async def test_nothing_names_the_person_any_more_and_the_books_add_up(alice, car
     assert (page.status, f"deleted-{cast.alice.id}@invalid" in page.text) == (200, True)
 
 
+WHERE = """
+select table_name, column_name from information_schema.columns join information_schema.tables using (table_schema, table_name)
+where table_schema = 'public' and table_type = 'BASE TABLE' and data_type in ('text', 'jsonb', 'json', 'ARRAY')
+"""
+
+
+async def named(db, *traces: str) -> list[str]:
+    """Which columns of which tables hold one of these, in whatever case."""
+    return sorted({
+        f"{row['table_name']}.{row['column_name']}"
+        for row in await db.fetch(WHERE)
+        for trace in traces
+        if await db.fetchval(
+            f'select exists (select from "{row["table_name"]}" where strpos(lower("{row["column_name"]}"::text), $1) > 0)', trace
+        )
+    })  # fmt: skip
+
+
+async def test_an_admin_of_before_who_leaves_is_named_nowhere(alice, carol, site, db, cast):
+    """Dave gave and was given, invited, snoozed, marked paid, paid back, wrote to everybody, and had another address."""
+    dave = await accounts.create(db, "dave@example.com", "no hash", role="admin", is_verified=True)
+    monthly = await plans.by_code(db, "monthly")
+    await invitations.create(db, actor="dave@example.com")
+    await alerts.see(db, [alerts.Trouble("queue_waits", "Pictures have been waiting for 3 min.", "queue_waits")])
+    await alerts.snooze(db, await db.fetchval("select max(id) from alert"), 4, "known", actor="dave@example.com")
+    bought = await billing.buy(db, cast.bob.id, monthly, "sandbox")
+    await payments.mark_paid(db, bought.id, "by post", actor="dave@example.com")
+    by_alice = await billing.buy(db, cast.alice.id, monthly, "sandbox")
+    await invoices.settle(db, by_alice.id, actor="test")
+    await db.execute("update invoice set received_cents = amount_cents, processor_ref = 'x' where id = $1", by_alice.id)
+    await refunds.order(db, by_alice.id, "whole", "asked for", actor="dave@example.com")
+    draft = broadcasts.Draft({"en": broadcasts.Words("News", "Hello.")})
+    await broadcasts.write(db, draft, actor="dave@example.com")
+    about = {"to": "friend@example.net", "message": "from dave@example.com"}
+    gift = await billing.buy_gift(db, dave, monthly, "sandbox", site.config.secret_keys, **about)
+    await invoices.settle(db, gift.id, actor="test")
+    about = {"to": "Dave@example.com", "message": "for you"}
+    await billing.buy_gift(db, cast.bob, monthly, "sandbox", site.config.secret_keys, **about)
+    await db.execute(
+        "insert into former_address (account_id, email, until) values ($1, $2, now())", dave.id, dave.email
+    )
+    await db.execute("update account set email = 'dave@new.example' where id = $1", dave.id)
+    await accounts.set_role(db, await accounts.get(db, dave.id), "user", actor="test")
+    assert set(await named(db, "dave@example.com")) >= {
+        "alert.snoozed_by", "audit.actor", "broadcast.created_by", "code.made_by", "invitation.created_by", "invoice.details",
+        "invoice.paid_by", "notice.details", "refund.actor",
+    }  # fmt: skip
+    await erasure.erase(db, dave.id, actor="cli", why="asked for")
+    await db.execute("delete from notice where template = 'account_deleted'")  # after an hour
+    assert await named(db, "dave@example.com", "dave@new.example") == []
+    assert (await chain.verify(db)).is_whole
+
+
+async def test_whoever_has_the_address_now_stays_where_they_stand(db, cast):
+    """Bob had the address before: what its owner of today does is not taken for his."""
+    await db.execute(
+        "insert into former_address (account_id, email, until) values ($1, 'new@example.com', now())", cast.bob.id
+    )
+    await invitations.create(db, actor="new@example.com")
+    await erasure.erase(db, cast.bob.id, actor="cli", why="asked for")
+    assert await db.fetchval("select created_by from invitation") == "new@example.com"
+
+
+async def test_what_old_rows_of_the_audit_tell_of_a_person_goes_too(db, cast):
+    alice, bob = cast.alice.email, cast.bob.email
+    for owner in (alice, bob):
+        for action, subject, before, after in (
+            ("session.end", owner, {"ip": "192.0.2.77", "agent": "her browser"}, {"reason": "lost"}),
+            ("account.sign_in_linked", owner, None, {"issuer": "telegram", "label": "Her Name"}),
+            ("account.sign_in_unlinked", owner, {"issuer": "telegram", "label": "Her Name"}, None),
+            ("token.create", f"{owner} {cast.carol.id}", None, {"name": "Her Program", "last_four": "abcd"}),
+            ("token.revoke", f"{owner} {cast.carol.id}", {"name": "Her Program", "last_four": "abcd"}, None),
+        ):  # fmt: skip
+            await audit.record(db, "carol@example.com", action, subject, before, after)
+    await erasure.erase(db, cast.alice.id, actor="cli", why="asked for")
+    rows = await db.fetch("select subject, before, after from audit where actor = 'carol@example.com' order by id")
+    told = [str(row["before"] or {}) + str(row["after"] or {}) for row in rows]
+    assert len(told) == 10
+    assert not any(word in "".join(told[:5]) for word in ("192.0.2.77", "browser", "Her", alice))
+    assert all(word in "".join(told[:5]) for word in ("lost", "telegram", "abcd"))
+    assert "".join(told[5:]).count("Her") == 4
+    assert (await chain.verify(db)).is_whole
+
+
+async def test_new_rows_of_the_audit_tell_none_of_it(db, cast):
+    await sessions.start(db, cast.alice.id, ip="192.0.2.77", agent="her browser")
+    await sessions.end_for(
+        db, await db.fetchval("select id from session where agent = 'her browser'"), "lost", actor="test"
+    )
+    await links.link(db, cast.alice, "https://id.example", "1", "Her Name", provider="Id", actor="test", ip="")
+    await links.unlink(db, cast.alice, "https://id.example", actor="test", ip="")
+    await tokens.create(db, cast.alice, "Her Program", tokens.Caps(), actor="test")
+    token = await db.fetchval("select id from api_token where name = 'Her Program'")
+    assert await tokens.revoke(db, token, owner=None, actor="test") == "Her Program"
+    rows = [str(dict(row)) for row in await db.fetch("select * from audit where actor = 'test'")]
+    assert len(rows) == 5
+    assert not any(word in "".join(rows) for word in ("192.0.2.77", "browser", "Her "))
+
+
 async def test_an_address_that_only_contains_the_other_stays_in_the_audit(alice, db, cast):
     await accounts.ban(db, cast.bob, "wrote to xalice@example.com", actor="xalice@example.com")
     await alice.post("/account/deletion", SURE)
@@ -196,6 +314,16 @@ async def test_carol_deletes_an_account_and_the_audit_says_why(carol, alice, db,
     assert (row["actor"], row["after"]) == ("carol@example.com", {"why": "asked by letter"})
     assert row["subject"] == f"deleted-{cast.alice.id}@invalid"
     assert (await carol.post(path, form | {"confirmation": row["subject"]})).status == 404
+
+
+async def test_whoever_chose_a_plan_and_never_paid_may_leave_too(bob, db, cast):
+    await bob.post("/plans/monthly/invoices")
+    assert (
+        await db.fetchval("select state from subscription where account_id = $1", cast.bob.id) == "pending_activation"
+    )
+    page = await bob.post("/account/deletion", {"confirmation": "bob@example.com", "password": "bob-likes-vermilion"})
+    assert (page.status, page.location) == (303, "/")
+    assert await db.fetchval("select count(*) from subscription where account_id = $1", cast.bob.id) == 0
 
 
 async def test_a_deleted_account_never_comes_back(carol, alice, db, cast):

@@ -15,10 +15,6 @@ UNGUARDED = {
     "POST /admin/proxies/{id}/test",
     "POST /admin/providers/{code}/models",  # what comes in is switched off
     "POST /admin/invoices/{id}/check",  # asks the processor again, as the cashier does by itself
-    "POST /admin/invitations",
-    "POST /admin/invitations/{id}/revocation",
-    "POST /admin/mails/{id}/retry",
-    "POST /admin/mails/{id}/withdrawal",
     "POST /admin/broadcasts",  # a draft, which nobody gets but who writes it
     "POST /admin/broadcasts/{id}/words",
     "POST /admin/broadcasts/{id}/removal",
@@ -49,6 +45,18 @@ async def test_every_act_on_keys_money_and_roles_asks_for_one(site, cast, db, al
 async def asks(browser: Browser, place: Place) -> bool:
     page = await browser.post(place.path, {"reason": "x"})
     return page.status == 401 and ASKS in page.text
+
+
+async def test_who_takes_a_file_of_people_along_is_asked_and_led_back(carol, db):
+    await grow_old(db)
+    answer = await carol.get("/admin/users.csv?q=alice")
+    assert answer.location == "/account/proof?next=%2Fadmin%2Fusers.csv%3Fq%3Dalice"
+    assert await db.fetchval("select count(*) from audit where action = 'export'") == 0
+    goal = (await carol.get(answer.location)).values("next")[0]
+    answer = await carol.post("/account/proof", {"next": goal, "proof_password": PASSWORD})
+    file = await carol.get(answer.location)
+    assert (file.status, b"alice@example.com" in file.body) == (200, True)
+    assert (await carol.get("/admin/keys.csv")).status == 200, "nobody stands in it"
 
 
 async def test_ten_minutes_after_the_login_nobody_is_asked(carol, cast, db):

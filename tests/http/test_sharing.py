@@ -82,6 +82,20 @@ async def test_search_engines_are_sent_away_unless_it_hangs_on_the_wall(stranger
     assert "noindex" not in (await stranger.get(public.path)).text
 
 
+async def test_where_the_wall_was_taken_away_what_hung_there_is_a_link_like_any_other(dsn, tmp_path, db, cast):
+    async with held(serving(dsn, tmp_path, db, sharing="wall")) as site:
+        _, share, _ = await shown(site, cast.alice, "Al from the coast")
+        page = await (await site.browser()).get(share.path)
+        assert ("noindex" in page.text, "Al from the coast" in page.text) == (False, True)
+    async with held(serving(dsn, tmp_path, db, sharing="links")) as site:
+        stranger = await site.browser()
+        page = await stranger.get(share.path)
+        assert (page.status, page.headers["X-Robots-Tag"]) == (200, "noindex")
+        assert ("noindex" in page.text, "Al from the coast" in page.text) == (True, False)
+        for part in ("picture", "thumbnail"):
+            assert (await stranger.get(f"{share.path}/{part}")).headers["X-Robots-Tag"] == "noindex"
+
+
 async def test_revoking_ends_it_at_once_also_for_who_has_it_in_the_cache(alice, stranger, site):
     await ordered(alice)
     picture = await (await take_up(site)).deliver()

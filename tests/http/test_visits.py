@@ -78,6 +78,7 @@ async def test_what_is_secret_stays_so(guest, alice, db, cast):
     assert token not in (await guest.get("/account/tokens")).text
     for path in (
         "/account/export",
+        "/account/statement.csv",
         "/account/security/totp",
         "/account/proof",
         "/admin/users",
@@ -142,6 +143,25 @@ async def test_a_reason_is_needed(carol, cast, db):
 async def test_who_is_banned_or_joins_the_staff_meanwhile_is_not_shown_any_more(guest, cast, db):
     await accounts.ban(db, cast.alice, "x", actor="test")
     assert cast.alice.email not in (await guest.get("/account")).text
+
+
+@pytest.mark.parametrize("how", ["left by the form", "by the next visit", "by the janitor"])
+async def test_a_visit_to_who_was_banned_meanwhile_can_be_ended(guest, cast, db, how):
+    await accounts.ban(db, cast.alice, "x", actor="test")
+    guest._csrf = ""
+    if how == "left by the form":
+        assert (await guest.post("/visit/end")).location == f"/admin/users/{cast.alice.id}"
+    elif how == "by the janitor":
+        await visits.end_overdue(db)
+    answer = await guest.post(f"/admin/users/{cast.bob.id}/visits", REASON)
+    assert (answer.status, answer.location) == (303, "/dashboard")
+    told = await db.fetchval("select after ->> 'how' from audit where action = 'account.visit_end'")
+    assert told == ("left" if how == "left by the form" else "who was visited is banned")
+
+
+async def test_no_statement_is_offered_as_a_file(alice, guest):
+    assert "/account/statement.csv" in (await alice.get("/account/statement")).text
+    assert "/account/statement.csv" not in (await guest.get("/account/statement")).text
 
 
 async def test_an_admin_who_is_none_any_more_sees_nothing(guest, cast, db):

@@ -120,6 +120,21 @@ async def test_what_an_admin_saw_cannot_be_changed_behind_them(alice, site, cast
     assert (await alice.post(f"/pictures/{picture}/share", {"caption": "Something else"})).status == 303
 
 
+@pytest.mark.parametrize("change", [{"caption": "Words never seen"}, {"caption": "A pie", "shows_prompt": "yes"}])
+async def test_what_was_changed_since_the_page_was_opened_is_not_let_in_unseen(alice, carol, site, cast, db, change):
+    """A picture that was refused may get other words; an admin who thinks again has to see them."""
+    picture, _, offer = await offered(site, cast.alice, caption="A pie")
+    await walls.decide(db, offer, "refused", "because", actor="test")
+    before = (await carol.get("/admin/wall?state=refused")).values("offer")
+    assert (await alice.post(f"/pictures/{picture}/share", change)).status == 303
+    for stale in (before[0], str(offer)):
+        page = await carol.post("/admin/wall/decisions", {"act": "approve", "offer": stale, "state": "refused"})
+        assert (page.status, "look again" in page.text) == (409, True)
+    assert await db.fetchval("select state from wall_offer") == "refused"
+    now = (await carol.get("/admin/wall?state=refused")).values("offer")
+    assert (await carol.post("/admin/wall/decisions", {"act": "approve", "offer": now[0]})).status == 303
+
+
 async def test_offered_while_it_is_changed_one_of_them_wins(site, cast, db):
     for _ in range(10):
         picture, share = await shared(site, cast.alice, caption="A pie")
@@ -188,7 +203,7 @@ async def test_of_ten_admins_at_once_one_decides(site, cast, db):
 async def test_many_are_decided_at_once_and_what_changed_meanwhile_is_left(carol, stranger, site, cast, db):
     made = [await offered(site, cast.alice) for _ in range(4)]
     await walls.withdraw(db, made[1][0], cast.alice.id)
-    offers = [("offer", str(offer)) for _, _, offer in made]
+    offers = [("offer", f"{offer}~{walls.beside('', False)}") for _, _, offer in made]
     answer = await carol.post("/admin/wall/decisions", [("act", "approve"), *offers])
     assert answer.status == 303
     assert "decided or taken back meanwhile" in (await carol.get("/admin/wall")).text

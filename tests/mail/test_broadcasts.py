@@ -6,17 +6,32 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
+import aiohttp
 import anyio
 import pytest
 from pydantic import SecretStr
 
-from limner.actors import herald, postman
+from limner.actors import courier, herald, postman
 from limner.actors.mail import bulletins
 from limner.runtime.errors import Refused
-from limner.sql import accounts, broadcasts, erasure, invoices, news, plans, portions, segments, spreading
+from limner.sql import (
+    accounts,
+    broadcasts,
+    erasure,
+    invoices,
+    mails,
+    news,
+    notices,
+    plans,
+    portions,
+    segments,
+    spreading,
+)
 from limner.sql.broadcasts import Draft, Words
 from limner.sql.spreading import Ways
+from tests.upstreams.telegram import TOKEN, telegram
 
 ENGLISH = Words("News from the studio", "Hello.\n\n- **Faster** pictures\n- See [the plans](https://art.example/plans)")
 RUSSIAN = Words("Новости студии", "Здравствуйте.\n\nКартины стали быстрее.")
@@ -35,7 +50,9 @@ async def crowd(db, count: int) -> None:
 async def begun(db, *, ways: Ways = BY_MAIL, people: int = 10_000, **about) -> broadcasts.Broadcast:
     draft = Draft(**({"words": {"en": ENGLISH}, "per_minute": 6000} | about))
     broadcast_id = await broadcasts.write(db, draft, actor="carol@example.com")
-    return await spreading.begin(db, broadcast_id, ways, "a new painter", people=people, actor="carol@example.com")
+    seen = (await broadcasts.get(db, broadcast_id)).as_it_is
+    about = {"people": people, "as_seen": seen, "actor": "carol@example.com"}
+    return await spreading.begin(db, broadcast_id, ways, "a new painter", **about)
 
 
 async def all_spread(db, config) -> int:
@@ -145,7 +162,7 @@ async def test_who_says_no_half_way_gets_none(server, db, config, cast):
     assert recipients(server) == ["alice@example.com", "bob@example.com", "carol@example.com", "p3@example.com"]
     assert dict(await spreading.troubles(db, found.id)) == {
         "passed over: banned": 1, "passed over: wants none": 1, "passed over: not confirmed": 1,
-        "they want no such mails any more": 1,
+        "not for them any more: wants none": 1,
     }  # fmt: skip
 
 
@@ -222,6 +239,35 @@ async def test_a_mail_that_is_put_off_does_not_go_out_while_it_is_stopped(server
     await db.execute("update broadcast set state = 'sending' where id = $1", found.id)
     await db.execute("update notice set next_at = now()")
     assert await postman.deliver(db, config) == 1 and recipients(server)[1] == "bob@example.com"
+
+
+async def test_a_mail_that_is_put_off_is_not_used_up_while_it_is_stopped(server, db, config, cast):
+    """Neither counted, nor called a jam, nor given up: it is how it was meant."""
+    server.refuse("RCPT", "451 4.7.1 greylisted", "bob@example.com", times=1)
+    found = await begun(db)
+    await herald.spread(db, config)
+    await postman.deliver(db, config)
+    await spreading.stop(db, found.id, "a typo", actor="carol@example.com")
+    await db.execute("update notice set next_at = now(), created_at = now() - interval '31 days', attempts = 10")
+    assert await postman.deliver(db, config) == 0
+    await mails.forget_old(db)
+    assert (await mails.jam(db, 900)).waiting == 0
+    assert await db.fetchval("select attempts from notice where sent_at is null and failed_at is null") == 10
+    await spreading.go_on(db, found.id, BY_MAIL, "it was none", actor="carol@example.com")
+    assert (await mails.jam(db, 900)).waiting == 1
+    await postman.deliver(db, config)
+    assert recipients(server) == ["alice@example.com", "bob@example.com", "carol@example.com"]
+
+
+async def test_who_is_banned_or_not_confirmed_any_more_gets_none_that_is_in_the_outbox_already(
+    server, db, config, cast
+):
+    await begun(db)
+    await herald.spread(db, config)
+    await accounts.ban(db, await accounts.get(db, cast.alice.id), "spam", actor="test")
+    await db.execute("update account set verified_at = null where id = $1", cast.bob.id)
+    await postman.deliver(db, config)
+    assert recipients(server) == ["carol@example.com"]
 
 
 KILLED = """
@@ -327,10 +373,100 @@ async def test_who_has_linked_telegram_gets_it_there_and_a_mail_if_telegram_refu
     assert await spreading.progress(db, found.id) == spreading.Progress(0, 0, 3, 0, 0)
 
 
+async def linked(db, *pairs) -> None:
+    for account, chat in pairs:
+        row = "insert into linked_sign_in (issuer, subject, account_id) values ('telegram', $1, $2)"
+        await db.execute(row, chat, account.id)
+
+
+async def test_who_had_fallen_back_to_mail_still_gets_it_after_a_stop(server, db, config, cast):
+    await linked(db, (cast.alice, "1001"), (cast.bob, "1002"))
+    studio = config.model_copy(update={"bot_token": SecretStr("1:x")})
+    found = await begun(db, ways=Ways.of(studio), by_telegram=True)
+    await herald.spread(db, studio)
+    await db.execute("update notice set failed_at = now(), error = 'Forbidden' where recipient = '1001'")
+    await db.execute("update broadcast set paced_at = now() - interval '30 seconds'")
+    await herald.spread(db, studio)
+    await spreading.stop(db, found.id, "a typo", actor="carol@example.com")
+    assert (await spreading.progress(db, found.id)).waiting == 3
+    await spreading.go_on(db, found.id, Ways.of(studio), "it was none", actor="carol@example.com")
+    await herald.spread(db, studio)
+    await db.execute("update notice set sent_at = now() where recipient = '1002'")
+    await all_spread(db, studio)
+    assert recipients(server) == ["alice@example.com", "carol@example.com"]
+    assert await spreading.progress(db, found.id) == spreading.Progress(0, 0, 3, 0, 0)
+
+
+async def test_it_is_not_done_while_a_chat_may_still_refuse_it(server, db, config, cast):
+    await linked(db, (cast.alice, "1001"))
+    studio = config.model_copy(update={"bot_token": SecretStr("1:x")})
+    found = await begun(db, ways=Ways.of(studio), by_telegram=True)
+    await herald.spread(db, studio)
+    taken = await notices.take(db, "telegram", 30)
+    assert taken is not None
+    for _ in range(2):
+        await herald.spread(db, studio)
+        await postman.deliver(db, studio)
+    assert (await broadcasts.get(db, found.id)).state == "sending"
+    await notices.failed(db, taken, "Forbidden: bot was blocked by the user")
+    await all_spread(db, studio)
+    assert recipients(server) == ["alice@example.com", "bob@example.com", "carol@example.com"]
+
+
+async def test_telegram_brings_none_to_who_says_no_or_is_banned_while_it_waits_in_the_outbox(server, db, config, cast):
+    await linked(db, (cast.alice, "1001"), (cast.bob, "1002"), (cast.carol, "1003"))
+    async with telegram() as fake, aiohttp.ClientSession() as session:
+        studio = config.model_copy(update={"bot_token": SecretStr(TOKEN), "telegram_url": fake.url})
+        found = await begun(db, ways=Ways.of(studio), by_telegram=True)
+        await herald.spread(db, studio)
+        await news.choose(db, cast.alice.id, wanted=False)
+        await accounts.ban(db, await accounts.get(db, cast.bob.id), "spam", actor="test")
+        assert await courier.deliver(db, studio, session) == 1
+        assert [call.args["chat_id"] for call in fake.of("sendMessage")] == ["1003"]
+    await all_spread(db, studio)
+    assert server.got == []
+    assert dict(await spreading.troubles(db, found.id)) == {"passed over: banned": 1, "passed over: wants none": 1}
+
+
+async def test_what_telegram_has_not_got_of_one_that_is_stopped_stays_where_it_is(server, db, config, cast):
+    await linked(db, (cast.alice, "1001"))
+    studio = config.model_copy(update={"bot_token": SecretStr("1:x")})
+    found = await begun(db, ways=Ways.of(studio), by_telegram=True)
+    await herald.spread(db, studio)
+    assert await notices.take(db, "telegram", 30) is not None  # by one that is killed
+    await spreading.stop(db, found.id, "a typo", actor="carol@example.com")
+    await db.execute("update notice set next_at = now()")
+    assert await notices.take(db, "telegram", 30) is None
+    await spreading.go_on(db, found.id, Ways.of(studio), "it was none", actor="carol@example.com")
+    assert await notices.take(db, "telegram", 30) is not None
+
+
 async def test_without_any_way_nothing_is_begun(db, cast):
     with pytest.raises(Refused, match="No mail server is set up"):
         await begun(db, ways=Ways(mail=False, telegram=True))
     assert await db.fetchval("select count(*) from broadcast_recipient") == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"words": {"en": Words("News", "Other words.")}},
+        {"words": {"en": ENGLISH, "ru": RUSSIAN}},
+        {"segment": "without"},
+        {"by_telegram": True},
+        {"per_minute": 7},
+    ],
+)
+async def test_what_was_rewritten_since_somebody_saw_it_is_not_begun(db, cast, change):
+    draft = Draft({"en": ENGLISH})
+    broadcast_id = await broadcasts.write(db, draft, actor="carol@example.com")
+    seen = (await broadcasts.get(db, broadcast_id)).as_it_is
+    await broadcasts.rewrite(db, broadcast_id, replace(draft, **change))
+    agreed = {"people": 3, "as_seen": seen, "actor": "carol@example.com"}
+    with pytest.raises(Refused, match="It was changed meanwhile"):
+        await spreading.begin(db, broadcast_id, BY_MAIL, "news", **agreed)
+    await broadcasts.rewrite(db, broadcast_id, draft)
+    assert (await spreading.begin(db, broadcast_id, BY_MAIL, "news", **agreed)).state == "sending"
 
 
 async def test_what_nobody_agreed_to_is_not_begun(db, cast):
@@ -341,7 +477,9 @@ async def test_what_nobody_agreed_to_is_not_begun(db, cast):
         await begun(db, segment="lapsed")
     found = await begun(db)
     with pytest.raises(Refused, match="It is being sent already"):
-        await spreading.begin(db, found.id, BY_MAIL, "again", people=33, actor="carol@example.com")
+        await spreading.begin(
+            db, found.id, BY_MAIL, "again", people=33, as_seen=found.as_it_is, actor="carol@example.com"
+        )
     with pytest.raises(Refused, match="It is being sent already"):
         await broadcasts.rewrite(db, found.id, Draft({"en": ENGLISH}))
     with pytest.raises(Refused, match="It is being sent already"):

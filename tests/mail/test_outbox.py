@@ -10,10 +10,11 @@ from limner.actors.courier import deliver as deliver_telegram
 from limner.actors.janitor import Janitor
 from limner.actors.pool import Pool
 from limner.runtime.bus import Bus
+from limner.runtime.errors import Refused
 from limner.runtime.presence import Presence
 from limner.runtime.storage import open_storage
 from limner.runtime.vault import Vault
-from limner.sql import mails, notices, tickets
+from limner.sql import mails, notices, outbox, tickets
 
 ALICE = "alice@example.com"
 AT = "2026-12-05T14:00:00+00:00"
@@ -41,7 +42,8 @@ async def test_mail_and_telegram_do_not_wait_for_each_other(server, db, config):
     assert await deliver_telegram(db, config, None) == 0  # type: ignore[arg-type]
     assert await postman.deliver(db, config) == 1
     assert server.subjects == ["By hand"] and server.got[0].part("plain").strip() == "plain words"
-    assert [notice.channel for notice in await notices.take(db, ["telegram", "mail"])] == ["telegram"]
+    waits = await notices.take(db, "telegram", 30)
+    assert waits is not None and waits.body == "for the phone"
 
 
 async def janitor(db, config):
@@ -66,6 +68,18 @@ async def test_a_code_is_forgotten_as_soon_as_its_mail_is_out(server, db, config
     await postman.deliver(db, config)
     assert "GIFT-7Q2M" in server.got[0].part("plain")
     assert "GIFT-7Q2M" not in str(await db.fetch("select * from notice"))
+
+
+async def test_a_mail_that_is_on_its_way_just_now_is_not_given_up(server, db, config):
+    """It may arrive, and then nobody would believe the outbox."""
+    await notices.mail(db, ALICE, "totp_on", details={"at": AT, "path": "/account"})
+    mail = await mails.take(db, 60)
+    assert mail is not None
+    with pytest.raises(Refused, match="on its way just now"):
+        await outbox.give_up(db, mail.id, actor="carol@example.com")
+    await mails.postpone(db, mail, 60, "451 later")
+    await outbox.give_up(db, mail.id, actor="carol@example.com")
+    assert await db.fetchval("select failed_at is not null from notice")
 
 
 async def test_links_and_mails_that_nobody_waits_for_any_more_end(db, config, cast):

@@ -140,7 +140,8 @@ async def test_a_provider_of_ones_own_is_added_once_and_written_down(db):
 
 @pytest.mark.parametrize(
     "change, field, words",
-    [({"code": "My Relay"}, "code", "unlike 'My Relay'"), ({"code": ""}, "code", ""), ({"kind": "canvas"}, "kind", "relay"),
+    [({"code": "My Relay"}, "code", "unlike 'My Relay'"), ({"code": "-relay"}, "code", "unlike '-relay'"),
+     ({"code": ""}, "code", ""), ({"kind": "canvas"}, "kind", "relay"),
      ({"base_url": ""}, "base_url", "needs a base"), ({"base_url": "ftp://x"}, "base_url", "ftp://x"),
      ({"base_url": "https://me:pw@relay.example"}, "base_url", "no user"),
      ({"base_url": "https://r.example:99999"}, "base_url", ""),

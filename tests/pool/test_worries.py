@@ -18,6 +18,7 @@ async def watched(stage, db, config):
     await db.execute("delete from key_event")
 
     async def look() -> dict[str, str]:
+        await db.execute("delete from alert_reading")  # as if a minute had gone by
         await watchman.look(db, config)
         return {each.cause: each.words for each in await alerts.still_open(db)}
 

@@ -216,6 +216,17 @@ async def test_one_that_crashes_goes_on_and_its_report_tells(troupe):
     assert (steady["restarts"], troupe.events.count("+steady")) == (0, 1)
 
 
+async def test_what_it_says_of_a_crash_holds_no_secret_and_is_not_long(troupe):
+    child = troupe.child("fragile")
+    async with running(Supervisor([child])):
+        await troupe.until("+fragile", 1)
+        troupe.fall("fragile", ValueError("no answer from socks5://me:hunter-22@192.0.2.1:1080 " + "x" * 500))
+        await troupe.until("+fragile", 2)
+    assert "hunter-22" not in child.last_error
+    assert child.last_error.startswith("ValueError: no answer from socks5://")
+    assert len(child.last_error) == 300
+
+
 async def test_a_crash_storm_ends_it_and_stops_the_others_in_reverse(troupe):
     async def always() -> None:
         raise oops()

@@ -18,7 +18,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from limner.actors.archivist import tools
-from limner.runtime import cli, mailbox
+from limner.runtime import mailbox
+from limner.runtime.cli import commands as cli
 from limner.runtime.config import Config
 from limner.runtime.database import Database, open_database
 from limner.runtime.presence import Presence

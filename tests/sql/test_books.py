@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 from click.testing import CliRunner
 
-from limner.runtime import cli, mailbox
+from limner.runtime import mailbox
+from limner.runtime.cli import commands as cli
 from limner.runtime.folder import Folder
 from limner.runtime.presence import Presence
 from limner.sql import books, generations, images, jobs, keys, tokens

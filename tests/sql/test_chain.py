@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from uuid import uuid4
 
 import anyio
 import asyncpg
@@ -12,8 +13,8 @@ from click.testing import CliRunner
 from structlog.testing import capture_logs
 
 from limner.actors.janitor import AnchorAudit, Janitor
-from limner.runtime.cli import commands as cli
 from limner.runtime.bus import Bus
+from limner.runtime.cli import commands as cli
 from limner.runtime.database import open_database
 from limner.runtime.errors import Refused
 from limner.runtime.presence import Presence
@@ -84,6 +85,22 @@ async def test_the_first_row_that_was_meddled_with_is_named(db, dsn, harm):
     found = await chain.verify(db)
     assert words.format(row) in found.broken
     assert not found.is_whole
+
+
+async def test_a_row_that_is_replaced_as_erasure_would_is_found_when_nobody_in_it_was_deleted(db, cast):
+    """One trigger off for a moment: the change is chained as an erasure's would be, and all guards are there again."""
+    await audit.record(db, "carol@example.com", "account.ban", cast.bob.email, None, {"reason": "x"})
+    row = await db.fetchval("select max(id) from audit")
+    name = f"deleted-{cast.alice.id}@invalid"
+    await erasure.erase(db, cast.alice.id, actor="cli", why="asked for")
+    assert (await chain.verify(db)).is_whole
+    for after in ({"reason": "another"}, {"reason": name}):  # nor does the name of somebody who was deleted before help
+        await db.execute("alter table audit disable trigger audit_append_only")
+        await db.execute("update audit set after = $2 where id = $1", row, after)
+        await db.execute("alter table audit enable trigger audit_append_only")
+        found = await chain.verify(db)
+        assert found.broken.startswith(f"row {row} was replaced, and nobody who was deleted stands in it")
+        assert not found.missing_guards
 
 
 async def test_an_end_that_is_cut_off_is_found_by_an_anchor(db, dsn):
@@ -259,8 +276,10 @@ async def test_rows_of_before_are_chained_and_so_is_what_is_written_meanwhile(po
     async with anyio.create_task_group() as group:
         writing = writer.transaction()
         await writing.start()
-        await writer.execute("update audit set actor = 'deleted' where subject = '7'")
+        name = f"deleted-{uuid4()}@invalid"
+        await writer.execute("update audit set actor = $1 where subject = '7'", name)
         await writer.execute(BY_HAND)
+        await writer.execute("insert into audit (actor, action, subject) values ('cli', 'account.delete', $1)", name)
         (path,) = [each for each in files if schema.version(each) == chain.SINCE]
         group.start_soon(old.execute, path.read_text())
         with anyio.fail_after(30):
@@ -269,9 +288,9 @@ async def test_rows_of_before_are_chained_and_so_is_what_is_written_meanwhile(po
         await writing.commit()
     async with open_database(dsn, role="test", pool=2) as db:
         found = await chain.verify(db)
-        assert (found.broken, found.links, found.rows, found.erased) == ("", 61, 60, 1)
+        assert (found.broken, found.links, found.rows, found.erased) == ("", 62, 61, 1)
         await audit.record(db, "carol@example.com", "look", "again", None, None)
-        assert (await chain.verify(db)).head.seq == 62
+        assert (await chain.verify(db)).head.seq == 63
     for connection in (old, writer, other):
         await connection.close()
     await boss.execute("drop database before with (force)")

@@ -11,7 +11,8 @@ import anyio
 import pytest
 from click.testing import CliRunner
 
-from limner.runtime import cli, mailbox
+from limner.runtime import mailbox
+from limner.runtime.cli import commands as cli
 from limner.runtime.errors import NotFound, Refused
 from limner.runtime.presence import Presence
 from limner.sql import entries, generations, images, invoices, jobs, keys, ledger, plans, subscriptions, terms
@@ -220,8 +221,9 @@ async def test_what_no_plan_can_be_is_refused_by_field_and_value(db, field, valu
 async def test_a_code_is_taken_once_and_an_unknown_one_is_told(db):
     with pytest.raises(Refused, match="already"):
         await plans.add(db, "monthly", Entry("Again", 1), actor="test")
-    with pytest.raises(Refused, match="'Big Plan'"):
-        await plans.add(db, "Big Plan", Entry("Big", 1), actor="test")
+    for code in ("Big Plan", "-", "-big", "", "x" * 41):  # one that begins with a dash has no page, and is never edited
+        with pytest.raises(Refused, match=repr(code)):
+            await plans.add(db, code, Entry("Big", 1), actor="test")
     with pytest.raises(NotFound):
         await plans.change(db, "none", Entry("None", 1), actor="test")
 

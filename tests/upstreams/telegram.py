@@ -42,9 +42,9 @@ class Call:
 
     @property
     def buttons(self) -> dict[str, str]:
-        """What the buttons carry, by what they say."""
+        """What the buttons carry, by what they say; a link carries nothing."""
         rows = self.args.get("reply_markup", {}).get("inline_keyboard", [])
-        return {button["text"]: button["callback_data"] for row in rows for button in row}
+        return {button["text"]: button["callback_data"] for row in rows for button in row if "callback_data" in button}
 
 
 class Refusal(Exception):
@@ -88,6 +88,8 @@ class FakeTelegram:
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1001))
     _poll: asyncio.Future[None] | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    stalled: asyncio.Event = field(default_factory=asyncio.Event)
+    _stalls: dict[str, asyncio.Event] = field(default_factory=dict)
 
     async def say(
         self, user_id: int, text: str, chat_type: str = "private", *, name: str = "Carol", username: str | None = None
@@ -120,6 +122,14 @@ class FakeTelegram:
 
     def relent(self) -> None:
         self._always.clear()
+
+    def stall(self, method: str) -> None:
+        """Keep who calls this method waiting until ``go_on``; ``stalled`` is set when somebody does."""
+        self._stalls[method] = asyncio.Event()
+
+    def go_on(self) -> None:
+        for stall in self._stalls.values():
+            stall.set()
 
     async def next(self, method: str, within: float = 15) -> Call:
         """The next call of this method that nobody has waited for yet; "poll": a getUpdates that begins to wait;
@@ -155,6 +165,7 @@ class FakeTelegram:
         if call.method != "getUpdates":
             self.calls.append(call)
         try:
+            await self._maybe_stall(call.method)
             self._maybe_refuse(call.method)
             result = await getattr(self, f"_{call.method}")(call)
         except Refusal as refusal:
@@ -164,6 +175,11 @@ class FakeTelegram:
             for name in {call.method, *(kind for kind, methods in KINDS.items() if call.method in methods)}:
                 self._heard[name].put_nowait(call)
         return web.json_response({"ok": True, "result": result})
+
+    async def _maybe_stall(self, method: str) -> None:
+        if method in self._stalls:
+            self.stalled.set()
+            await self._stalls[method].wait()
 
     def _maybe_refuse(self, method: str) -> None:
         if self._refusals[method]:
@@ -297,7 +313,7 @@ def _must_be_buttons(call: Call) -> None:
     """Each with words, and with 1 to 64 bytes to carry."""
     for row in call.args.get("reply_markup", {}).get("inline_keyboard", []):
         for button in row:
-            if not button["text"] or not 0 < len(button["callback_data"].encode()) <= 64:
+            if not button["text"] or not ("url" in button or 0 < len(button["callback_data"].encode()) <= 64):
                 raise Refusal(400, "Bad Request: BUTTON_DATA_INVALID")
 
 
