@@ -117,7 +117,8 @@ def _keyboard(notice: Notice) -> list[list[dict[str, Any]]]:
     """As the Bot API has it (InlineKeyboardMarkup)."""
     return [
         [
-            {"text": each["text"]} | ({"url": each["url"]} if "url" in each else {"callback_data": each["data"]})
+            {"text": each["text"]}
+            | ({"url": each["url"]} if "url" in each else {"callback_data": notices.APART + each["data"]})
             for each in row
         ]
         for row in notice.buttons or ()

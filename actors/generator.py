@@ -123,6 +123,8 @@ class Generator(Actor):
 
     async def paint(self, job: Job) -> Painted:
         """Key after key, until one paints it. Raises UpstreamError when no other key can help, Busy when all rest."""
+        if job.references and await jobs.is_of_taken_down(self.db, job):
+            raise Refused("a reference picture was taken down")
         references = tuple([await self.storage.get(key) for key in job.references])
         order = base.Order(
             job.prompt,
@@ -156,7 +158,7 @@ class Generator(Actor):
                     if not failover.may_go_another_way(error.fault) or ways[first] >= failover.MOST_WAYS:
                         tried.append(first)
             errand = None
-            await self._show(job, "trying another painter", 0)
+            await self._show(job, "trying another painter", 0, anew=True)
 
     async def _look_back(self, job: Job, lease: Lease) -> None:
         if await jobs.asked_to_stop(self.db, job.id):
@@ -173,7 +175,7 @@ class Generator(Actor):
                 return
             told = time.monotonic()
             if step.ref is not None:
-                await resumption.note(self.db, job, lease.attempt_id, step.ref)
+                await resumption.note(self.db, job, lease.attempt_id, base.printable(step.ref))
             await self._show(job, "painting", round(step.done * 100), step)
 
         faults.point("before-provider", job.id)
@@ -183,7 +185,7 @@ class Generator(Actor):
         log.info("painted", job=str(job.id), key=lease.label, seconds=round(time.monotonic() - started, 2))
         return painted
 
-    async def _show(self, job: Job, line: str, percent: int, step: Step | None = None) -> None:
+    async def _show(self, job: Job, line: str, percent: int, step: Step | None = None, *, anew: bool = False) -> None:
         """How it goes is decoration: no picture is lost over it."""
         preview = partial = None
         if step is not None and step.preview:
@@ -191,6 +193,8 @@ class Generator(Actor):
         if step is not None and step.partial is not None and job.partial_images:
             partial = raster.sniff(step.partial) or "image/png", step.partial
         try:
+            if anew and job.partial_images:
+                await jobs.forget_partials(self.db, job)
             if partial is not None:
                 await jobs.keep_partial(self.db, job, *partial)
             await jobs.show(self.db, job, line, percent, preview)
@@ -233,7 +237,7 @@ class Generator(Actor):
             stored.size,
             attempt_id=lease.attempt_id,
             cost_micros=picture.cost_micros or job.cost_micros,
-            upstream_ref=picture.upstream_id,
+            upstream_ref=None if picture.upstream_id is None else base.printable(picture.upstream_id),
         )
 
     async def _put(self, job: Job, name: str, data: bytes, mime: str) -> Stored:
@@ -265,7 +269,7 @@ class Generator(Actor):
     def _access(self, lease: Lease, job: Job) -> Access:
         """What goes on over there may take all the time that is left: at its end the stop-watch is first, and calls it off."""
         goes_on = isinstance(provider(lease.kind), Resumable)
-        return self.pool.access(lease, job.left + BREATH if goes_on else min(ATTEMPT, job.left - BREATH))
+        return self.pool.access(lease, job.left + BREATH if goes_on else min(ATTEMPT, job.left - BREATH), job.prompt)
 
     def _pseudonym(self, job: Job) -> str:
         secret = self.config.secret_keys[0]

@@ -84,9 +84,7 @@ class Pool:
         possible = job.cost_micros if reaction.may_cost and not cost else 0
         before = await attempts.of_key(self.db, job.id, lease.key_id, fault) if fault is Fault.UPSTREAM_5XX else 0
         # First the rest, then the slot: nobody takes the freed slot of a key, or a way, that is about to rest.
-        await self._let_rest(
-            lease, job.model_id, error, f"{fault}: {error.detail.replace(job.prompt, '…')}"[:300], before
-        )
+        await self._let_rest(lease, job.model_id, error, f"{fault}: {error.detail}"[:300], before)
         close = attempts.answered if reaction.blame is Blame.ORDER else attempts.close
         await close(
             self.db, lease.attempt_id, fault=fault, detail=error.detail, cost_micros=cost, possible_micros=possible
@@ -139,7 +137,7 @@ class Pool:
             cause = f"{Fault.DAILY_QUOTA}: {hits} failures in a row named a quota of the day"
             await rests.rest(self.db, lease.key_id, model_id, tomorrow, cause, is_daily=True, **about)  # type: ignore[arg-type]
 
-    def access(self, way: Way, timeout: float) -> Access:
+    def access(self, way: Way, timeout: float, prompt: str = "") -> Access:
         """The way in, opened. Raises NoKey while a rotation is ahead of this process, UpstreamError for what is damaged."""
         secret = self._open(way.sealed_secret, keys.bound_to(way.key_id), Fault.AUTH_DEAD)
         proxy = None
@@ -149,7 +147,7 @@ class Pool:
         is_local = way.is_local or (way.kind == "openai" and not way.base_url)  # the operator's own setting
         timeout = max(timeout, 1)
         silence = min(timeout, self.config.painter_silence)
-        return Access(secret, base_url, proxy, way.switch, timeout, way.settings, is_local, silence)
+        return Access(secret, base_url, proxy, way.switch, timeout, way.settings, is_local, silence, prompt)
 
     def _open(self, sealed: str, bound_to: str, fault: Fault) -> str:
         """Raises NoKey while a rotation is ahead of this process: one that was started later can paint it.

@@ -14,12 +14,13 @@ from limner.actors.framer import Framer
 from limner.actors.generator import Generator
 from limner.actors.herald import Herald
 from limner.actors.inspector import CheckAllBooks, CheckCertificate, CheckRecentBooks, Inspector
-from limner.actors.janitor import AnchorAudit, EndLostJobs, Janitor, Tidy
+from limner.actors.janitor import AnchorAudit, Janitor, Tidy
 from limner.actors.locksmith import Locksmith
 from limner.actors.pool import Pool
 from limner.actors.postman import DeliverMails, Postman
 from limner.actors.providers import egress
 from limner.actors.steward import CloseEndedPeriods, Steward
+from limner.actors.timekeeper import EndOverdueJobs, Timekeeper
 from limner.actors.watchman import LookAround, Watchman
 from limner.runtime import metrics
 from limner.runtime.actor import Actor
@@ -43,7 +44,7 @@ from limner.sql.spreading import SpreadBroadcasts
 log = logger(__name__)
 
 SCHEDULE = (
-    Every("end lost jobs", 5, EndLostJobs()),
+    Every("end lost jobs", 5, EndOverdueJobs()),
     Every("tidy", 600, Tidy()),
     Every("check open invoices", 30, CheckOpenInvoices()),
     Every("close ended periods", 60, CloseEndedPeriods()),
@@ -80,6 +81,7 @@ def occupations(
         Locksmith(db, bus, presence, config=config, vault=Vault.from_config(config)),
         Chronicler(db, bus, presence),
         Janitor(db, bus, presence, storage=storage, pool=Pool(db, config, Vault.from_config(config))),
+        Timekeeper(db, bus, presence, pool=Pool(db, config, Vault.from_config(config))),
     )
 
 

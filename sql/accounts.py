@@ -135,12 +135,15 @@ where id = $1 and banned_at is not null and deleted_at is null
 """
 
 
-async def ban(db: Db, account: Account, reason: str, *, actor: str, ip: str = "") -> None:
-    """Shut the account out at once: its sessions end too. Raises Refused when it runs the place."""
+async def ban(db: Db, account: Account, reason: str, *, actor: str, ip: str = "", told: str = "") -> None:
+    """Shut the account out at once: its sessions end too. Raises Refused when it runs the place.
+
+    ``told``: what stands in the file with all that is kept of them, where that is not the reason.
+    """
     if account.is_admin:
         raise Refused("An admin cannot be banned: take the role away first.", field="reason")
     async with db.transaction() as tx:
-        if affected(await tx.execute(BAN, account.id, reason)):
+        if affected(await tx.execute(BAN, account.id, told or reason)):
             await tx.execute("delete from session where account_id = $1", account.id)
             await audit.record(tx, actor, "account.ban", account.email, None, {"reason": reason}, ip=ip)
 

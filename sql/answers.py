@@ -18,8 +18,9 @@ from limner.sql.tokens import Token
 
 @dataclass(frozen=True)
 class Answer:
-    """One picture of an order. ``image_id`` and what follows are None until it is delivered, and once it is deleted.
+    """One picture of an order. ``credits``: what it costs, 0 once they were given back.
 
+    ``image_id`` and what follows are None until it is delivered, and once it is deleted.
     ``fault``: the class of the last attempt's failure, of a picture that failed. ``takedown``: why it is not to be seen.
     """
 
@@ -68,7 +69,10 @@ from unnest($1::uuid[], $2::uuid[], $3::uuid[]) with ordinality as asked (genera
 cross join lateral (
     select g.id, g.state as order_state, g.model_id, g.width as asked_width, g.height as asked_height, g.parameters,
         exists (select from generation_reference as r where r.generation_id = g.id) as is_edit,
-        g.created_at, g.changed_at, j.id as job_id, j.state, j.reason, j.credits, j.position,
+        g.created_at, g.changed_at, j.id as job_id, j.state, j.reason, j.position,
+        case when j.state = 'delivered' and i.id is null and exists (
+            select from ledger_entry as e where e.job_id = j.id and e.kind = 'refund'
+        ) then 0 else j.credits end as credits,
         case when j.state = 'failed' then (
             select a.fault from attempt as a where a.job_id = j.id and a.fault is not null order by a.number desc limit 1
         ) end as fault,

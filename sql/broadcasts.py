@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,6 +57,13 @@ class Broadcast:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+
+    @property
+    def as_it_is(self) -> str:
+        """The same as long as nobody rewrites it: what whoever agrees to it has seen."""
+        said = {language: [words.subject, words.body] for language, words in sorted(self.words.items())}
+        about = [said, self.segment, self.plan_id, self.by_telegram, self.per_minute]
+        return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
     @property
     def subject(self) -> str:

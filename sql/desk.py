@@ -147,9 +147,9 @@ async def list_paired(config: Config) -> list[str]:
         ] or ["nobody is paired: write to the bot, and it tells you a code"]
 
 
-async def unpair(config: Config, telegram_id: int) -> str:
+async def unpair(config: Config, telegram_id: int, *, even_the_last: bool) -> str:
     async with open_briefly(config) as db:
-        admin = await telegram.revoke(db, telegram_id, ME)
+        admin = await telegram.revoke(db, telegram_id, ME, even_the_last=even_the_last)
         return f"{telegram.printable(admin.name)} is shut out"
 
 

@@ -11,8 +11,12 @@ from limner.sql.accounts import Account
 MOST_CREDITS = 100_000
 
 
-async def give(db: Db, account: Account, credits: int, reason: str, *, actor: str, ip: str = "") -> None:
+async def give(
+    db: Db, account: Account, credits: int, reason: str, *, actor: str, ip: str = "", told: str = ""
+) -> None:
     """Give credits, or take some back with a negative number, and say so in the audit: in one transaction.
+
+    ``told``: what stands on their statement, where that is not the reason.
 
     Raises Refused, QuotaExhausted when less than that is there.
     """
@@ -22,7 +26,7 @@ async def give(db: Db, account: Account, credits: int, reason: str, *, actor: st
         raise Refused(f"At most {MOST_CREDITS} credits at a time, not {credits}.", field="credits")
     async with db.transaction() as tx:
         before = (await ledger.balance(tx, account.id)).available
-        await ledger.adjust(tx, account.id, credits, reason)
+        await ledger.adjust(tx, account.id, credits, told or reason)
         after = {"available": before + credits, "reason": reason}
         await audit.record(tx, actor, "ledger.adjust", account.email, {"available": before}, after, ip=ip)
 

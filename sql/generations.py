@@ -45,6 +45,7 @@ class Order:
     """What somebody asks for. ``uploads`` and ``pictures`` are references, in that order; ``mask`` is an upload.
 
     ``parameters`` are among the options of the model; ``partial_images``: how many unfinished ones to see, from 0 to 3.
+    ``most_unfinished``: pictures of the account, these included, beyond which nothing is taken; None: any number.
     ``request_hash``: 32 bytes that stand for all of it, where the caller knows better what makes two orders the same.
     """
 
@@ -62,6 +63,7 @@ class Order:
     idempotency_key: str | None = field(default=None, compare=False)
     request_hash: bytes | None = None
     api_token_id: UUID | None = None
+    most_unfinished: int | None = field(default=None, compare=False)
 
     def check(self) -> None:
         """Raises Refused for what is wrong whoever asks."""
@@ -165,7 +167,11 @@ PLACE = """
 with quickly as materialized (
     select set_config('synchronous_commit', case when $2::boolean then 'off' else current_setting('synchronous_commit') end, true)
 )
-select o.id, o.why from quickly cross join jsonb_array_elements($1) with ordinality as asked (item, place)
+select o.id, o.why, case
+    when o.id is not null and asked.item ->> 'most_unfinished' is not null
+    then order_fits((asked.item ->> 'account_id')::uuid, (asked.item ->> 'most_unfinished')::integer)
+end as fits
+from quickly cross join jsonb_array_elements($1) with ordinality as asked (item, place)
 cross join lateral order_place(asked.item) as o
 order by asked.place
 """
@@ -210,6 +216,7 @@ def _as_item(asked: Order, agreed: Terms, jobs: list[UUID], deadline: int) -> di
         "why": _title(asked.prompt),
         "concurrency": agreed.plan.concurrency,
         "priority": agreed.plan.priority,
+        "most_unfinished": asked.most_unfinished,
     }
 
 

@@ -1,118 +1,101 @@
-"""Glance: the numbers of the bot's dashboard that the web's overview does not have, and two weeks of days for its chart."""
+"""Glance: what the bot's dashboard shows: a month of days, how the pool does, and which processes live. Reading only."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from limner.runtime.database import Db
+from limner.sql import figures, health
+from limner.sql.figures import Span, Takings, Work
 
-DAYS = 14
-"""On the chart."""
-
-
-@dataclass(frozen=True)
-class Money:
-    """Of the last 24 hours, 7 and 30 days: what came in, in cents; what pictures earned beyond their cost, in millionths."""
-
-    revenue_day: int
-    revenue_week: int
-    revenue_month: int
-    margin_day: int
-    margin_week: int
-    margin_month: int
-
-
-MONEY = """
-select i.*, m.* from (
-    select
-        coalesce(sum(amount_cents) filter (where paid_at > now() - interval '24 hours'), 0)::bigint as revenue_day,
-        coalesce(sum(amount_cents) filter (where paid_at > now() - interval '7 days'), 0)::bigint as revenue_week,
-        coalesce(sum(amount_cents), 0)::bigint as revenue_month
-    from invoice where paid_at > now() - interval '30 days'
-) as i cross join (
-    select
-        coalesce(sum(earned) filter (where finished_at > now() - interval '24 hours'), 0)::bigint as margin_day,
-        coalesce(sum(earned) filter (where finished_at > now() - interval '7 days'), 0)::bigint as margin_week,
-        coalesce(sum(earned), 0)::bigint as margin_month
-    from (
-        select finished_at, coalesce(earned_micros, 0) - cost_micros as earned from margin_line
-        where finished_at > now() - interval '30 days'
-    ) as line
-) as m
-"""
-
-
-async def money(db: Db) -> Money:
-    row = await db.fetchrow(MONEY)
-    assert row is not None
-    return Money(**row)
-
-
-@dataclass(frozen=True)
-class Pace:
-    """``p95``: seconds from order to picture of 19 in 20 within a day, None without any; ``free`` of ``slots``: pictures
-    that the pool could paint at once, more than now."""
-
-    p95: float | None
-    slots: int
-    free: int
-
-
-PACE = """
-select
-    (
-        select percentile_cont(0.95) within group (order by extract(epoch from finished_at - created_at))
-        from job where state = 'delivered' and finished_at > now() - interval '24 hours'
-    )::float8 as p95,
-    coalesce(sum(k.concurrency), 0)::int as slots,
-    coalesce(sum(greatest(k.concurrency - u.n, 0)), 0)::int as free
-from provider_key as k
-join provider as p on p.id = k.provider_id and p.active
-cross join lateral (
-    select count(*) as n from attempt as a where a.key_id = k.id and a.finished_at is null and a.expires_at > now()
-) as u
-where k.state = 'active'
-"""
-
-
-async def pace(db: Db) -> Pace:
-    row = await db.fetchrow(PACE)
-    assert row is not None
-    return Pace(**row)
+DAYS = 30
 
 
 @dataclass(frozen=True)
 class Day:
-    """``revenue`` in cents."""
+    """``revenue``: cents by currency, refunds taken off; ``margin``: millionths of US dollars, as in ``figures.Totals``."""
 
     day: date
-    delivered: int
-    failed: int
-    revenue: int
-
-
-DAY_BY_DAY = """
-with day as (select (now() at time zone 'utc')::date - n as day from generate_series(0, $1::int - 1) as n),
-ended as (
-    select (finished_at at time zone 'utc')::date as day, count(*) filter (where state = 'delivered') as delivered,
-        count(*) filter (where state = 'failed') as failed
-    from job where state in ('delivered', 'failed') and finished_at > now() - make_interval(days => $1::int) group by 1
-),
-paid as (
-    select (paid_at at time zone 'utc')::date as day, sum(amount_cents)::bigint as revenue
-    from invoice where paid_at > now() - make_interval(days => $1::int) group by 1
-)
-select d.day, coalesce(e.delivered, 0)::int as delivered, coalesce(e.failed, 0)::int as failed,
-    coalesce(p.revenue, 0)::bigint as revenue
-from day as d left join ended as e using (day) left join paid as p using (day) order by d.day
-"""
+    delivered: int = 0
+    failed: int = 0
+    revenue: Mapping[str, int] = field(default_factory=dict)
+    margin: int = 0
 
 
 async def days(db: Db) -> list[Day]:
-    """The last days of UTC, the eldest first; the last one is today."""
-    return [Day(**row) for row in await db.fetch(DAY_BY_DAY, DAYS)]
+    """The last days of UTC, the eldest first; the last one is today. Days that are over are read as they were put down."""
+    now: datetime = (await db.fetchval("select now()")).astimezone(UTC)
+    end = datetime(now.year, now.month, now.day, tzinfo=UTC) + timedelta(days=1)
+    span = Span(end - timedelta(days=DAYS), end, "day")
+    work, takings = await figures.work(db, span), await figures.takings(db, span)
+    return [_day(span.start + timedelta(days=n), work, takings) for n in range(DAYS)]
+
+
+def _day(at: datetime, work: Sequence[Work], takings: Sequence[Takings]) -> Day:
+    lines = [line for line in work if line.at == at]
+    earned = sum(line.earned for line in lines if line.currency == "USD")
+    return Day(
+        at.date(),
+        delivered=sum(line.delivered for line in lines),
+        failed=sum(line.failed for line in lines),
+        revenue={each.currency: each.revenue for each in takings if each.at == at},
+        margin=earned - sum(line.cost for line in lines),
+    )
+
+
+def revenue(days: Iterable[Day]) -> dict[str, int]:
+    """Cents by currency, the dollars first."""
+    sums = Counter[str]()
+    for each in days:
+        sums.update(each.revenue)
+    return dict(sorted(sums.items(), key=lambda of: (of[0] != "USD", of[0])))
+
+
+def margin(days: Iterable[Day]) -> int:
+    """US cents."""
+    return round(sum(each.margin for each in days) / 10_000)
+
+
+async def p95(db: Db) -> float | None:
+    """Seconds from order to picture of 19 in 20 within the last 24 hours; None without any."""
+    now: datetime = await db.fetchval("select now()")
+    waits = await figures.waits(db, Span(now - timedelta(hours=24), now))
+    return waits[0].p95 if waits else None
+
+
+@dataclass(frozen=True)
+class Keys:
+    ready: int
+    resting: int
+    lost: int
+
+
+KEYS = """
+select count(*) filter (where state = 'active') as ready, count(*) filter (where state = 'cooldown') as resting,
+    count(*) filter (where state in ('out_of_funds', 'manual_review', 'disabled')) as lost
+from provider_key
+"""
+
+
+async def keys(db: Db) -> Keys:
+    row = await db.fetchrow(KEYS)
+    assert row is not None
+    return Keys(**row)
+
+
+FAULTS = """
+select fault, count(*) as times from attempt
+where fault is not null and finished_at > now() - interval '24 hours' group by fault order by 2 desc
+"""
+
+
+async def faults(db: Db) -> list[tuple[str, int]]:
+    """How attempts of the last 24 hours failed, the most frequent first."""
+    return [(row["fault"], row["times"]) for row in await db.fetch(FAULTS)]
 
 
 # The fullest of what living processes keep things in. A release that does not report it has no such column.
@@ -129,8 +112,8 @@ async def disk_free(db: Db, lease: float) -> float | None:
 
 @dataclass(frozen=True)
 class Process:
-    """A living process of ours. ``up``, ``silent``: seconds; ``ailing``: the names of its children that do not work;
-    ``about``: version, schema and memory (megabytes), as far as it says so."""
+    """A living process of ours. ``up``, ``silent``: seconds; ``about``: version, schema and memory (megabytes), as far as it
+    says so."""
 
     id: str
     role: str
@@ -141,17 +124,19 @@ class Process:
     started_at: datetime
     up: float
     silent: float
-    ailing: list[str]
+    children: list[dict[str, Any]]
     polled_ago: float | None
+
+    @property
+    def ailing(self) -> list[str]:
+        """The names of its children, at any depth, with which something is wrong."""
+        return [str(child["name"]) for child in health.ailing(self.children)]
 
 
 PROCESSES = """
 select w.id::text, w.role, w.host, w.state, w.paused, w.about, w.started_at,
     extract(epoch from now() - w.started_at)::float8 as up, extract(epoch from now() - w.seen_at)::float8 as silent,
-    array(
-        select c ->> 'name' from jsonb_array_elements(w.children) as c
-        where c ->> 'state' in ('crashed', 'degraded', 'conflict')
-    ) as ailing,
+    w.children,
     (
         select extract(epoch from now())::float8 - (c ->> 'last_ok')::float8 from jsonb_array_elements(w.children) as c
         where c ->> 'name' = 'poller' and c ->> 'last_ok' is not null

@@ -13,7 +13,7 @@ from limner.runtime.database import Db
 from limner.runtime.errors import NotFound
 from limner.sql import audit
 
-WELL = ("running", "polling", "waiting", "no token", None)
+WELL = ("new", "starting", "running", "polling", "waiting", "no token", "done", None)
 """What a child says of itself when nothing is wrong with it."""
 
 
@@ -36,12 +36,16 @@ class Process:
 
     @property
     def ailing(self) -> list[dict[str, Any]]:
-        """The children, at any depth, with which something is wrong."""
-        return [child for child in self.everybody if child.get("state") not in WELL]
+        return ailing(self.children)
 
     @property
     def everybody(self) -> Iterator[dict[str, Any]]:
         yield from _flat(self.children)
+
+
+def ailing(children: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those, at any depth, with which something is wrong."""
+    return [child for child in _flat(children) if child.get("state") not in WELL]
 
 
 def _flat(children: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -77,13 +77,14 @@ class Doomed:
 
 
 TO_WIPE = """
-select id, storage_key, thumb_key from image where deleted_at is not null and wiped_at is null order by deleted_at limit $1
+select id, storage_key, thumb_key from image where deleted_at is not null and wiped_at is null and not id = any ($2::uuid[])
+order by deleted_at limit $1
 """
 
 
-async def to_wipe(db: Db, count: int = 100) -> list[Doomed]:
-    """Deleted pictures whose bytes are still there."""
-    return [Doomed(**row) for row in await db.fetch(TO_WIPE, count)]
+async def to_wipe(db: Db, but: Sequence[UUID] = (), count: int = 100) -> list[Doomed]:
+    """Deleted pictures whose bytes are still there, but these."""
+    return [Doomed(**row) for row in await db.fetch(TO_WIPE, count, list(but))]
 
 
 async def wiped(db: Db, image_id: UUID) -> None:
@@ -124,21 +125,21 @@ async def named(db: Db) -> AsyncIterator[str]:
 TO_SWEEP = """
 select a.job_id from attempt as a join job as j on j.id = a.job_id
 where a.fault = 'timeout_unknown' and a.swept_at is null and a.finished_at < now() - interval '10 minutes'
-    and j.finished_at < now() - interval '10 minutes'
+    and j.finished_at < now() - interval '10 minutes' and not j.id = any ($2::uuid[])
 union
 select a.job_id from attempt as a join job as j on j.id = a.job_id
 where a.fault = 'cancelled' and a.swept_at is null
     and a.finished_at between now() - interval '7 days' and now() - interval '10 minutes'
-    and j.finished_at < now() - interval '10 minutes'
+    and j.finished_at < now() - interval '10 minutes' and not j.id = any ($2::uuid[])
 limit $1
 """
 KEPT = "select unnest(array[storage_key, thumb_key]) as key from image where job_id = $1"
 SWEPT = "update attempt set swept_at = now() where job_id = $1 and fault in ('timeout_unknown', 'cancelled')"
 
 
-async def to_sweep(db: Db, count: int = 50) -> list[UUID]:
-    """Ended jobs with attempts that were cut off: their folder may hold strays."""
-    return [row["job_id"] for row in await db.fetch(TO_SWEEP, count)]
+async def to_sweep(db: Db, but: Sequence[UUID] = (), count: int = 50) -> list[UUID]:
+    """Ended jobs with attempts that were cut off, but these: their folder may hold strays."""
+    return [row["job_id"] for row in await db.fetch(TO_SWEEP, count, list(but))]
 
 
 async def kept_keys(db: Db, job_id: UUID) -> set[str]:

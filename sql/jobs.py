@@ -138,6 +138,24 @@ async def keep_partial(db: Db, job: Job, mime: str, data: bytes) -> None:
         _tell(db, job)
 
 
+async def forget_partials(db: Db, job: Job) -> None:
+    """Those of an earlier attempt: it is painted anew, and its unfinished pictures count from 0 again."""
+    await db.execute("delete from partial where job_id = $1", job.id)
+
+
+TAKEN_DOWN = """
+select exists (
+    select from generation_reference as r join image as i on i.id = r.image_id
+    where r.generation_id = $1 and i.taken_down_at is not null
+)
+"""
+
+
+async def is_of_taken_down(db: Db, job: Job) -> bool:
+    """Whether a picture that it is to be painted from was taken down after it was ordered."""
+    return bool(await db.fetchval(TAKEN_DOWN, job.generation_id))
+
+
 ASKED = "select state <> 'delivered' and (cancel_asked or state <> 'running') from job where id = $1"
 
 

@@ -142,12 +142,23 @@ async def change(db: Db, key_id: int, to: Terms, *, actor: str, ip: str = "") ->
 
 SET_STATE = """
 update provider_key set state = $2, why = $3, rests_until = null, failures = 0, by_hand = $2 = 'disabled', probe_at = null
-where id = $1 and (state <> $2 or by_hand <> ($2 = 'disabled')) returning id
+where id = $1 and (state <> $2 or by_hand <> ($2 = 'disabled') or $2 = 'active' and failures > 0) returning id
 """
+# What its account rests from is over for all keys of it, so only waking one says so.
 FORGET_RESTS = """
-with own as (delete from key_rest where key_id = $1), ways as (delete from route_rest where key_id = $1)
-delete from group_rest as g using provider_key as k
-where k.id = $1 and g.provider_id = k.provider_id and g.account_group = k.account_group
+with own as (delete from key_rest where key_id = $1 returning model_id),
+ways as (delete from route_rest where key_id = $1 returning proxy_id),
+account as (
+    delete from group_rest as g using provider_key as k
+    where $2 and k.id = $1 and g.provider_id = k.provider_id and g.account_group = k.account_group
+    returning g.model_id
+),
+told as (
+    insert into key_event (key_id, model_id, state_before, state_after, cause)
+    select $1, model_id, 'rests', 'active', $3 from account
+)
+select (select count(*) from own)::int as own, (select count(*) from ways)::int as ways,
+    (select count(*) from account)::int as account
 """
 
 
@@ -159,10 +170,11 @@ async def set_state(db: Db, key_id: int, state: str, reason: str, *, actor: str,
         row = await tx.fetchrow("select label, last_four, state from provider_key where id = $1 for update", key_id)
         if row is None:
             raise NotFound("There is no such key.")
-        await tx.execute(FORGET_RESTS, key_id)
-        if await tx.fetchval(SET_STATE, key_id, state, reason):
+        found = await tx.fetchrow(FORGET_RESTS, key_id, state == "active", reason)
+        forgotten = {name: count for name, count in (found or {}).items() if count}
+        if await tx.fetchval(SET_STATE, key_id, state, reason) or forgotten:
             subject = f"key {key_id} {row['last_four']}"
-            after = {"state": state, "reason": reason}
+            after = {"state": state, "reason": reason} | ({"rests_ended": forgotten} if forgotten else {})
             await audit.record(tx, actor, "key.state", subject, {"state": row["state"]}, after, ip=ip)
         tx.tell(KEY_CHANGED, str(key_id))
 
@@ -232,8 +244,12 @@ select k.id, p.code as provider, k.label, k.last_four as last4, k.state, k.why, 
         (select max(r.until) from key_rest as r where r.key_id = k.id and r.until > now()),
         (select max(g.until) from group_rest as g where g.provider_id = k.provider_id
             and g.account_group = k.account_group and k.account_group <> '' and g.until > now())) as rests_until,
-    (select string_agg(r.model_id || ': ' || r.cause, '; ') from key_rest as r
-        where r.key_id = k.id and r.until > now()) as rests,
+    (select string_agg(r.model_id || ': ' || r.cause, '; ' order by r.model_id, r.cause) from (
+        select model_id, cause from key_rest where key_id = k.id and until > now()
+        union
+        select model_id, cause from group_rest where provider_id = k.provider_id and account_group = k.account_group
+            and account_group <> '' and until > now()
+    ) as r) as rests,
     (select count(*) from attempt as a where a.key_id = k.id and a.finished_at is null and a.expires_at > now()) as in_use
 from provider_key as k join provider as p on p.id = k.provider_id left join proxy as x on x.id = k.proxy_id
 order by p.code, k.id

@@ -156,6 +156,12 @@ async def _end_reserve(db: Db, job_id: UUID, kind: str, why: str) -> None:
         raise AssertionError(f"job {job_id} has no reserve to {kind}")
 
 
+async def must_cover(db: Db, account_id: UUID, credits: int) -> None:
+    """Raises QuotaExhausted when so many are not available now: the schema has the last word when they are taken."""
+    if (await balance(db, account_id)).available < credits:
+        raise QuotaExhausted
+
+
 @contextmanager
 def covered() -> Iterator[None]:
     """Around what takes credits: the schema has the last word. Raises QuotaExhausted."""

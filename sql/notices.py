@@ -34,6 +34,8 @@ class Notice:
 
 Buttons = Sequence[Sequence[Mapping[str, str]]]
 """Rows of what stands below a Telegram message: "text" of each, and the "data" that it carries, or the "url" it opens."""
+APART = "new:"
+"""Stands before what a button below a notice carries at Telegram: it opens a message of its own, and the notice stays."""
 
 QUEUE = """
 insert into notice (channel, recipient, subject, body, dedupe_key, request_id, traceparent, buttons)

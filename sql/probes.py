@@ -111,12 +111,18 @@ update proxy as x set probing_until = now() + make_interval(secs => $1)
 from due where x.id = due.id
 returning x.id as proxy_id, x.sealed_url as sealed_proxy
 """
+# With each failure it is another provider's turn: it may be that one that cannot be reached, and not the proxy.
 THROUGH = """
+with usable as (
+    select k.id, k.proxy_id = $1 as is_own, dense_rank() over (order by k.provider_id) - 1 as place
+    from provider_key as k join provider as p on p.id = k.provider_id
+    left join proxy as own on own.id = k.proxy_id
+    where p.active and $1 in (k.proxy_id, own.backup_id) and k.state in ('active', 'cooldown')
+)
 select k.id as key_id, k.state, k.label, p.kind, p.base_url, k.switch, k.sealed_secret, p.settings, p.is_local
-from provider_key as k join provider as p on p.id = k.provider_id
-left join proxy as own on own.id = k.proxy_id
-where p.active and $1 in (k.proxy_id, own.backup_id) and k.state in ('active', 'cooldown')
-order by k.proxy_id = $1 desc, k.id limit 1
+from usable as u join provider_key as k on k.id = u.id join provider as p on p.id = k.provider_id
+where u.place = (select x.failures from proxy as x where x.id = $1) % (select max(place) + 1 from usable)
+order by u.is_own desc, k.id limit 1
 """
 
 

@@ -53,17 +53,20 @@ where id = $1 and state = 'draft'
 
 
 async def begin(
-    db: Db, broadcast_id: UUID, ways: Ways, reason: str, *, people: int, actor: str, ip: str = ""
+    db: Db, broadcast_id: UUID, ways: Ways, reason: str, *, people: int, as_seen: str, actor: str, ip: str = ""
 ) -> Broadcast:
     """Send it to all who are in its segment; the herald writes down who that is.
 
-    ``people``: how many were said to be in it when somebody agreed. Raises Refused: it was begun before, nobody can be
-    reached, or many more people would get it than were agreed to.
+    ``people``: how many were said to be in it when somebody agreed; ``as_seen``: how it was then (``Broadcast.as_it_is``).
+    Raises Refused: it was begun before, or rewritten since, nobody can be reached, or many more people would get it than
+    were agreed to.
     """
     async with db.transaction() as tx:
         found = await _in_hand(tx, broadcast_id)
         if found.state != "draft":
             raise await broadcasts.why_not(tx, found.id)
+        if found.as_it_is != as_seen:
+            raise Refused("It was changed meanwhile: look at it again.", field="form", code="changed")
         _insist_on_ways(ways, found)
         now, _ = await segments.count(tx, found.segment, found.plan_id)
         if now == 0:

@@ -16,6 +16,8 @@ ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Nothing that looks like something else: no I, L, O, 0 and 1."""
 CODE_LENGTH = 8
 CODE_MINUTES = 10
+CODE_PAUSE = 10
+"""Seconds for which a code is not replaced, and whoever writes on gets no answer: an answer costs the admins' bot time."""
 MOST_GUESSES = 5
 ROLES = ("owner", "operator", "viewer")
 BOOKKEEPERS = frozenset({"owner", "viewer"})
@@ -66,37 +68,53 @@ async def set_locale(db: Db, telegram_id: int, locale: str) -> None:
     await db.execute(SET_LOCALE, telegram_id, locale)
 
 
+ONE_AT_A_TIME = "select pg_advisory_xact_lock(hashtextextended('telegram pairing', 0))"
 REVOKE = "delete from telegram_admin where telegram_id = $1 returning telegram_id, name, role, locale, created_at"
 
 
-async def revoke(db: Db, telegram_id: int, actor: str) -> Admin:
-    """Take somebody off the allow-list, from their next tap on. Raises NotFound."""
+async def revoke(db: Db, telegram_id: int, actor: str, *, even_the_last: bool = False) -> Admin:
+    """Take somebody off the allow-list, from their next tap on. Raises NotFound, and Refused when no owner would be left,
+    unless ``even_the_last`` is to go."""
     async with db.transaction() as tx:
+        await tx.execute(ONE_AT_A_TIME)
+        owners = [each.telegram_id for each in await admins(tx) if each.role == "owner"]
+        is_last = owners == [telegram_id]
+        if is_last and not even_the_last:
+            words = (
+                "That is the last owner: nobody could steer by Telegram any more. `--last` shuts them out all the same."
+            )
+            raise Refused(words, field="telegram_id")
         row = await tx.fetchrow(REVOKE, telegram_id)
         if row is None:
             raise NotFound(f"No admin has the Telegram id {telegram_id}.")
         gone = Admin(**row)
         before = {"name": gone.name, "role": gone.role}
-        await audit.record(tx, actor, "telegram.revoke", f"telegram {telegram_id}", before, None)
+        after = {"owners_left": 0} if is_last else None
+        await audit.record(tx, actor, "telegram.revoke", f"telegram {telegram_id}", before, after)
         return gone
 
 
 EXPIRED = "delete from telegram_pairing where expires_at <= now()"
 
 ASK = """
-insert into telegram_pairing (telegram_id, name, code_hash, expires_at)
+insert into telegram_pairing as p (telegram_id, name, code_hash, expires_at)
 values ($1, $2, $3, now() + make_interval(mins => $4))
 on conflict (telegram_id) do update
 set name = excluded.name, code_hash = excluded.code_hash, expires_at = excluded.expires_at, created_at = now()
+where p.created_at <= now() - make_interval(secs => $5)
+returning true
 """
 
 
-async def ask(db: Db, telegram_id: int, name: str) -> str:
-    """Somebody wants in: their new code, of which only the hash is kept. An earlier one ends with it."""
+async def ask(db: Db, telegram_id: int, name: str) -> str | None:
+    """Somebody wants in: their new code, of which only the hash is kept. An earlier one ends with it.
+
+    None when they got one a moment ago: it stands.
+    """
     code = "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
     await db.execute(EXPIRED)
-    await db.execute(ASK, telegram_id, printable(name), _hash(code), CODE_MINUTES)
-    return code
+    is_new = await db.fetchval(ASK, telegram_id, printable(name), _hash(code), CODE_MINUTES, float(CODE_PAUSE))
+    return code if is_new else None
 
 
 PENDING = "select telegram_id, name, expires_at from telegram_pairing where expires_at > now() order by created_at"
@@ -107,7 +125,6 @@ async def pending(db: Db) -> list[Pending]:
     return [Pending(**row) for row in await db.fetch(PENDING)]
 
 
-ONE_AT_A_TIME = "select pg_advisory_xact_lock(hashtextextended('telegram pairing', 0))"
 BY_CODE = "select telegram_id, name, expires_at from telegram_pairing where code_hash = $1 and expires_at > now()"
 
 

@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 
 from limner.runtime.database import Db, affected
-from limner.runtime.errors import NotFound, Refused
+from limner.runtime.errors import NotFound, Refused, TooMany
 from limner.sql import audit
 from limner.sql.accounts import Account
 
@@ -196,6 +196,10 @@ async def unfinished(db: Db, account_id: UUID) -> int:
     return await db.fetchval(QUEUED, account_id)  # type: ignore[no-any-return]
 
 
+class QueueFull(TooMany):
+    """The account has too many unfinished pictures."""
+
+
 REFUSALS = {
     "api_token_day": "This token has spent what it may spend in a day.",
     "api_token_month": "This token has spent what it may spend in a month.",
@@ -204,10 +208,12 @@ REFUSALS = {
 
 @contextmanager
 def capped() -> Iterator[None]:
-    """Around an order: the schema has the last word on a token's credits. Raises CapReached."""
+    """Around an order: the schema has the last word on a token's credits and the queue. Raises CapReached and QueueFull."""
     try:
         yield
     except asyncpg.CheckViolationError as error:
+        if error.constraint_name == "account_queue":
+            raise QueueFull("This account has as many pictures under way as it may have.", after=5) from error
         if error.constraint_name not in REFUSALS:
             raise
         raise CapReached(REFUSALS[error.constraint_name], code=error.constraint_name) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -66,13 +67,14 @@ async def get(db: Db, upload_id: UUID, account_id: UUID) -> Upload:
 
 
 TO_WIPE = """
-select id, storage_key from upload where deleted_at is not null and wiped_at is null order by deleted_at limit $1
+select id, storage_key from upload where deleted_at is not null and wiped_at is null and not id = any ($2::uuid[])
+order by deleted_at limit $1
 """
 
 
-async def to_wipe(db: Db, count: int = 100) -> list[tuple[UUID, str]]:
-    """Deleted ones whose bytes are still there: id and storage key of each."""
-    return [(row["id"], row["storage_key"]) for row in await db.fetch(TO_WIPE, count)]
+async def to_wipe(db: Db, but: Sequence[UUID] = (), count: int = 100) -> list[tuple[UUID, str]]:
+    """Deleted ones whose bytes are still there, but these: id and storage key of each."""
+    return [(row["id"], row["storage_key"]) for row in await db.fetch(TO_WIPE, count, list(but))]
 
 
 async def wiped(db: Db, upload_id: UUID) -> None:

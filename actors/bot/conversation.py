@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from aiogram.methods import TelegramMethod
@@ -13,10 +15,19 @@ from limner.actors.bot.menus import switchboard
 from limner.actors.bot.menus.visit import Visit
 from limner.runtime.config import Config
 from limner.runtime.database import Db
+from limner.sql import notices
 from limner.sql import telegram as books
 
 
-async def answer(db: Db, update: Update, config: Config) -> list[TelegramMethod[Any]]:
+@dataclass(frozen=True)
+class Answer:
+    """``tries``: how often it is sent when Telegram is busy."""
+
+    method: TelegramMethod[Any]
+    tries: int = 3
+
+
+async def answer(db: Db, update: Update, config: Config) -> list[Answer]:
     """Do, in the caller's transaction, what the update asks for; returns what to send after its commit.
 
     Every type of update passes here. The person decides, in a private chat, by the books as they are now.
@@ -26,13 +37,26 @@ async def answer(db: Db, update: Update, config: Config) -> list[TelegramMethod[
         return []
     admin = await books.admin(db, person.id)
     if admin is None:
-        return [sending.message(person.id, await pairing.greet(db, person))] if update.message else []
+        return await _greeting(db, person) if update.message else []
     visit = Visit(db, admin, config, admin.locale or words.spoken_by(person.language_code))
     if update.callback_query is not None:
-        return sending.change(update.callback_query, await switchboard.pressed(visit, update.callback_query.data or ""))
+        return [Answer(each) for each in await _pressed(visit, update.callback_query)]
     if update.message is not None:
-        return [sending.message(person.id, await switchboard.heard(visit, update.message.text or ""))]
+        return [Answer(sending.message(person.id, await switchboard.heard(visit, update.message.text or "")))]
     return []
+
+
+async def _greeting(db: Db, person: User) -> list[Answer]:
+    """Sent once: no stranger keeps the admins waiting."""
+    screen = await pairing.greet(db, person)
+    return [Answer(sending.message(person.id, screen), tries=1)] if screen else []
+
+
+async def _pressed(visit: Visit, query: CallbackQuery) -> Iterable[TelegramMethod[Any]]:
+    """A button of a menu changes it; one below an alert leaves that to be read."""
+    data = query.data or ""
+    screen = await switchboard.pressed(visit, data.removeprefix(notices.APART))
+    return sending.beside(query, screen) if data.startswith(notices.APART) else sending.change(query, screen)
 
 
 def who(update: Update) -> User | None:

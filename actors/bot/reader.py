@@ -11,6 +11,7 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 
 from limner.actors.bot import conversation
+from limner.actors.bot.conversation import Answer
 from limner.actors.bot.telegram import Telegram
 from limner.runtime.config import Config
 from limner.runtime.database import Database, Transaction, is_outage
@@ -26,6 +27,8 @@ log = logger(__name__)
 TICK = 2.0
 """Seconds between looks that nobody asked for: the other replica may have polled."""
 TRIES = 3
+PATIENCE = 9.0
+"""Seconds that one update may take: less than a statement, and less than its transaction, which has to put it aside then."""
 
 
 def request_of(kept: Kept) -> str:
@@ -41,6 +44,7 @@ class Reader:
         self.telegram = telegram
         self.config = config
         self.draining = anyio.Event()
+        self.patience = PATIENCE
         self._woken = anyio.Event()
         self._crashes: Counter[int] = Counter()
 
@@ -68,7 +72,7 @@ class Reader:
             self.wake()
 
     async def _read_one(self, skip: list[int]) -> bool:
-        answers: list[TelegramMethod[Any]] = []
+        answers: list[Answer] = []
         async with self.db.transaction() as tx:
             kept = await books.next_update(tx, skip)
             if kept is None:
@@ -84,13 +88,15 @@ class Reader:
                 await self._say(answers)
         return True
 
-    async def _handle(self, tx: Transaction, kept: Kept, answers: list[TelegramMethod[Any]]) -> None:
+    async def _handle(self, tx: Transaction, kept: Kept, answers: list[Answer]) -> None:
         async with tx.transaction():  # a savepoint: a crash takes back its own half work and nothing else
-            update = Update.model_validate(kept.payload)
-            answers += await conversation.answer(tx, update, self.config)
+            with anyio.fail_after(self.patience):
+                update = Update.model_validate(kept.payload)
+                answers += await conversation.answer(tx, update, self.config)
 
     def _is_poison(self, kept: Kept, crash: Exception) -> bool:
-        if is_outage(crash):
+        """An update that takes too long crashes each time: it counts, though a time-out looks like an outage elsewhere."""
+        if is_outage(crash) and not isinstance(crash, TimeoutError):
             raise crash
         self._crashes[kept.update_id] += 1
         tries = self._crashes[kept.update_id]
@@ -101,20 +107,21 @@ class Reader:
         log.error("update_poisoned", update=kept.update_id)
         return True
 
-    async def _say(self, answers: Sequence[TelegramMethod[Any]]) -> None:
+    async def _say(self, answers: Sequence[Answer]) -> None:
         for answer in answers:
-            await self._say_one(answer)
+            await self._say_one(answer.method, answer.tries)
 
-    async def _say_one(self, answer: TelegramMethod[Any]) -> None:
-        for attempt in range(1, TRIES + 1):
+    async def _say_one(self, method: TelegramMethod[Any], tries: int) -> None:
+        name = type(method).__name__
+        for attempt in range(1, tries + 1):
             try:
-                await self.telegram.send(answer)
+                await self.telegram.send(method)
                 return
             except Hopeless as why:
                 if "not modified" not in str(why):
-                    log.warning("answer_refused", method=type(answer).__name__, why=str(why))
+                    log.warning("answer_refused", method=name, why=str(why))
                 return
             except Busy as later:
-                log.warning("answer_waits", method=type(answer).__name__, error=str(later))
-                await anyio.sleep(min(later.after if later.after is not None else backoff(attempt), 60))
-        log.error("answer_lost", method=type(answer).__name__)
+                log.warning("answer_waits" if attempt < tries else "answer_lost", method=name, error=str(later))
+                if attempt < tries:
+                    await anyio.sleep(min(later.after if later.after is not None else backoff(attempt), 60))

@@ -92,13 +92,20 @@ async def _talk(db: Database, config: Config, presence: Presence, common: list[C
 
 async def _supervise(presence: Presence, supervisor: Supervisor, poller: Callable[[], dict[str, Any]]) -> None:
     def children() -> list[dict[str, Any]]:
-        report = {child["name"]: child for child in supervisor.report()}
-        report["poller"] = report.get("poller", {}) | poller()
-        return list(report.values())
+        return with_its_own_words(supervisor.report(), poller())
 
     presence.children = children
     await presence.beat()
     await supervise(supervisor, lambda: log.info("bot_ready", id=str(presence.id)))
+
+
+def with_its_own_words(children: list[dict[str, Any]], own: dict[str, Any]) -> list[dict[str, Any]]:
+    """The children, and what the poller says of itself; of one that has crashed, what it last said is no news."""
+    report = {child["name"]: child for child in children}
+    poller = report.get("poller", {})
+    fallen = {} if poller.get("state", "running") == "running" else {"state": poller["state"]}
+    report["poller"] = poller | own | fallen
+    return list(report.values())
 
 
 def _every(seconds: float, work: Callable[[], Awaitable[object]], *, first: float = 0) -> Callable[[], Awaitable[None]]:

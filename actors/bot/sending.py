@@ -39,15 +39,22 @@ def message(chat_id: int, screen: Screen) -> TelegramMethod[Any]:
     )  # fmt: skip
 
 
+def beside(query: CallbackQuery, screen: Screen) -> list[TelegramMethod[Any]]:
+    """A message of its own, after the one whose button was pressed."""
+    assert query.message is not None  # who() let it pass
+    return [_answered(query, screen), message(query.message.chat.id, screen)]
+
+
 def change(query: CallbackQuery, screen: Screen) -> list[TelegramMethod[Any]]:
     """The message changes in its place; the toast, or just the end of the button's waiting, goes with it."""
     assert query.message is not None  # who() let it pass
     chat_id, message_id = query.message.chat.id, query.message.message_id
     has_picture = bool(getattr(query.message, "photo", None))
-    return [
-        AnswerCallbackQuery(callback_query_id=query.id, text=screen.toast or None),
-        *_in_place(chat_id, message_id, screen, has_picture=has_picture),
-    ]
+    return [_answered(query, screen), *_in_place(chat_id, message_id, screen, has_picture=has_picture)]
+
+
+def _answered(query: CallbackQuery, screen: Screen) -> TelegramMethod[Any]:
+    return AnswerCallbackQuery(callback_query_id=query.id, text=screen.toast or None)
 
 
 def _in_place(chat_id: int, message_id: int, screen: Screen, *, has_picture: bool) -> list[TelegramMethod[Any]]:

@@ -15,7 +15,7 @@ from limner.actors.providers import a1111_node, dialects, parcels
 from limner.actors.providers.a1111_node import API, DEFAULT_URL, Facts, Watch, ask, interrupt
 from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, Step, UpstreamError
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
-from limner.actors.providers.verdicts import ANY, BY_STATUS, QUOTA_DELAY, Answer, Rule, delay
+from limner.actors.providers.verdicts import ANY, BY_STATUS, QUOTA_DELAY, Answer, Rule, delay, without
 from limner.runtime import raster
 from limner.runtime.errors import as_raised
 
@@ -144,10 +144,11 @@ def refusal(answer: Answer, access: Access) -> UpstreamError:
     error = parcels.facts(answer.body)
     said = [error[name] for name in ("error", "detail", "errors") if error.get(name)]
     text = " ".join(str(each) for each in said) or dialects.raw(answer)
-    fault, after = dialects.judge(RULES, answer.status, text), delay(answer.headers)
+    secrets = a1111_node.secrets(access)
+    fault, after = dialects.judge(RULES, answer.status, without(text, secrets)), delay(answer.headers)
     if fault is Fault.RATE_LIMITED and after is not None and after > QUOTA_DELAY:
         fault = Fault.DAILY_QUOTA
-    return UpstreamError(fault, f"HTTP {answer.status} {text}", after=after, secrets=a1111_node.secrets(access))
+    return UpstreamError(fault, f"HTTP {answer.status} {text}", after=after, secrets=secrets)
 
 
 async def _posted(path: str, body: Facts, access: Access) -> Answer:

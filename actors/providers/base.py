@@ -97,6 +97,7 @@ class Access:
     """The way in: key, address, proxy. ``switch`` steers the demo and the simulator.
 
     ``timeout`` is seconds in all, ``silence`` those that an answer may let us wait for its first or its next byte.
+    ``prompt``: the caller's own words, which are no judgement where an upstream quotes them.
 
     ``settings`` are the provider's own, as its painter's module lists them. ``is_local``: private addresses are allowed.
     """
@@ -109,6 +110,7 @@ class Access:
     settings: Mapping[str, object] = field(default_factory=dict)
     is_local: bool = False
     silence: float = 300
+    prompt: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -258,6 +260,12 @@ def checked(check: Callable[[Mapping[str, object]], T], access: Access) -> T:
 
 def clean(text: str, *secrets: str) -> str:
     """The text on one line without these secrets or anything that looks like one, cut to DETAIL_LIMIT characters."""
+    text = printable(text)
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "***")
-    return redact(" ".join(text.split()))[:DETAIL_LIMIT]
+    return redact(text)[:DETAIL_LIMIT]
+
+
+def printable(text: str) -> str:
+    """On one line, without control characters and halves of characters: no database takes them all."""
+    return " ".join("".join(char if char.isprintable() or char.isspace() else "" for char in text).split())

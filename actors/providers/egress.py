@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from errno import EACCES
-from ssl import create_default_context
+from ssl import SSLCertVerificationError, create_default_context
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -33,6 +34,11 @@ BODY_LIMIT = 64 * 2**20
 CHUNK = 2**16
 AGENT = "Limner"
 SOCKS = ("socks5", "socks5h", "socks4")
+SHORT = 8
+"""Characters of a prompt below which it is cut out of an upstream's words only where it is quoted."""
+NOT_REACHED = (502, 503, 504, 3, 4, 5)
+"""How a proxy says that it is well and its target is not: answers to CONNECT, and replies of SOCKS 5."""
+CERTIFICATE = (SSLCertVerificationError, aiohttp.ClientConnectorCertificateError)
 NO_TUNNEL = (400, 403, 404, 405, 501)
 """How a proxy says that it knows no CONNECT, or not to this port."""
 
@@ -141,15 +147,24 @@ def translated(access: Access, wire: Wire) -> Iterator[None]:
     try:
         yield
     except aiohttp.ClientHttpProxyError as error:
-        raise _transport(Fault.PROXY_FAILED, access, error) from error
+        fault = Fault.UPSTREAM_5XX if error.status in NOT_REACHED else Fault.PROXY_FAILED
+        raise _transport(fault, access, error) from error
     except (
         aiohttp.ClientError, TimeoutError, OSError, ValueError,
         ProxyError, ProxyConnectionError, ProxyTimeoutError, SocksError,
     ) as error:  # fmt: skip
         if wire.is_ours:
             raise
-        early = Fault.PROXY_FAILED if access.proxy else Fault.UPSTREAM_5XX
+        early = Fault.PROXY_FAILED if access.proxy and not _is_targets(error, access) else Fault.UPSTREAM_5XX
         raise _transport(Fault.TIMEOUT_UNKNOWN if wire.sent else early, access, error) from error
+
+
+def _is_targets(error: Exception, access: Access) -> bool:
+    """Whether the proxy has done its part, and what lies behind it has not."""
+    if isinstance(error, SocksError | ProxyError):
+        return error.error_code in NOT_REACHED
+    is_certificate = isinstance(error, CERTIFICATE) or isinstance(error.__cause__, CERTIFICATE)
+    return is_certificate and not (access.proxy or "").startswith("https:")  # that could be the proxy's own
 
 
 def telling(on_step: OnStep, wire: Wire) -> OnStep:
@@ -168,11 +183,27 @@ def telling(on_step: OnStep, wire: Wire) -> OnStep:
 
 
 def secrets(access: Access) -> tuple[str, ...]:
-    """What must never be written down of an access: its key, its proxy's password, and what its extra headers carry."""
+    """What must never be written down of an access, nor judged: its key, its proxy's password, what its extra headers carry,
+    and the caller's own words, as an upstream may quote them."""
     proxy = access.proxy or ""
     headers = access.settings.get("extra_headers")
     carried = [str(value) for value in headers.values()] if isinstance(headers, Mapping) else []
-    return tuple(filter(None, (access.secret, proxy, urlsplit(proxy).password if "://" in proxy else "", *carried)))
+    password = urlsplit(proxy).password if "://" in proxy else ""
+    return tuple(filter(None, (access.secret, proxy, password, *carried, *_quoted(access.prompt))))
+
+
+def _quoted(prompt: str) -> list[str]:
+    """A short one in quotation marks alone: it could be part of any word."""
+    folded = " ".join(prompt.split())
+    forms = {
+        prompt.strip(),
+        folded,
+        json.dumps(prompt.strip())[1:-1],
+        json.dumps(prompt.strip(), ensure_ascii=False)[1:-1],
+    }
+    if len(folded) < SHORT:
+        forms = {f"{mark}{form}{mark}" for form in forms for mark in "'\"`"} if folded else set()
+    return sorted(forms - {""}, key=len, reverse=True)
 
 
 async def body(response: aiohttp.ClientResponse, limit: int = BODY_LIMIT) -> bytes | None:

@@ -18,6 +18,7 @@ from limner.actors.providers.base import (
     OnStep,
     Order,
     Picture,
+    QuotaScope,
     Step,
     UpstreamError,
     checked,
@@ -65,6 +66,7 @@ class Fal:
     """Paints at ``access.base_url`` (https://queue.fal.run) with ``access.secret`` as key."""
 
     name = "fal"
+    quota_scope: QuotaScope = "account_group"
 
     async def paint(self, order: Order, access: Access, on_step: OnStep) -> Picture:
         """One picture; the job's name is told before it is waited for. Raises UpstreamError."""

@@ -11,7 +11,7 @@ import orjson
 
 from limner.actors.providers import dialects, egress
 from limner.actors.providers.base import Access, Fault, UpstreamError
-from limner.actors.providers.verdicts import ANY, QUOTA_DELAY, Answer, Rule, delay
+from limner.actors.providers.verdicts import ANY, QUOTA_DELAY, Answer, Rule, delay, without
 
 Facts = dict[str, object]
 
@@ -94,7 +94,7 @@ def refusal(answer: Answer, access: Access, now: datetime | None = None) -> Upst
     details = [each for each in _list(error.get("details")) if isinstance(each, dict)]
     message = str(error.get("message") or "") or dialects.raw(answer)
     said = " ".join(filter(None, [str(error.get("status") or ""), *_reasons(details), message]))
-    fault = dialects.judge(RULES, status, STOCK.sub("", f"{said} {_nothing(details)}"))
+    fault = dialects.judge(RULES, status, STOCK.sub("", f"{without(said, secrets)} {_nothing(details)}"))
     detail = f"HTTP {status} {said}"
     if status != 429 or fault is not Fault.RATE_LIMITED:
         return UpstreamError(fault, detail, after=_header(answer), secrets=secrets)

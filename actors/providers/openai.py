@@ -8,7 +8,7 @@ import re
 import anyio
 
 from limner.actors.providers import egress, images, parcels
-from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, Step, UpstreamError
+from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, QuotaScope, Step, UpstreamError
 from limner.actors.providers.egress import Wire, translated
 from limner.actors.providers.images import bearer, url
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
@@ -49,6 +49,7 @@ class OpenAI:
     """Paints at ``access.base_url`` (such as https://api.openai.com/v1) with ``access.secret`` as bearer token."""
 
     name = "openai"
+    quota_scope: QuotaScope = "account_group"
 
     async def paint(self, order: Order, access: Access, on_step: OnStep) -> Picture:
         """One picture, at the size nearest to the order's that the model paints. Raises UpstreamError."""

@@ -18,6 +18,7 @@ from limner.actors.providers.base import (
     OnStep,
     Order,
     Picture,
+    QuotaScope,
     Step,
     UpstreamError,
     checked,
@@ -91,6 +92,7 @@ class Replicate:
     """Paints at ``access.base_url`` (https://api.replicate.com/v1) with ``access.secret`` as bearer token."""
 
     name = "replicate"
+    quota_scope: QuotaScope = "account_group"
 
     async def paint(self, order: Order, access: Access, on_step: OnStep) -> Picture:
         """One picture; the prediction's name is told before it is waited for. Raises UpstreamError."""

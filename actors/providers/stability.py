@@ -9,10 +9,10 @@ from urllib.parse import quote
 import aiohttp
 
 from limner.actors.providers import dialects, egress, parcels
-from limner.actors.providers.base import Access, Fault, OnStep, Order, Picture, Step, UpstreamError
+from limner.actors.providers.base import Access, Fault, OnStep, Order, Picture, QuotaScope, Step, UpstreamError
 from limner.actors.providers.egress import AGENT
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
-from limner.actors.providers.verdicts import BY_STATUS, QUOTA_DELAY, Answer, Rule, delay
+from limner.actors.providers.verdicts import BY_STATUS, QUOTA_DELAY, Answer, Rule, delay, without
 from limner.runtime import raster
 
 DEFAULT_URL = "https://api.stability.ai"
@@ -85,6 +85,7 @@ class Stability:
     """Paints with ``access.secret`` as bearer token."""
 
     name = "stability"
+    quota_scope: QuotaScope = "account_group"
 
     async def paint(self, order: Order, access: Access, on_step: OnStep) -> Picture:
         """One picture, at the ratio nearest to the order's. Raises UpstreamError."""
@@ -173,13 +174,14 @@ def refusal(answer: Answer, access: Access) -> UpstreamError:
     errors = error.get("errors")
     said = [error.get("name"), *(errors if isinstance(errors, list) else []), error.get("message"), error.get("detail")]
     text = " ".join(str(each) for each in said if each) or dialects.raw(answer)
-    fault, after = dialects.judge(RULES, answer.status, text), delay(answer.headers, text)
+    secrets = egress.secrets(access)
+    fault, after = dialects.judge(RULES, answer.status, without(text, secrets)), delay(answer.headers, text)
     if fault is Fault.RATE_LIMITED:
         after = PENALTY if after is None else after
         fault = Fault.DAILY_QUOTA if after > QUOTA_DELAY else fault
     request_id = answer.headers.get("x-request-id") or error.get("id")
     detail = f"HTTP {answer.status} {text}" + (f" (request {request_id})" if request_id else "")
-    return UpstreamError(fault, detail, after=after, secrets=egress.secrets(access))
+    return UpstreamError(fault, detail, after=after, secrets=secrets)
 
 
 def ratio(width: int, height: int) -> str:

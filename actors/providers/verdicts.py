@@ -17,6 +17,8 @@ QUOTA_DELAY = 120.0
 
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 ANY = range(1000)
+ECHOES = ("input", "inputs", "prompt", "messages", "ctx")
+"""Where an error quotes the request that it is about."""
 CATEGORIES = frozenset(
     [
         "sexual",
@@ -126,13 +128,36 @@ def verdict(
     # Cut far beyond what is kept: a secret across the edge would lose its end, and not be known any more.
     raw = "" if text else answer.body[:8192].decode("utf-8", "replace")
     text = text or raw[:400]
-    fault = judge(_status(answer.status, error), text, rules)
+    status = _status(answer.status, error)
+    fault = (_by_name(status, _names(error), rules) if said is None else None) or judge(
+        status, without(text, secrets), rules
+    )
     after = delay(answer.headers | _inner_headers(error), text)
     if fault is Fault.RATE_LIMITED and after is not None and after > QUOTA_DELAY:
         fault = Fault.DAILY_QUOTA
     request = answer.headers.get("x-request-id", "")
     detail = f"HTTP {answer.status} {raw or text}" + (f" (request {request})" if request else "")
     return UpstreamError(fault, detail, after=after, words=_words(fault, error), secrets=secrets)
+
+
+def without(text: str, secrets: Sequence[str]) -> str:
+    """What an upstream says by itself: a caller's words that it quotes are no judgement on the key that it was asked with."""
+    text = " ".join(text.split())
+    for quoted in sorted(filter(None, secrets), key=len, reverse=True):
+        text = re.sub(re.escape(quoted), "***", text, flags=re.IGNORECASE)
+    return text
+
+
+def _by_name(status: int, names: str, rules: Sequence[Rule]) -> Fault | None:
+    """By type and code alone, which no caller can write: the first rule that has a pattern, and finds it there."""
+    return next(
+        (
+            rule.fault
+            for rule in rules
+            if rule.pattern and status in rule.statuses and re.search(rule.pattern, names, re.DOTALL)
+        ),
+        None,
+    )
 
 
 def judge(status: int, text: str, rules: Sequence[Rule] = RULES) -> Fault:
@@ -185,13 +210,30 @@ def _envelope(body: bytes) -> dict[str, object]:
 
 
 def _text(error: dict[str, object]) -> str:
+    more = _metadata(error)
+    behind = [
+        str(without_echoes(more[name]))[:600] for name in ("reasons", "raw") if more.get(name)
+    ]  # a relay's own upstream
+    said = error.get("message") or without_echoes(error.get("detail") or "")
+    return " ".join(filter(None, [_labels(error), str(said), *behind])).strip()
+
+
+def _labels(error: dict[str, object]) -> str:
     details = error.get("moderation_details")
     stage = details.get("moderation_stage") if isinstance(details, dict) else None
     parts = {"": error.get("type"), "code:": error.get("code"), "param:": error.get("param"), "stage:": stage}
-    said = [f"{label}{value}" for label, value in parts.items() if value]
-    more = _metadata(error)
-    behind = [str(more[name])[:600] for name in ("reasons", "raw") if more.get(name)]  # a relay's own upstream
-    return " ".join([*said, str(error.get("message") or error.get("detail") or ""), *behind]).strip()
+    return " ".join(f"{label}{value}" for label, value in parts.items() if value)
+
+
+def _names(error: dict[str, object]) -> str:
+    return _labels({name: value for name, value in error.items() if name != "param"}).lower()
+
+
+def without_echoes(value: object) -> object:
+    """An error's details without what they quote of the request."""
+    if isinstance(value, Mapping):
+        return {name: without_echoes(each) for name, each in value.items() if name not in ECHOES}
+    return [without_echoes(each) for each in value] if isinstance(value, list) else value
 
 
 def _metadata(error: dict[str, object]) -> dict[str, object]:

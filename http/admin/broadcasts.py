@@ -87,8 +87,10 @@ async def begin(request: web.Request) -> web.StreamResponse:
     try:
         people = forms.whole(form, "people", least=0, most=10**9)
         reason = forms.text(form, "reason", most=200, needed=True)
-        ways = Ways.of(request.app[CONFIG])
-        await spreading.begin(request.app[DB], broadcast_id, ways, reason, people=people, **about(request))
+        as_seen, ways = forms.text(form, "as_seen", most=64), Ways.of(request.app[CONFIG])
+        await spreading.begin(
+            request.app[DB], broadcast_id, ways, reason, people=people, as_seen=as_seen, **about(request)
+        )
     except Refused as why:
         return await _ask(request, broadcast_id, why)
     return pages.see_other(f"/admin/broadcasts/{broadcast_id}", "asked")

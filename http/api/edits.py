@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from limner.http import references
-from limner.http.api import parameters
+from limner.http.api import ordering, parameters
 from limner.http.api.errors import invalid
 from limner.http.api.schemas import Edit
 from limner.http.state import DB
@@ -16,6 +16,7 @@ from limner.runtime.raster import Shape
 from limner.sql import subscriptions
 from limner.sql.generations import Order
 from limner.sql.models import Model, Size
+from limner.sql.tokens import Token
 
 LARGEST_MASK = 4 * 2**20
 
@@ -42,9 +43,10 @@ def sent(model: Model, files: dict[str, list[bytes]]) -> Sent:
     return Sent(pictures, masks[0] if masks else None)
 
 
-async def completed(request: web.Request, model: Model, asked: Edit, files: Sent, order: Order) -> Order:
-    """The order with its uploads. Raises Refused and ApiError. Nothing is decoded for whoever has no plan."""
+async def completed(request: web.Request, token: Token, model: Model, asked: Edit, files: Sent, order: Order) -> Order:
+    """The order with its uploads. Raises Refused and ApiError. Nothing is decoded for whoever has no plan, credits or place."""
     await subscriptions.open_one(request.app[DB], order.account_id)
+    await ordering.may(request, token, order, model)
     pictures = [await references.clean(data, "image") for data in files.pictures]
     first = pictures[0][1]
     mask = None if files.mask is None else await _mask(files.mask, first)

@@ -49,7 +49,7 @@ async def edit(request: web.Request) -> web.StreamResponse:
     model = await ordering.model_for(request, token, asked)
     sent = edits.sent(model, files)
     order = ordering.draft(request, token, asked, digest, model)
-    return await _take(request, token, asked, order, partial(edits.completed, request, model, asked, sent))
+    return await _take(request, token, asked, order, partial(edits.completed, request, token, model, asked, sent))
 
 
 async def _take(
@@ -67,7 +67,7 @@ async def _take(
     if is_async:
         return await tasks.accepted(request, placed.id, token, form)
     if asked.stream:
-        return await streams.answer(request, placed.id, token, form)
+        return await streams.answer(request, placed.id, token, form, partials=bool(asked.partial_images))
     return await _when_done(request, placed, token, form)
 
 

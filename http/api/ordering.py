@@ -6,17 +6,23 @@ import re
 from dataclasses import dataclass
 from uuid import UUID
 
+import asyncpg
 from aiohttp import web
 
 from limner.http.api import parameters
 from limner.http.api.catalogue import CATALOGUE
-from limner.http.api.errors import ApiError
+from limner.http.api.errors import ApiError, overloaded
 from limner.http.api.schemas import Asked
 from limner.http.state import CONFIG, DB
-from limner.sql import generations, tokens
+from limner.runtime.database import TROUBLE
+from limner.runtime.errors import Busy
+from limner.runtime.log import logger
+from limner.sql import generations, ledger, tokens
 from limner.sql.generations import Order
 from limner.sql.models import Model
 from limner.sql.tokens import Token
+
+log = logger(__name__)
 
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -42,6 +48,7 @@ def draft(request: web.Request, token: Token, asked: Asked, digest: bytes, model
         idempotency_key=_key(request),
         request_hash=digest,
         api_token_id=token.id,
+        most_unfinished=request.app[CONFIG].api_queue,
     )
 
 
@@ -76,11 +83,30 @@ async def known(request: web.Request, order: Order) -> Placed | None:
 
 
 async def place(request: web.Request, token: Token, order: Order) -> Placed:
-    """Put it into the books, and send one message for each picture. Raises Refused."""
+    """Put it into the books, and send one message for each picture. Raises Refused, ApiError when nobody knows."""
     await _may_wait(request, token, order)
-    with tokens.capped():
-        generation_id = await generations.order(request.app[DB], order, deadline=request.app[CONFIG].job_deadline)
+    try:
+        with tokens.capped():
+            generation_id = await generations.order(request.app[DB], order, deadline=request.app[CONFIG].job_deadline)
+    except (Busy, *TROUBLE, asyncpg.InsufficientResourcesError, asyncpg.QueryCanceledError) as error:
+        log.warning("order_unknown", error=str(error) or type(error).__name__)
+        raise _unknown(order) from error
     return Placed(generation_id, is_known=order.idempotency_key is not None)
+
+
+def _unknown(order: Order) -> ApiError:
+    """It may be in the books or not. Only a caller that named its order may send it again: another could pay twice."""
+    words = "Nobody knows whether this order was taken."
+    if order.idempotency_key is not None:
+        return overloaded(f"{words} Sending it again with the same Idempotency-Key takes it once.", 2)
+    words += " Look into your gallery before you send it again."
+    return ApiError(500, "answer_unavailable", words, retry=False)
+
+
+async def may(request: web.Request, token: Token, order: Order, model: Model) -> None:
+    """What is soon known, before anything that is dear. Raises Refused; the schema has the last word when it is placed."""
+    await _may_wait(request, token, order)
+    await ledger.must_cover(request.app[DB], order.account_id, order.count * model.credits)
 
 
 async def _may_wait(request: web.Request, token: Token, order: Order) -> None:

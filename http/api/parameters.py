@@ -15,6 +15,8 @@ from limner.sql.models import NO_PARAMETERS, Model, Size
 KNOWN = (*OF_MODELS, "input_fidelity")
 """Of OpenAI's API: a model without them is not the caller's typing error. Their "auto" is what happens without them."""
 NEAR = 0.03
+HALF = 0.5
+"""Octaves: a size that is farther from the asked one than that is another one."""
 EDGES = {"1K": 1024, "2K": 2048, "4K": 4096}
 
 
@@ -107,7 +109,12 @@ def _of_shape(model: Model, asked: Asked) -> Size:
         words = f"Invalid value: {shown(asked.aspect_ratio)}. The shapes of {model.id} are: {offered}."
         raise invalid("aspect_ratio", words)
     edge = EDGES[asked.image_size or "1K"]
-    return min(fitting, key=lambda each: _apart((each.width * each.height) ** 0.5, edge))
+    nearest = min(fitting, key=lambda each: _apart((each.width * each.height) ** 0.5, edge))
+    if asked.image_size is not None and _apart((nearest.width * nearest.height) ** 0.5, edge) > HALF:
+        offered = ", ".join(f"'{each}'" for each in fitting)
+        words = f"Invalid value: {shown(asked.image_size)}. {model.id} has this shape in these sizes alone: {offered}."
+        raise invalid("image_size", words)
+    return nearest
 
 
 def _apart(one: float, other: float) -> float:

@@ -25,13 +25,15 @@ KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment is sent: proxies cut silent connections."""
 
 
-async def answer(request: web.Request, generation_id: UUID, token: Token, form: str) -> web.StreamResponse:
-    """Events until the order is over. Whoever leaves finds its pictures in the gallery."""
+async def answer(
+    request: web.Request, generation_id: UUID, token: Token, form: str, *, partials: bool
+) -> web.StreamResponse:
+    """Events until the order is over, with ``partials`` of unfinished pictures, too. Who leaves finds them in the gallery."""
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
     )
     await response.prepare(request)
-    feed = _Feed(request, response, generation_id, token, form)
+    feed = _Feed(request, response, generation_id, token, form, partials)
     with contextlib.suppress(ConnectionResetError):
         await feed.run()
     return response
@@ -41,13 +43,20 @@ class _Feed:
     """One open stream."""
 
     def __init__(
-        self, request: web.Request, response: web.StreamResponse, generation_id: UUID, token: Token, form: str
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        generation_id: UUID,
+        token: Token,
+        form: str,
+        partials: bool,
     ) -> None:
         self.request = request
         self.response = response
         self.generation_id = generation_id
         self.token = token
         self.form = form
+        self.partials = partials
         self.seen: list[tuple[UUID, int]] = []
         self.sent: set[UUID] = set()
         self.last_sign = anyio.current_time()
@@ -77,7 +86,7 @@ class _Feed:
         order = await outcome.look(self.request, self.generation_id, self.token)
         if order is None:
             return False
-        for partial in await answers.partials(self.request.app[DB], self.generation_id, self.seen):
+        for partial in await self._unseen():
             self.seen.append((partial.job_id, partial.number))
             if partial.job_id not in self.sent:
                 await self._partial(order, partial)
@@ -88,6 +97,15 @@ class _Feed:
         if order.is_over and len(order.delivered) < len(order.answers):
             await self._error(outcome.failure(order))
         return order.is_over
+
+    async def _unseen(self) -> list[Partial]:
+        """What cannot be read is seen at the next look, or not at all: the order is none the worse for it."""
+        if not self.partials:
+            return []
+        try:
+            return await answers.partials(self.request.app[DB], self.generation_id, self.seen)
+        except TROUBLE:
+            return []
 
     async def _partial(self, order: Order, partial: Partial) -> None:
         await self._event(

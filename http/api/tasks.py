@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from limner.http.api.openapi import operation
 from limner.http.api.reading import shown
 from limner.http.api.schemas import Task
 from limner.http.state import DB, path_id
+from limner.runtime.database import TROUBLE
+from limner.runtime.errors import Busy
 from limner.sql import answers, generations
 from limner.sql.answers import Order
 from limner.sql.tokens import Token
@@ -26,8 +29,10 @@ STATUS = {"queued": "queued", "running": "processing", "delivered": "completed"}
 
 async def accepted(request: web.Request, generation_id: UUID, token: Token, form: str) -> web.Response:
     """202: where to ask, and when."""
-    order = await answers.order(request.app[DB], generation_id, token)
-    about = _about(order, form)
+    try:
+        about = _about(await answers.order(request.app[DB], generation_id, token), form)
+    except (Busy, *TROUBLE):  # it is in the books: who heard of trouble would order it again
+        about = _told(generation_id, "queued", int(time.time()), form)
     headers = {"Location": about["poll_url"], "Retry-After": ASK_AGAIN}
     if "Prefer" in request.headers:
         headers["Preference-Applied"] = "respond-async"
@@ -78,13 +83,16 @@ async def _whole(request: web.Request, order: Order) -> web.Response:
 
 
 def _about(order: Order, form: str) -> dict[str, Any]:
-    created = int(order.created_at.timestamp())
-    address = f"/v1/images/tasks/{order.id}"
+    return _told(order.id, STATUS.get(order.state, order.state), int(order.created_at.timestamp()), form)
+
+
+def _told(generation_id: UUID, status: str, created: int, form: str) -> dict[str, Any]:
+    address = f"/v1/images/tasks/{generation_id}"
     return {
-        "id": str(order.id),
-        "task_id": str(order.id),
+        "id": str(generation_id),
+        "task_id": str(generation_id),
         "object": "image.generation.task",
-        "status": STATUS.get(order.state, order.state),
+        "status": status,
         "created_at": created,
         "expires_at": created + KEPT,
         "poll_url": address if form == "b64_json" else f"{address}?response_format={form}",

@@ -261,9 +261,10 @@ def pair_list() -> None:
 
 @pair.command("revoke")
 @click.argument("telegram_id", type=int)
-def pair_revoke(telegram_id: int) -> None:
+@click.option("--last", is_flag=True, help="Also when it is the last owner.")
+def pair_revoke(telegram_id: int, last: bool) -> None:
     """Shut somebody out again, at once."""
-    click.echo(run(call("limner.sql.desk", "unpair", settings(), telegram_id)))
+    click.echo(run(call("limner.sql.desk", "unpair", settings(), telegram_id, even_the_last=last)))
 
 
 @pair.command("cleanup")

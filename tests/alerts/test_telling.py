@@ -247,7 +247,7 @@ async def test_the_buttons_reach_the_phone_and_an_address_that_telegram_does_not
         fake.refuse("sendMessage", 400, "Bad Request: inline keyboard button URL 'http://127.0.0.1' is invalid")
         await courier.deliver(watched.db, watched.config.model_copy(update={"telegram_url": fake.url}), session)
         first, second = [call.args["reply_markup"]["inline_keyboard"] for call in fake.of("sendMessage")]
-    assert first[0][0] == {"text": "🔑 Look at the keys", "callback_data": f"keys:see:{key}"} and len(first) == 2
+    assert first[0][0] == {"text": "🔑 Look at the keys", "callback_data": f"new:keys:see:{key}"} and len(first) == 2
     assert second == first[:1]
 
 

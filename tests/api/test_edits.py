@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from limner.runtime import raster
-from tests.api.conftest import error, json
+from tests.api.conftest import error, json, program, studio
 from tests.http.conftest import drawn
 
 FORM = {"prompt": "a red boat", "model": "simulator", "size": "512x512"}
@@ -162,3 +162,17 @@ async def test_bad_requests_are_the_clients_exception(alices):
         with pytest.raises(openai.BadRequestError) as caught:
             await client.images.edit(image=("a.png", b"nothing", "image/png"), **FORM)
     assert caught.value.param == "image"
+
+
+@pytest.mark.parametrize(
+    ("form", "code"),
+    [({"n": "4"}, "insufficient_quota"), ({"n": "3"}, "rate_limit_exceeded")],
+    ids=["no credits", "no place in the queue"],
+)
+async def test_nothing_is_decoded_or_kept_for_whoever_may_not_order(dsn, tmp_path, db, cast, form, code):
+    """A picture that is none would be refused as such, if anybody looked at it."""
+    async with studio(dsn, tmp_path, db, work=False, api_queue=2 if code == "rate_limit_exceeded" else 200) as site:
+        if code == "insufficient_quota":
+            await db.execute("update model set credits = 100 where id = 'simulator'")
+        page = await edit(await program(site, cast.alice), FORM | form, [("image", drawn()[:60])])
+    assert (page.status, error(page)["code"]) == (429, code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import openai
 import orjson
 import pytest
@@ -248,3 +249,26 @@ async def test_no_header_crashes_it(alices, name):
             headers={**JSON, name: value},
         )
         assert page.status < 500, (name, value)
+
+
+async def test_orders_that_come_at_once_do_not_pass_the_queue_together(dsn, tmp_path, db, cast):
+    pages = []
+
+    async def order(alices):
+        pages.append(await alices.order(Prefer="respond-async"))
+
+    async with studio(dsn, tmp_path, db, work=False, api_queue=3) as site:
+        alices = await program(site, cast.alice)
+        async with anyio.create_task_group() as group:
+            for _ in range(12):
+                group.start_soon(order, alices)
+    assert sorted(page.status for page in pages) == [202] * 3 + [429] * 9
+    refused = next(page for page in pages if page.status == 429)
+    assert (error(refused)["code"], refused.headers["Retry-After"]) == ("rate_limit_exceeded", "5")
+    assert await db.fetchval("select count(*) from job") == 3
+
+
+async def test_a_size_of_a_shape_that_is_not_painted_is_refused_and_not_dropped(alices):
+    page = await alices.order(size=None, aspect_ratio="16:9", image_size="4K")
+    assert (page.status, error(page)["param"]) == (400, "image_size")
+    assert "1344x768" in error(page)["message"]

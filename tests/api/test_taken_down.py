@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from limner.sql import takedowns
+from limner.sql import images, takedowns
 from tests.api.conftest import error, json
 from tests.http.painting import take_up
 
@@ -54,3 +54,14 @@ async def test_whoever_waits_with_the_same_key_is_told(alices, site, db):
     page = await alices.order(Idempotency_Key="one")
     assert (page.status, error(page)["code"], page.headers["x-should-retry"]) == (410, "picture_taken_down", "false")
     assert task["id"] in page.text
+
+
+async def test_a_picture_that_was_given_back_is_not_counted_as_paid(alices, site, db):
+    task = json(await alices.order(Prefer="respond-async", n=2))
+    picture = await (await take_up(site)).deliver()
+    await (await take_up(site)).deliver()
+    await db.execute("update image set thumbed_at = null where id = $1", picture)
+    found = await images.unframed(db, picture)
+    assert found is not None
+    await images.withdraw(db, found, "it is none")
+    assert json(await alices.get(task["poll_url"]))["result"]["metadata"]["credits"] == 1

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
+from uuid import UUID, uuid4
 
 import anyio
+import orjson
+from aiohttp.test_utils import make_mocked_request
+from aiohttp.web import Application
 
+from limner.http.api import tasks
 from limner.http.api.waiting import WAITING, Waiting
+from limner.http.state import DB
+from limner.runtime.database import open_database
 from limner.sql import accounts
 from limner.sql.channels import GENERATION_CHANGED
+from limner.sql.tokens import Token
 from tests.api.conftest import error, json
 from tests.http.painting import take_up
 
@@ -66,3 +74,56 @@ async def test_nothing_of_a_wait_is_left(working, at_work):
     waiting: Waiting = at_work.app[WAITING]
     json(await working.order())
     assert waiting._watches == {}
+
+
+BREAKS = """
+create function breaks() returns trigger language plpgsql as $body$
+begin
+    raise exception 'the database goes away' using errcode = '57P01';
+end
+$body$;
+create constraint trigger breaks after insert on generation deferrable initially deferred for each row execute function breaks()
+"""
+
+UNREADABLE = """
+alter table partial rename to elsewhere;
+create function unreadable() returns setof elsewhere language plpgsql as $body$
+begin
+    raise exception 'the database is not well' using errcode = '57P03';
+end
+$body$;
+create view partial as select * from unreadable()
+"""
+
+
+async def test_an_order_of_which_nobody_knows_whether_it_was_taken_invites_no_second_one(alices, db):
+    await db.execute(BREAKS)
+    page = await alices.order(Prefer="respond-async")
+    assert (page.status, error(page)["code"]) == (500, "answer_unavailable")
+    assert (page.headers["x-should-retry"], "Retry-After" in page.headers) == ("false", False)
+    named = await alices.order(Prefer="respond-async", Idempotency_Key="k")
+    assert (named.status, error(named)["code"], named.headers["Retry-After"]) == (503, "server_is_overloaded", "2")
+
+
+async def test_a_task_is_accepted_while_nobody_can_look_how_it_stands(alices, site, db, dsn, cast):
+    generation = UUID(json(await alices.order(Prefer="respond-async"))["id"])
+    async with open_database(dsn, role="test", pool=1) as gone:
+        pass
+    app = Application()
+    app[DB] = gone
+    request = make_mocked_request("POST", "/v1/images/generations", app=app)
+    token = Token(uuid4(), cast.alice.id, cast.alice.email, [], None, None, 1.0, 0)
+    answer = await tasks.accepted(request, generation, token, "b64_json")
+    about = orjson.loads(answer.body)
+    assert (answer.status, about["id"], about["poll_url"]) == (202, str(generation), f"/v1/images/tasks/{generation}")
+
+
+async def test_a_stream_goes_on_when_its_unfinished_pictures_cannot_be_read(alices, site, db):
+    pages = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(asked, alices, pages, stream=True, partial_images=2))
+        await site.until(GENERATION_CHANGED, partial(db.fetchval, "select exists (select from job)"))
+        easel = await take_up(site)
+        await db.execute(UNREADABLE)
+        await easel.deliver()
+    assert "event: image_generation.completed" in pages[0].body.decode()

@@ -14,7 +14,7 @@ from tests.bot.walker import Walk
 pytestmark = pytest.mark.timeout(300)
 
 LETTERS = {"ru": "[А-я]", "zh": "[\u4e00-\u9fff]"}
-MONEY = re.compile(r"\$\d")
+MONEY = re.compile(r"\d (USD|EUR)\b")
 ACTS_ON_MONEY = re.compile(r"💵|↩|💸")
 
 
@@ -83,13 +83,13 @@ async def test_an_owner_sets_what_is_left_on_an_account_after_asking_twice(fake,
     async with running(db, config):
         shown = await dashboard(fake)
         one = await tap(fake, shown, f"keys:see:{key}")
-        assert "Balance: $12.50" in one.text
+        assert "Balance: 12.50 USD" in one.text
         await tap(fake, shown, one.buttons["💵 Set balance"])
         assert "no amount" in (await say(fake, "a lot")).text
         sure = await say(fake, "$7,25")
-        assert "Set the balance of" in sure.text and "$7.25" in sure.text
+        assert "Set the balance of" in sure.text and "7.25 USD" in sure.text
         await fake.press(CAROL, sure.buttons["✅ Yes"], fake.shown(sure))
-        assert "Balance: $7.25" in (await fake.next("edit")).text
+        assert "Balance: 7.25 USD" in (await fake.next("edit")).text
     entry = await db.fetchrow(
         "select actor, before, after from audit where action = 'fund.set' order by id desc limit 1"
     )

@@ -82,7 +82,7 @@ async def test_who_lost_the_role_between_question_and_yes_is_refused(fake, confi
 async def test_revoking_somebody_ends_what_they_were_asked(fake, config, db, carol):
     async with running(db, config):
         await asked_to_disable(fake, db)
-        await books.revoke(db, CAROL, "cli")
+        await books.revoke(db, CAROL, "cli", even_the_last=True)
     assert await db.fetchval("select count(*) from telegram_confirmation") == 0
 
 

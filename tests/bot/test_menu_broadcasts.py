@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import aiohttp
 import pytest
 
@@ -67,6 +69,18 @@ async def test_it_is_stopped_and_goes_on(owner, cast, db, config):
     await db.execute("update broadcast set paced_at = now() - interval '30 seconds'")
     assert await herald.spread(db, config) == 3
     assert [act for _, act in await acts(db)] == ["broadcast.begin", "broadcast.stop", "broadcast.go_on"]
+
+
+async def test_what_was_rewritten_between_question_and_yes_is_not_sent(owner, cast, db):
+    which = await written(owner)
+    await owner.press(f"broadcasts:send:{which}")
+    assert "Hello &lt;all&gt;." in owner.shown.text
+    yes = next(data for data in owner.data if data.startswith("yes:"))
+    draft = broadcasts.Draft({"en": broadcasts.Words("News from us", "Quite another thing.")}, by_telegram=True)
+    await broadcasts.rewrite(db, UUID(which), draft)
+    await owner.press(yes)
+    assert "changed meanwhile" in owner.shown.toast and "Quite another thing." in owner.shown.text
+    assert await acts(db) == []
 
 
 async def test_two_yeses_send_it_once(owner, cast, db):

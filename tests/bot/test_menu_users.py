@@ -63,6 +63,21 @@ async def test_credits_are_given_after_an_amount_and_a_yes(owner, cast, db):
     }  # fmt: skip
 
 
+async def test_who_it_was_is_for_the_audit_and_nothing_that_a_user_reads(owner, cast, db):
+    for typed in ("+25", "-5"):
+        await owner.press(f"users:grant:{cast.bob.id}")
+        await owner.say(typed)
+        await owner.yes()
+    await owner.press(f"users:ban:{cast.bob.id}")
+    await owner.yes()
+    whys = [row["why"] for row in await db.fetch("select why from ledger_entry where kind = 'adjust' order by id")]
+    assert whys == ["Added by the studio", "Taken back by the studio"]
+    assert await db.fetchval("select ban_reason from account where id = $1", cast.bob.id) == "Shut out by the studio"
+    assert "Shut out by the studio" in owner.shown.text
+    reasons = await db.fetch("select after ->> 'reason' as reason from audit where actor = 'bot 7'")
+    assert {row["reason"] for row in reasons} == {"Carol said so by Telegram"}
+
+
 async def test_no_more_is_taken_back_than_is_there(owner, cast, db):
     await owner.press(f"users:grant:{cast.alice.id}")
     await owner.say("-101")
@@ -79,7 +94,7 @@ async def test_somebody_is_banned_and_let_in_again(owner, cast, db):
     assert await sessions.find(db, token) is not None
     await owner.tap("⛔ Ban")
     await owner.yes()
-    assert "Banned: Carol said so by Telegram" in owner.shown.text and await sessions.find(db, token) is None
+    assert "Banned: Shut out by the studio" in owner.shown.text and await sessions.find(db, token) is None
     await owner.tap("Let in again")
     await owner.yes()
     assert "Banned" not in owner.shown.text

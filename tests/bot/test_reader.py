@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from limner.actors.bot.menus import registry
+from limner.actors.bot.menus.visit import EVERYBODY, Menu
+from limner.actors.bot.reader import PATIENCE, TRIES, Reader
+from limner.actors.bot.telegram import Telegram
+from limner.runtime.database import TROUBLE
 from limner.sql import telegram as books
 from tests.bot.conftest import CAROL, STRANGER, running
 
@@ -21,7 +31,7 @@ async def waiting(db) -> list[int]:
 async def test_a_poisoned_update_is_put_aside_and_the_others_are_answered(fake, config, db):
     assert await books.keep(db, 1, POISON)
     for number in (2, 3):
-        await books.keep(db, number, letter(fake, number))
+        await books.keep(db, number, letter(fake, number, sender=100 + number))
     async with running(db, config) as bot:
         for _ in (2, 3):
             await fake.next("sendMessage")
@@ -29,6 +39,65 @@ async def test_a_poisoned_update_is_put_aside_and_the_others_are_answered(fake, 
             await bot.reader.read_all()
     assert await waiting(db) == []
     assert len(fake.of("sendMessage")) == 2
+
+
+async def _never_ends(visit, args):
+    await visit.db.fetchval("select pg_sleep(60)")
+
+
+async def _gives_up(visit, args):
+    raise TimeoutError  # as asyncpg does after ten seconds
+
+
+async def _loses_its_connection(visit, args):
+    await visit.db.fetchval("select pg_terminate_backend(pg_backend_pid())")
+
+
+def press(fake, data: str) -> dict:
+    """Carol's, as the first update."""
+    carol = fake.person(CAROL)
+    sent = fake.message(carol, CAROL, "private", "a screen")
+    query = {"id": "q1", "from": carol, "chat_instance": "1", "data": data, "message": sent}
+    return {"update_id": 1, "callback_query": query}
+
+
+@contextlib.asynccontextmanager
+async def reading(db, config) -> AsyncIterator[Reader]:
+    telegram = Telegram(config)
+    try:
+        yield Reader(db, telegram, config)
+    finally:
+        await telegram.close()
+
+
+@pytest.mark.parametrize("work", [_never_ends, _gives_up])
+async def test_a_screen_that_takes_too_long_is_put_aside_and_holds_up_nobody(
+    fake, config, db, carol, monkeypatch, work
+):
+    monkeypatch.setitem(registry.MENUS, "slow", Menu("slow", work, looks=EVERYBODY, on_dashboard=False))
+    await books.keep(db, 1, press(fake, "slow"))
+    async with reading(db, config) as reader:
+        reader.patience = 0.2
+        for _ in range(TRIES):
+            assert await waiting(db) == [1]
+            await reader.read_all()
+        assert await waiting(db) == []
+        reader.patience = PATIENCE
+        await books.keep(db, 2, letter(fake, 2, sender=CAROL))
+        await reader.read_all()
+    assert "Limner" in (await fake.next("message")).text
+    assert fake.of("answerCallbackQuery") == []
+
+
+async def test_an_update_in_whose_midst_the_connection_broke_is_not_to_blame(fake, config, db, carol, monkeypatch):
+    menu = Menu("cut", _loses_its_connection, looks=EVERYBODY, on_dashboard=False)
+    monkeypatch.setitem(registry.MENUS, "cut", menu)
+    await books.keep(db, 1, press(fake, "cut"))
+    async with reading(db, config) as reader:
+        for _ in range(TRIES + 1):
+            with pytest.raises(TROUBLE):
+                await reader.read_all()
+    assert await waiting(db) == [1]
 
 
 async def test_many_readers_handle_each_update_once(fake, config, db):
@@ -72,14 +141,36 @@ async def test_updates_are_handled_in_their_order(fake, config, db):
         assert [int((await fake.next("sendMessage")).args["chat_id"]) for _ in range(3)] == [101, 102, 103]
 
 
-async def test_an_answer_survives_a_pause_that_telegram_asks_for(fake, config, db):
-    fake.refuse("sendMessage", 429, retry_after=1)
+async def test_an_answer_survives_a_pause_that_telegram_asks_for(fake, config, db, carol):
+    fake.refuse("sendPhoto", 429, retry_after=1)
     async with running(db, config):
-        await fake.say(STRANGER, "hello")
-        await fake.next("sendMessage")
-        answer = await fake.next("sendMessage")
-    assert "limner pair" in answer.text
-    assert await db.fetchval("select count(*) from telegram_pairing") == 1
+        await fake.say(CAROL, "hello")
+        await fake.next("sendPhoto")
+        answer = await fake.next("sendPhoto")
+    assert "Limner" in answer.text
+
+
+async def test_a_stranger_is_answered_once_and_nobody_waits_for_it(fake, config, db, carol):
+    fake.refuse("sendMessage", 429, retry_after=3600)
+    async with reading(db, config) as reader:
+        await books.keep(db, 1, letter(fake, 1))
+        await books.keep(db, 2, letter(fake, 2, sender=CAROL))
+        await reader.read_all()
+    assert [call.method for call in fake.calls] == ["sendMessage", "sendPhoto"]
+
+
+async def test_of_many_messages_of_a_stranger_one_is_answered_until_ten_seconds_are_over(fake, config, db):
+    async with reading(db, config) as reader:
+        for number in range(1, 6):
+            await books.keep(db, number, letter(fake, number))
+        await reader.read_all()
+        assert len(fake.of("sendMessage")) == 1 and await waiting(db) == []
+        (code,) = [row["code_hash"] for row in await db.fetch("select code_hash from telegram_pairing")]
+        await db.execute("update telegram_pairing set created_at = created_at - interval '11 seconds'")
+        await books.keep(db, 6, letter(fake, 6))
+        await reader.read_all()
+    assert len(fake.of("sendMessage")) == 2
+    assert await db.fetchval("select code_hash from telegram_pairing") != code
 
 
 async def test_an_answer_that_nobody_can_get_does_not_hold_up_the_next(fake, config, db, carol):

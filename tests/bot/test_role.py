@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from limner.actors.bot.role import NO_TOKEN, with_its_own_words
 from limner.sql import notices
 from limner.sql import telegram as books
 from tests.bot.conftest import CAROL, STRANGER
@@ -206,3 +207,12 @@ async def test_the_second_replica_takes_over(fake, dsn, db, tmp_path, how):
         await fake.next("sendMessage")
         assert await other.stop() == 0
     assert fake.conflicts == 0
+
+
+def test_a_poller_that_has_crashed_does_not_go_on_saying_that_it_polls():
+    own = {"name": "poller", "state": "polling", "last_ok": 5.0}
+    reader = {"name": "reader", "state": "running"}
+    for state, shown in (("running", "polling"), ("crashed", "crashed"), ("degraded", "degraded")):
+        child = {"name": "poller", "state": state, "restarts": 1}
+        assert with_its_own_words([reader, child], own) == [reader, child | own | {"state": shown}]
+    assert with_its_own_words([reader], NO_TOKEN) == [reader, NO_TOKEN]

@@ -60,6 +60,16 @@ async def test_the_last_owner_stays_one(db, carol):
     assert (await books.set_role(db, CAROL, "viewer", "cli")).role == "viewer"
 
 
+async def test_the_last_owner_is_not_shut_out_unless_somebody_says_so(db, carol):
+    await pair(db, STRANGER, "Dave", "operator")
+    with pytest.raises(Refused, match="--last"):
+        await books.revoke(db, CAROL, "cli")
+    await books.revoke(db, CAROL, "cli", even_the_last=True)
+    entry = (await audit.listing(db))[0]
+    assert (entry.action, entry.after) == ("telegram.revoke", {"owners_left": 0})
+    assert [one.telegram_id for one in await books.admins(db)] == [STRANGER]
+
+
 def test_the_command_pairs_lists_changes_and_revokes(dsn, tmp_path, monkeypatch):
     import asyncio
 
@@ -84,4 +94,6 @@ def test_the_command_pairs_lists_changes_and_revokes(dsn, tmp_path, monkeypatch)
     assert "13  operator  Dave" in limner("pair", "list")
     assert "Dave is viewer now" in limner("pair", "role", "13", "viewer")
     assert "Dave is shut out" in limner("pair", "revoke", "13")
+    assert "That is the last owner" in limner("pair", "revoke", "7") and "7  owner" in limner("pair", "list")
+    assert "Carol is shut out" in limner("pair", "revoke", "7", "--last")
     assert "forgotten" in limner("pair", "cleanup")

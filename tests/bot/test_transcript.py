@@ -14,7 +14,7 @@ import pytest
 from limner.actors.bot import chart, words
 from limner.sql import alerts, funds, keys, schema
 from limner.sql.alerts import Trouble
-from limner.sql.glance import DAYS, Day
+from limner.sql.glance import Day
 from tests.bot.conftest import dashboard, running, tap
 from tests.bot.walker import Seen, Walk
 from tests.upstreams.telegram import Call
@@ -118,4 +118,6 @@ async def test_the_page_shows_menus_as_they_are(fake, config, db, carol, fair_st
 
 def a_fortnight() -> list[Day]:
     first = date(2026, 11, 15)
-    return [Day(first + timedelta(n), 20 + n * 37 % 83, n * 5 % 7, 999 * (n * 3 % 11)) for n in range(DAYS)]
+    return [
+        Day(first + timedelta(n), 20 + n * 37 % 83, n * 5 % 7, {"USD": 999 * (n * 3 % 11)}) for n in range(chart.DAYS)
+    ]

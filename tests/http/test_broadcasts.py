@@ -36,6 +36,12 @@ async def written(browser, **fields: str) -> str:
     return page.location
 
 
+async def begun(browser, place: str):
+    """Agreed to as it is shown."""
+    seen = (await browser.get(f"{place}/beginning")).values("as_seen")[0]
+    return await browser.post(f"{place}/beginning", {"people": "3", "as_seen": seen, "reason": "news"})
+
+
 async def test_it_is_written_seen_tried_and_sent_in_two_steps(mailing, carols, cast, db):
     place = await written(carols, subject_ru="Новости", body_ru="Здравствуйте.")
     seen = await carols.get(place)
@@ -48,7 +54,8 @@ async def test_it_is_written_seen_tried_and_sent_in_two_steps(mailing, carols, c
     refused = await carols.post(f"{place}/beginning", {"people": "3", "reason": ""})
     assert refused.status == 400 and "Reason is missing" in refused.text
     assert await db.fetchval("select state from broadcast") == "draft"
-    begun = await carols.post(f"{place}/beginning", {"people": "3", "reason": "a new painter"})
+    agreed = {"people": "3", "as_seen": asked.values("as_seen")[0]}
+    begun = await carols.post(f"{place}/beginning", agreed | {"reason": "a new painter"})
     assert (begun.status, begun.location) == (303, place)
     assert await herald.spread(db, mailing.config) == 3
     shown = (await carols.get(place)).text
@@ -61,7 +68,7 @@ async def test_it_is_written_seen_tried_and_sent_in_two_steps(mailing, carols, c
 
 async def test_it_is_stopped_and_goes_on(mailing, carols, cast, db):
     place = await written(carols)
-    await carols.post(f"{place}/beginning", {"people": "3", "reason": "news"})
+    await begun(carols, place)
     await herald.spread(db, mailing.config)
     assert (await carols.post(f"{place}/stop", {"reason": ""})).status == 400
     assert (await carols.post(f"{place}/stop", {"reason": "a typo"})).status == 303
@@ -71,6 +78,17 @@ async def test_it_is_stopped_and_goes_on(mailing, carols, cast, db):
     assert await db.fetchval("select state from broadcast") == "sending"
     assert (await carols.post(f"{place}/words", FORM)).status == 400
     assert (await carols.post(f"{place}/removal")).status == 400
+
+
+async def test_what_was_rewritten_meanwhile_is_looked_at_again(carols, cast, db):
+    place = await written(carols)
+    seen = (await carols.get(f"{place}/beginning")).values("as_seen")[0]
+    assert (await carols.post(f"{place}/words", FORM | {"subject_en": "Another"})).status == 303
+    for old in (seen, ""):
+        page = await carols.post(f"{place}/beginning", {"people": "3", "as_seen": old, "reason": "news"})
+        assert page.status == 400 and "It was changed meanwhile" in page.text and "Another" in page.text
+    assert await db.fetchval("select state from broadcast") == "draft"
+    assert (await begun(carols, place)).status == 303
 
 
 async def test_a_draft_is_changed_and_thrown_away(carols, db, cast):
@@ -104,7 +122,7 @@ async def test_what_cannot_be_is_refused_and_what_was_typed_stays(carols, cast, 
 async def test_without_a_mail_server_nothing_is_begun(site, carol, cast, db):
     place = await written(carol)
     assert "No mail server is set up" in (await carol.get(f"{place}/beginning")).text
-    page = await carol.post(f"{place}/beginning", {"people": "3", "reason": "news"})
+    page = await begun(carol, place)
     assert page.status == 400 and "nobody would get it" in page.text
 
 

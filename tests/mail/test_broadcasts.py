@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import aiohttp
 import anyio
@@ -49,7 +50,9 @@ async def crowd(db, count: int) -> None:
 async def begun(db, *, ways: Ways = BY_MAIL, people: int = 10_000, **about) -> broadcasts.Broadcast:
     draft = Draft(**({"words": {"en": ENGLISH}, "per_minute": 6000} | about))
     broadcast_id = await broadcasts.write(db, draft, actor="carol@example.com")
-    return await spreading.begin(db, broadcast_id, ways, "a new painter", people=people, actor="carol@example.com")
+    seen = (await broadcasts.get(db, broadcast_id)).as_it_is
+    about = {"people": people, "as_seen": seen, "actor": "carol@example.com"}
+    return await spreading.begin(db, broadcast_id, ways, "a new painter", **about)
 
 
 async def all_spread(db, config) -> int:
@@ -444,6 +447,28 @@ async def test_without_any_way_nothing_is_begun(db, cast):
     assert await db.fetchval("select count(*) from broadcast_recipient") == 0
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"words": {"en": Words("News", "Other words.")}},
+        {"words": {"en": ENGLISH, "ru": RUSSIAN}},
+        {"segment": "without"},
+        {"by_telegram": True},
+        {"per_minute": 7},
+    ],
+)
+async def test_what_was_rewritten_since_somebody_saw_it_is_not_begun(db, cast, change):
+    draft = Draft({"en": ENGLISH})
+    broadcast_id = await broadcasts.write(db, draft, actor="carol@example.com")
+    seen = (await broadcasts.get(db, broadcast_id)).as_it_is
+    await broadcasts.rewrite(db, broadcast_id, replace(draft, **change))
+    agreed = {"people": 3, "as_seen": seen, "actor": "carol@example.com"}
+    with pytest.raises(Refused, match="It was changed meanwhile"):
+        await spreading.begin(db, broadcast_id, BY_MAIL, "news", **agreed)
+    await broadcasts.rewrite(db, broadcast_id, draft)
+    assert (await spreading.begin(db, broadcast_id, BY_MAIL, "news", **agreed)).state == "sending"
+
+
 async def test_what_nobody_agreed_to_is_not_begun(db, cast):
     await crowd(db, 30)
     with pytest.raises(Refused, match="By now it would go to 33 people, not 5"):
@@ -452,7 +477,9 @@ async def test_what_nobody_agreed_to_is_not_begun(db, cast):
         await begun(db, segment="lapsed")
     found = await begun(db)
     with pytest.raises(Refused, match="It is being sent already"):
-        await spreading.begin(db, found.id, BY_MAIL, "again", people=33, actor="carol@example.com")
+        await spreading.begin(
+            db, found.id, BY_MAIL, "again", people=33, as_seen=found.as_it_is, actor="carol@example.com"
+        )
     with pytest.raises(Refused, match="It is being sent already"):
         await broadcasts.rewrite(db, found.id, Draft({"en": ENGLISH}))
     with pytest.raises(Refused, match="It is being sent already"):

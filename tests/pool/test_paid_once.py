@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,13 +18,13 @@ from limner.runtime.bus import Bus
 from limner.runtime.lull import Lull
 from limner.runtime.presence import Presence
 from limner.runtime.storage import open_storage
-from limner.sql import attempts, generations, jobs, keys, providers
+from limner.sql import attempts, generations, jobs, keys, providers, takedowns
 from limner.sql.attempts import Lease
 from limner.sql.generations import Order
 from limner.sql.models import Size
 from tests.faults.crew import SETTLED, happens
 from tests.upstreams.base import Asked
-from tests.upstreams.openai import FakeOpenAI, Script, error
+from tests.upstreams.openai import FakeOpenAI, Script, error, event, painted
 
 UPLOAD = """
 insert into upload (account_id, storage_key, sha256, mime, width, height, bytes)
@@ -275,3 +276,45 @@ async def test_a_secret_that_cannot_be_opened_takes_out_its_key_and_no_picture(a
     assert await stage.ends(generation) == ["delivered"]
     assert await stage.faults() == ["auth_dead", None]
     assert await stage.key_state(broken) == "disabled"
+
+
+async def test_what_no_database_takes_is_not_written_down(audited, db):
+    """A zero byte in an upstream's words, or in the name that it gives a picture, must not have it painted again."""
+    stage = audited
+    async with painter(stage, brushes=2) as upstream:
+        upstream.script("sk-brush-0-abcdefgh", Script(status=500, body=error("oops", "a zero: \x00 and a bell: \x07.")))
+        generation = await asked(stage)
+        await stage.painted()
+    assert await stage.ends(generation) == ["delivered"]
+    assert await stage.faults() == ["upstream_5xx", None]
+    assert "a zero: and a bell: ." in await db.fetchval("select detail from attempt order by id limit 1")
+
+
+async def test_the_unfinished_pictures_of_another_try_count_from_nought_again(audited, db):
+    stage = audited
+    begun = event("image_generation.partial_image", b64_json=b64encode(painted(64, 64)).decode(), partial_image_index=0)
+    broken = event("error", error={"type": "server_error", "code": "server_error", "message": "oops"})
+    async with painter(stage, brushes=2) as upstream:
+        script = Script(body=(begun, broken), headers={"Content-Type": "text/event-stream"})
+        upstream.script("sk-brush-0-abcdefgh", script)
+        order = Order(stage.alice, "a fox", "gpt-image-2", Size(1024, 1024), partial_images=1)
+        generation = await generations.order(db, order, deadline=60)
+        await stage.painted()
+    assert await stage.ends(generation) == ["delivered"]
+    assert await stage.faults() == ["upstream_5xx", None]
+    assert [row["number"] for row in await db.fetch("select number from partial")] == [0]
+
+
+async def test_nothing_is_painted_from_a_picture_that_was_taken_down_meanwhile(audited, db):
+    stage = audited
+    await stage.key()
+    await db.execute("update model set abilities = '{text,image}' where id = 'simulator'")
+    await stage.order()
+    await stage.painted()
+    picture = await db.fetchval("select id from image")
+    asked = Order(stage.alice, "the same at night", "simulator", Size(512, 512), pictures=(picture,))
+    generation = await generations.order(db, asked, deadline=60)
+    await takedowns.take_down(db, picture, "It shows somebody who did not agree.", actor="test")
+    await stage.painted()
+    assert await stage.ends(generation) == ["failed"]
+    assert (await stage.balance()).held == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator
 
 import anyio
@@ -16,6 +17,7 @@ from limner.actors.providers.openai import OpenAI
 from limner.runtime.addresses import is_public
 from tests.providers.conftest import Steps
 from tests.upstreams.openai import FakeOpenAI, Script, painted
+from tests.upstreams.proxy import fake_proxy, tls
 
 KEY = "sk-live-abcdefghijklmnopqrstuvwx"
 ORDER = Order("a fox", "gpt-image-2", 512, 512, seed=1)
@@ -55,6 +57,36 @@ async def test_a_proxy_that_wants_a_password_is_a_proxy_fault() -> None:
     async with answering(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n") as port:
         assert (await fault_of("https://upstream.invalid/v1", f"http://127.0.0.1:{port}")).fault is Fault.PROXY_FAILED
         assert (await fault_of("http://upstream.invalid/v1", f"http://127.0.0.1:{port}")).fault is Fault.PROXY_FAILED
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_that_cannot_reach_the_painter_is_not_to_blame(scheme: str, status: int) -> None:
+    async with answering(b"HTTP/1.1 %d Not there\r\nContent-Length: 0\r\n\r\n" % status) as port:
+        caught = await fault_of(f"{scheme}://upstream.invalid/v1", f"http://127.0.0.1:{port}")
+    assert caught.fault is Fault.UPSTREAM_5XX
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("proxy", ["http", "socks5"])
+async def test_no_proxy_is_to_blame_for_a_painter_that_is_not_there(proxy: str, scheme: str) -> None:
+    async with fake_proxy("reach nobody", scheme=proxy) as way:
+        assert (await fault_of(f"{scheme}://upstream.invalid/v1", way.url())).fault is Fault.UPSTREAM_5XX
+
+
+@pytest.mark.parametrize("proxy", ["http", "socks5"])
+async def test_a_painters_bad_certificate_is_not_its_proxys_fault(proxy: str) -> None:
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=own_certificate())
+    async with server, fake_proxy(scheme=proxy) as way:
+        caught = await fault_of(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", way.url())
+    assert caught.fault is Fault.UPSTREAM_5XX
+
+
+def own_certificate() -> ssl.SSLContext:
+    """Signed by itself: nobody knows it."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tls())
+    return context
 
 
 @pytest.mark.parametrize("act", ["drop", "cut"])

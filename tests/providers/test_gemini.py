@@ -177,7 +177,8 @@ async def test_a_model_id_cannot_lead_the_key_elsewhere(google: FakeGemini) -> N
 
 def test_keys_of_a_project_rest_together() -> None:
     assert quota_scope("gemini") == "account_group"
-    assert quota_scope("openai") == "key"
+    assert {quota_scope(kind) for kind in ("openai", "fal", "replicate", "stability")} == {"account_group"}
+    assert quota_scope("relay") == "key"
 
 
 @pytest.mark.parametrize(("width", "height", "nearest"), [

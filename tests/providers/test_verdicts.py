@@ -9,8 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
-from limner.actors.providers.base import WORDS, Fault, UpstreamError
-from limner.actors.providers.verdicts import Answer, delay, judge, verdict
+from limner.actors.providers import egress
+from limner.actors.providers.base import WORDS, Access, Fault, UpstreamError
+from limner.actors.providers.relay import RELAYED
+from limner.actors.providers.verdicts import RULES, Answer, delay, judge, verdict
 from tests.upstreams.openai import error
 
 KEY = "sk-live-abcdefghijklmnopqrstuvwx"
@@ -159,3 +161,39 @@ def test_a_secret_across_the_edge_of_what_is_kept_leaves_nothing_of_itself():
     for before in range(360, 500, 7):
         error = verdict(Answer(500, {}, b"x" * before + secret.encode() + b" and more"), (secret,))
         assert "opaque" not in error.detail
+
+
+POISON = [
+    (422, {"detail": [{"loc": ["body", "size"], "msg": "not a valid size", "type": "value_error", "input": "{said}"}]}),
+    (
+        400,
+        {
+            "error": {
+                "message": "Invalid value for size, prompt was: {said}",
+                "type": "invalid_request_error",
+                "code": None,
+            }
+        },
+    ),
+    (403, {"error": {"message": "The request '{said}' is not served", "type": "forbidden", "code": "blocked"}}),
+    (400, {"message": "cannot parse: {said}"}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), POISON)
+@pytest.mark.parametrize(
+    "said",
+    ["a bank with insufficient funds", "this account is\n suspended", "the model is no longer there", "no longer"],
+)
+def test_what_a_caller_says_is_no_judgement_on_a_key(status: int, body: dict[str, Any], said: str) -> None:
+    raw = orjson.dumps(body).replace(b"{said}", orjson.dumps(said)[1:-1])
+    secrets = egress.secrets(Access(KEY, "https://relay.example/v1", prompt=said))
+    harmless = verdict(Answer(status, {}, orjson.dumps(body).replace(b"{said}", b"a fox")), secrets)
+    for rules in (RULES, RELAYED):
+        assert verdict(Answer(status, {}, raw), secrets, rules=rules).fault is harmless.fault
+    assert " ".join(said.split()) not in verdict(Answer(status, {}, raw), secrets).detail or len(said) < 10
+
+
+def test_what_an_upstream_names_counts_before_what_it_tells() -> None:
+    body = error("invalid_api_key", "Your account has insufficient funds, or a key that is not known.")
+    assert told(403, body).fault is Fault.AUTH_DEAD

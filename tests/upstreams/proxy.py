@@ -48,6 +48,8 @@ class FakeProxy:
             elif self.login and base64.b64encode(self.login.encode()).decode() not in head:
                 writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
             elif self.act == "refuse":
+                writer.write(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+            elif self.act == "reach nobody":
                 writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
             else:
                 yes = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -74,8 +76,8 @@ class FakeProxy:
         host = name.decode() if kind == 3 else ".".join(map(str, name))
         target = f"{host}:{int.from_bytes(await reader.readexactly(2), 'big')}"
         self.asked.append(f"CONNECT {target}")
-        if self.act == "refuse":
-            writer.write(b"\x05\x05\x00\x01" + bytes(6))
+        if self.act in ("refuse", "reach nobody"):
+            writer.write((b"\x05\x01" if self.act == "refuse" else b"\x05\x04") + b"\x00\x01" + bytes(6))
             return writer.close()
         await self._tunnel(target, reader, writer, b"\x05\x00\x00\x01" + bytes(6))
 

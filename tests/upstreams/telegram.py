@@ -42,9 +42,9 @@ class Call:
 
     @property
     def buttons(self) -> dict[str, str]:
-        """What the buttons carry, by what they say."""
+        """What the buttons carry, by what they say; a link carries nothing."""
         rows = self.args.get("reply_markup", {}).get("inline_keyboard", [])
-        return {button["text"]: button["callback_data"] for row in rows for button in row}
+        return {button["text"]: button["callback_data"] for row in rows for button in row if "callback_data" in button}
 
 
 class Refusal(Exception):
@@ -313,7 +313,7 @@ def _must_be_buttons(call: Call) -> None:
     """Each with words, and with 1 to 64 bytes to carry."""
     for row in call.args.get("reply_markup", {}).get("inline_keyboard", []):
         for button in row:
-            if not button["text"] or not 0 < len(button["callback_data"].encode()) <= 64:
+            if not button["text"] or not ("url" in button or 0 < len(button["callback_data"].encode()) <= 64):
                 raise Refusal(400, "Bad Request: BUTTON_DATA_INVALID")
 
 

@@ -7,10 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from limner.actors.bot.menus.asking import listen, sure
-from limner.actors.bot.menus.screen import PAGE, Button, Screen, identity, pairs
+from limner.actors.bot.menus.screen import PAGE, Button, Screen, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
+from limner.actors.bot.words import Html
 from limner.runtime import prose
-from limner.runtime.errors import NotFound, Refused
+from limner.runtime.errors import Refused
 from limner.sql import broadcasts, plans, segments, spreading
 from limner.sql.broadcasts import Broadcast, Draft, Words
 from limner.sql.spreading import Ways
@@ -94,18 +95,25 @@ async def _words(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
 
 
 async def _one(visit: Visit, found: Broadcast) -> Screen:
-    """As its readers see it, in plain text; and what became of it."""
-    words = found.in_language(visit.locale)
-    text = prose.plain(prose.read(words.body))
+    """As its readers see it, and what became of it."""
     lines = [
         visit.say("broadcasts.name", light=visit.light(found.state), state=visit.label(f"broadcasts.is_{found.state}")),
         visit.say("broadcasts.about", to=await _to_whom(visit, found), pace=found.per_minute),
         visit.say("broadcasts.by_telegram" if found.by_telegram else "broadcasts.by_mail"),
         *await _progress(visit, found),
         "",
-        visit.say("broadcasts.preview", subject=words.subject, text=text[:SHOWN] + ("…" if len(text) > SHOWN else "")),
+        _preview(visit, found),
     ]
     return Screen("\n".join(lines), [*_switches(visit, found), visit.back("broadcasts")])
+
+
+def _preview(visit: Visit, found: Broadcast) -> str:
+    """In plain text."""
+    words = found.in_language(visit.locale)
+    text = prose.plain(prose.read(words.body))
+    return visit.say(
+        "broadcasts.preview", subject=words.subject, text=text[:SHOWN] + ("…" if len(text) > SHOWN else "")
+    )
 
 
 async def _to_whom(visit: Visit, found: Broadcast) -> str:
@@ -172,14 +180,16 @@ async def _ask(visit: Visit, found: Broadcast, act: str) -> Screen:
         f"broadcasts.sure_{act}", subject=found.subject, n=people, to=await _to_whom(visit, found),
         minutes=-(-people // found.per_minute),
     )  # fmt: skip
-    about = {"id": str(found.id), "people": people}
+    if act == "send":
+        text = Html(f"{text}\n\n{_preview(visit, found)}")
+    about = {"id": str(found.id), "people": people, "as_seen": found.as_it_is}
     yes = visit.label(f"broadcasts.yes_{act}", n=people)
     return await sure(visit, f"broadcasts.{act}", about, text, back=f"broadcasts:see:{found.id}", yes=yes)
 
 
 async def _send(visit: Visit, what: dict[str, Any]) -> Screen:
-    ways = Ways.of(visit.config)
-    await spreading.begin(visit.db, UUID(what["id"]), ways, visit.reason, people=what["people"], actor=visit.actor)
+    ways, agreed = Ways.of(visit.config), {"people": what["people"], "as_seen": what.get("as_seen", "")}
+    await spreading.begin(visit.db, UUID(what["id"]), ways, visit.reason, actor=visit.actor, **agreed)
     return await _done(visit, what)
 
 
@@ -204,13 +214,7 @@ async def _done(visit: Visit, what: dict[str, Any]) -> Screen:
 
 
 async def _find(visit: Visit, broadcast_id: str) -> Broadcast:
-    found = identity(broadcast_id)
-    if found is None:
-        raise visit.stale()
-    try:
-        return await broadcasts.get(visit.db, found)
-    except NotFound:
-        raise NotFound(visit.label("broadcasts.gone")) from None
+    return await visit.find(broadcast_id, broadcasts.get, "broadcasts.gone")
 
 
 MENU = Menu(

@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from limner.actors.bot.menus.asking import listen, sure
-from limner.actors.bot.menus.screen import PAGE, Button, Screen, identity
+from limner.actors.bot.menus.screen import PAGE, Button, Screen
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
-from limner.runtime.errors import NotFound, Refused
+from limner.runtime.errors import Refused
 from limner.sql import codes
 from limner.sql.codes import Code, Promo
 
@@ -115,13 +115,7 @@ async def _stop(visit: Visit, what: dict[str, Any]) -> Screen:
 
 
 async def _find(visit: Visit, code_id: str) -> Code:
-    found = identity(code_id)
-    if found is None:
-        raise visit.stale()
-    try:
-        return await codes.get(visit.db, found)
-    except NotFound:
-        raise NotFound(visit.label("codes.gone")) from None
+    return await visit.find(code_id, codes.get, "codes.gone")
 
 
 MENU = Menu(

@@ -10,13 +10,14 @@ from limner.actors.bot.menus.screen import PAGE, Button, Screen, identity, pairs
 from limner.actors.bot.menus.visit import EVERYBODY, OWNERS, STAFF, Act, Hearing, Menu, Visit
 from limner.runtime.errors import NotFound
 from limner.runtime.log import redact
-from limner.sql import accounts, explain, overview, retries, studio, takedowns
-from limner.sql.overview import AdminGeneration
+from limner.sql import accounts, explain, orders, retries, studio, takedowns
+from limner.sql.orders import Order, Sought
 from limner.sql.studio import ShownGeneration
 from limner.sql.takedowns import Hung
 
 MOST_WORDS = 3500
 """Characters of an explanation: a message takes 4096."""
+MOST_LOOKS = 9
 
 
 async def press(visit: Visit, args: list[str]) -> Screen:
@@ -42,7 +43,7 @@ async def press(visit: Visit, args: list[str]) -> Screen:
 
 
 async def _list(visit: Visit, state: str) -> Screen:
-    found = await overview.generations(visit.db, state=state, count=PAGE)
+    found = await _newest(visit, Sought(state=state))
     other = (
         visit.button("generations.all", "generations:all")
         if state
@@ -53,7 +54,18 @@ async def _list(visit: Visit, state: str) -> Screen:
     return Screen(visit.say(title if found else "generations.none"), [*_rows(visit, found), buttons, visit.back()])
 
 
-def _rows(visit: Visit, found: list[AdminGeneration]) -> list[list[Button]]:
+async def _newest(visit: Visit, sought: Sought) -> list[Order]:
+    """Where failures are rare it looks a few times as far back as a list goes in one go."""
+    found, edge = await orders.listing(visit.db, sought, count=PAGE)
+    for _ in range(MOST_LOOKS):
+        if edge is None or len(found) == PAGE:
+            break
+        more, edge = await orders.listing(visit.db, sought, edge, PAGE - len(found))
+        found += more
+    return found
+
+
+def _rows(visit: Visit, found: list[Order]) -> list[list[Button]]:
     return [
         [Button(f"{visit.light(each.state)} {each.created_at:%d.%m. %H:%M} · {each.email[:24]}", f"generations:see:{each.id}")]
         for each in found
@@ -69,8 +81,8 @@ async def _found(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
     exact = await accounts.find(visit.db, typed)
     if exact is None and len(people) != 1:
         raise NotFound(visit.label("generations.whose" if people else "generations.nobody", typed=typed[:60]))
-    account_id = exact.id if exact else people[0]["id"]
-    found = await overview.generations_of(visit.db, account_id, PAGE)
+    account_id: UUID = exact.id if exact else people[0]["id"]
+    found = await _newest(visit, Sought(account=account_id))
     title = visit.say(
         "generations.title_of" if found else "generations.none_of", email=exact.email if exact else people[0]["email"]
     )
@@ -80,7 +92,7 @@ async def _found(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
 async def _one(visit: Visit, order: ShownGeneration) -> Screen:
     account = await accounts.get(visit.db, order.account_id)
     lines = [
-        visit.say("generations.name", light=visit.light(order.state), email=account.email, at=_time(order)),
+        visit.say("generations.name", light=visit.light(order.state), email=account.email, at=visit.stamp(order.created_at)),
         visit.say("generations.prompt", prompt=order.prompt[:500]),
         visit.say(
             "generations.what", model=order.model_name, size=f"{order.width}×{order.height}", n=order.count,
@@ -101,7 +113,7 @@ async def _one(visit: Visit, order: ShownGeneration) -> Screen:
 
 
 async def _why(visit: Visit, order: ShownGeneration) -> Screen:
-    lines: list[str] = [visit.say("generations.why_title", at=_time(order))]
+    lines: list[str] = [visit.say("generations.why_title", at=visit.stamp(order.created_at))]
     for job in (await explain.generation(visit.db, order.id))["jobs"]:
         lines += _explained(visit, job)
     kept, length = list[str](), 0
@@ -137,10 +149,6 @@ def _passed(visit: Visit, passed: list[dict[str, Any]]) -> list[str]:
         visit.say("generations.why_passed", name=f"{each['label']} {each['last_four']}", why=each["why"])
         for each in passed[:4]
     ]
-
-
-def _time(order: ShownGeneration) -> str:
-    return f"{order.created_at:%d.%m.%Y %H:%M} UTC"
 
 
 async def _ask_retry(visit: Visit, order: ShownGeneration) -> Screen:
@@ -217,20 +225,11 @@ async def _after(visit: Visit, what: dict[str, Any]) -> Screen:
 
 
 async def _find(visit: Visit, order_id: str) -> ShownGeneration:
-    found = identity(order_id)
-    if found is None:
-        raise visit.stale()
-    try:
-        return await studio.generation(visit.db, found)
-    except NotFound:
-        raise NotFound(visit.label("generations.gone")) from None
+    return await visit.find(order_id, studio.generation, "generations.gone")
 
 
 async def _picture(visit: Visit, image_id: str) -> Hung:
-    found = identity(image_id)
-    if found is None:
-        raise visit.stale()
-    return await takedowns.get(visit.db, found)
+    return await visit.find(image_id, takedowns.get, "generations.no_picture")
 
 
 MENU = Menu(

@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from anyio import to_thread
 
 from limner.actors.bot import chart
 from limner.actors.bot.menus.screen import Button, Screen, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, Visit
-from limner.actors.bot.words import money
+from limner.actors.bot.words import money, sums
 from limner.runtime.log import redact
-from limner.sql import backups, glance, overview
-from limner.sql.overview import Numbers
+from limner.sql import backups, glance, overview, samples
+from limner.sql.glance import Day
+from limner.sql.overview import Present
 
 MOST_ALERTS = 3
 MOST_FAULTS = 4
 
 
 async def screen(visit: Visit, doors: Sequence[Button]) -> Screen:
-    numbers = await overview.numbers(visit.db)
+    now, days = await overview.present(visit.db), await glance.days(visit.db)
     lines = [
         visit.say("home.title", at=visit.moment(await backups.now(visit.db))),
         *await _alerts(visit),
         "",
-        *(await _money(visit) if visit.may(BOOKKEEPERS) else []),
-        visit.say("home.people", accounts=numbers.accounts, subscribed=numbers.active_subscriptions),
-        *await _pictures(visit, numbers),
+        *(_money(visit, days) if visit.may(BOOKKEEPERS) else []),
+        visit.say("home.people", accounts=now.accounts, subscribed=now.active_subscriptions),
+        *await _pictures(visit, days[-1], now),
         *await _machinery(visit),
     ]
-    return Screen(
-        "\n".join(lines), [[visit.button("frame.refresh", "home")], *pairs(doors)], picture=await _chart(visit)
-    )
-
-
-async def _chart(visit: Visit) -> bytes:
-    days, with_money = await glance.days(visit.db), visit.may(BOOKKEEPERS)
-    return await to_thread.run_sync(lambda: chart.png(days, with_money=with_money))
+    picture = await to_thread.run_sync(partial(chart.png, days[-chart.DAYS :], with_money=visit.may(BOOKKEEPERS)))
+    return Screen("\n".join(lines), [[visit.button("frame.refresh", "home")], *pairs(doors)], picture=picture)
 
 
 async def _alerts(visit: Visit) -> list[str]:
@@ -50,26 +46,24 @@ async def _alerts(visit: Visit) -> list[str]:
     return lines
 
 
-async def _money(visit: Visit) -> list[str]:
-    found = await glance.money(visit.db)
-    revenue = {"day": found.revenue_day, "week": found.revenue_week, "month": found.revenue_month}
-    margin = {"day": found.margin_day, "week": found.margin_week, "month": found.margin_month}
+def _money(visit: Visit, days: list[Day]) -> list[str]:
+    spans = {"day": days[-1:], "week": days[-7:], "month": days}
     return [
-        visit.say("home.revenue", **{name: money(cents) for name, cents in revenue.items()}),
-        visit.say("home.margin", **{name: money(round(micros / 10_000)) for name, micros in margin.items()}),
+        visit.say("home.revenue", **{name: sums(glance.revenue(span)) for name, span in spans.items()}),
+        visit.say("home.margin", **{name: money(glance.margin(span)) for name, span in spans.items()}),
     ]
 
 
-async def _pictures(visit: Visit, n: Numbers) -> list[str]:
-    pace, faults = await glance.pace(visit.db), (await overview.faults_today(visit.db))[:MOST_FAULTS]
-    failing = ", ".join(f"{fault} {times}" for fault, times in faults)
+async def _pictures(visit: Visit, today: Day, now: Present) -> list[str]:
+    keys, room, p95 = await glance.keys(visit.db), await samples.headroom(visit.db), await glance.p95(visit.db)
+    failing = ", ".join(f"{fault} {times}" for fault, times in (await glance.faults(visit.db))[:MOST_FAULTS])
     return [
-        visit.say("home.pictures", delivered=n.delivered_today, failed=n.failed_today),
+        visit.say("home.pictures", delivered=today.delivered, failed=today.failed),
         *([visit.say("home.faults", faults=failing)] if failing else []),
-        visit.say("home.queue", waiting=n.waiting, oldest=visit.duration(n.oldest_waiting), running=n.running),
-        *([visit.say("home.p95", p95=visit.duration(pace.p95))] if pace.p95 is not None else []),
+        visit.say("home.queue", waiting=now.waiting, oldest=visit.duration(now.oldest_waiting), running=now.running),
+        *([visit.say("home.p95", p95=visit.duration(p95))] if p95 is not None else []),
         visit.say(
-            "home.keys", ready=n.keys_active, resting=n.keys_resting, lost=n.keys_lost, free=pace.free, slots=pace.slots
+            "home.keys", ready=keys.ready, resting=keys.resting, lost=keys.lost, free=room.free, slots=room.slots
         ),
     ]
 

@@ -127,27 +127,23 @@ async def _ask(visit: Visit, act: str, key: Key, **more: int) -> Screen:
 
 
 async def _wake(visit: Visit, what: dict[str, Any]) -> Screen:
-    await keys.set_state(visit.db, what["key"], "active", _said_so(visit), actor=visit.actor)
+    await keys.set_state(visit.db, what["key"], "active", visit.reason, actor=visit.actor)
     return await _done(visit, what)
 
 
 async def _disable(visit: Visit, what: dict[str, Any]) -> Screen:
-    await keys.set_state(visit.db, what["key"], "disabled", _said_so(visit), actor=visit.actor)
+    await keys.set_state(visit.db, what["key"], "disabled", visit.reason, actor=visit.actor)
     return await _done(visit, what)
 
 
 async def _rest(visit: Visit, what: dict[str, Any]) -> Screen:
-    await keys.rest_by_hand(visit.db, what["key"], what["hours"] * 60, _said_so(visit), actor=visit.actor)
+    await keys.rest_by_hand(visit.db, what["key"], what["hours"] * 60, visit.reason, actor=visit.actor)
     return await _done(visit, what)
 
 
 async def _test(visit: Visit, what: dict[str, Any]) -> Screen:
     await keys.try_out(visit.db, what["key"], actor=visit.actor)
     return (await _done(visit, what)).with_toast(visit.label("keys.on_trial"))
-
-
-def _said_so(visit: Visit) -> str:
-    return f"{visit.admin.name} said so by Telegram"
 
 
 async def _done(visit: Visit, what: dict[str, Any]) -> Screen:
@@ -175,7 +171,7 @@ async def _amount(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
 
 
 async def _balance(visit: Visit, what: dict[str, Any]) -> Screen:
-    await funds.set_left(visit.db, what["key"], what["micros"], _said_so(visit), actor=visit.actor)
+    await funds.set_left(visit.db, what["key"], what["micros"], visit.reason, actor=visit.actor)
     return await _done(visit, what)
 
 

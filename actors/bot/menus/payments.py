@@ -6,9 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from limner.actors.bot.menus.asking import listen, sure
-from limner.actors.bot.menus.screen import PAGE, Button, Screen, identity, pairs
+from limner.actors.bot.menus.screen import PAGE, Button, Screen, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
-from limner.runtime.errors import NotFound, Refused
+from limner.actors.bot.words import money
+from limner.runtime.errors import Refused
 from limner.sql import accounts, billing, invoices, payments, refunds, till
 from limner.sql.invoices import Invoice, WrongState
 from limner.sql.till import Listed
@@ -52,7 +53,7 @@ async def _list(visit: Visit, name: str, search: str = "") -> Screen:
 
 def _line(visit: Visit, each: Listed) -> str:
     light = "⚠️" if each.trouble else visit.light(each.state)
-    return f"{light} {_amount(each.amount_cents, each.currency)} · {each.email[:30]}"
+    return f"{light} {money(each.amount_cents, each.currency)} · {each.email[:30]}"
 
 
 async def _stuck(visit: Visit) -> int:
@@ -70,11 +71,11 @@ async def _one(visit: Visit, invoice: Invoice) -> Screen:
         visit.say("payments.name", light=visit.light(invoice.state), amount=_price(invoice), state=invoice.state),
         visit.say("payments.for", email=account.email, plan=invoice.plan.name, purpose=invoice.purpose),
         visit.say(
-            "payments.through", processor=invoice.processor, received=_amount(invoice.received_cents, invoice.currency)
+            "payments.through", processor=invoice.processor, received=money(invoice.received_cents, invoice.currency)
         ),
-        visit.say("payments.made", at=f"{invoice.created_at:%d.%m.%Y %H:%M} UTC"),
+        visit.say("payments.made", at=visit.stamp(invoice.created_at)),
         *([visit.say("payments.trouble", words=invoice.trouble_words[:400])] if invoice.trouble else []),
-        *(visit.say("payments.refund", amount=_amount(each.amount_cents, each.currency), state=each.state)
+        *(visit.say("payments.refund", amount=money(each.amount_cents, each.currency), state=each.state)
           for each in await refunds.of_invoice(visit.db, invoice.id)),
         visit.say("payments.number", id=invoice.id),
     ]  # fmt: skip
@@ -89,7 +90,7 @@ def _switches(visit: Visit, invoice: Invoice, owed: dict[str, int]) -> list[list
     acts += [kind for kind in refunds.KINDS if owed[kind]]
     return pairs(
         visit.button(
-            f"payments.{act}", f"payments:{act}:{invoice.id}", amount=_amount(owed.get(act, 0), invoice.currency)
+            f"payments.{act}", f"payments:{act}:{invoice.id}", amount=money(owed.get(act, 0), invoice.currency)
         )
         for act in acts
     )
@@ -118,7 +119,7 @@ async def _ask_why(visit: Visit, invoice: Invoice, kind: str) -> Screen:
     """A refund has a reason that whoever paid reads."""
     visit.insist(OWNERS)
     amount = await _owed(visit, invoice, kind)
-    text = visit.say("payments.ask_refund", amount=_amount(amount, invoice.currency))
+    text = visit.say("payments.ask_refund", amount=money(amount, invoice.currency))
     about = {"invoice": str(invoice.id), "kind": kind}
     return await listen(visit, "payments.refund", about, text, back=f"payments:see:{invoice.id}")
 
@@ -131,11 +132,11 @@ async def _why(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
     owed = await refunds.owed(visit.db, invoice)
     account = await accounts.get(visit.db, invoice.account_id)
     said = visit.say(
-        f"payments.sure_{what['kind']}", email=account.email, amount=_amount(amount, invoice.currency),
+        f"payments.sure_{what['kind']}", email=account.email, amount=money(amount, invoice.currency),
         credits=owed["credits"], processor=invoice.processor, why=reason,
     )  # fmt: skip
     about = what | {"reason": reason, "amount": amount}
-    yes = visit.label("payments.yes_refund", amount=_amount(amount, invoice.currency))
+    yes = visit.label("payments.yes_refund", amount=money(amount, invoice.currency))
     return await sure(visit, "payments.refund", about, said, back=f"payments:see:{invoice.id}", yes=yes)
 
 
@@ -171,21 +172,11 @@ async def _done(visit: Visit, invoice_id: UUID) -> Screen:
 
 
 async def _find(visit: Visit, invoice_id: str) -> Invoice:
-    found = identity(invoice_id)
-    if found is None:
-        raise visit.stale()
-    try:
-        return await invoices.get(visit.db, found)
-    except NotFound:
-        raise NotFound(visit.label("payments.gone")) from None
+    return await visit.find(invoice_id, invoices.get, "payments.gone")
 
 
 def _price(invoice: Invoice) -> str:
-    return _amount(invoice.amount_cents, invoice.currency)
-
-
-def _amount(cents: int, currency: str) -> str:
-    return f"{cents // 100:,}.{cents % 100:02d} {currency}"
+    return money(invoice.amount_cents, invoice.currency)
 
 
 MENU = Menu(

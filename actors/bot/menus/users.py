@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from limner.actors.bot.menus.asking import listen, sure
-from limner.actors.bot.menus.screen import PAGE, Button, Screen, identity, pairs
+from limner.actors.bot.menus.screen import PAGE, Button, Screen, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
-from limner.runtime.errors import NotFound, Refused
-from limner.sql import accounts, favours, ledger, overview, subscriptions
+from limner.runtime.errors import Refused
+from limner.sql import accounts, favours, ledger, orders, subscriptions
 from limner.sql.accounts import Account
+from limner.sql.orders import Sought
 
 MOST_TYPED = 254
+GIVEN, TAKEN, BANNED = "Added by the studio", "Taken back by the studio", "Shut out by the studio"
+"""What whoever it is about reads of it: who it was stands in the audit alone."""
 
 
 async def press(visit: Visit, args: list[str]) -> Screen:
@@ -79,7 +81,7 @@ def _switches(visit: Visit, account: Account) -> list[list[Button]]:
 
 
 async def _orders(visit: Visit, account: Account) -> Screen:
-    found = await overview.generations_of(visit.db, account.id, PAGE)
+    found, _ = await orders.listing(visit.db, Sought(account=account.id), count=PAGE)
     rows = [
         [Button(f"{visit.light(each.state)} {each.created_at:%d.%m. %H:%M} · {each.prompt[:30]}", f"generations:see:{each.id}")]
         for each in found
@@ -133,13 +135,14 @@ async def _ask(visit: Visit, account: Account, act: str) -> Screen:
 
 async def _grant(visit: Visit, what: dict[str, Any]) -> Screen:
     account = await _find(visit, what["account"])
-    await favours.give(visit.db, account, what["credits"], visit.reason, actor=visit.actor)
+    told = GIVEN if what["credits"] > 0 else TAKEN
+    await favours.give(visit.db, account, what["credits"], visit.reason, actor=visit.actor, told=told)
     return await _done(visit, account)
 
 
 async def _ban(visit: Visit, what: dict[str, Any]) -> Screen:
     account = await _find(visit, what["account"])
-    await accounts.ban(visit.db, account, visit.reason, actor=visit.actor)
+    await accounts.ban(visit.db, account, visit.reason, actor=visit.actor, told=BANNED)
     return await _done(visit, account)
 
 
@@ -171,13 +174,7 @@ async def _done(visit: Visit, account: Account) -> Screen:
 
 
 async def _find(visit: Visit, account_id: str) -> Account:
-    found: UUID | None = identity(account_id)
-    if found is None:
-        raise visit.stale()
-    try:
-        return await accounts.get(visit.db, found)
-    except NotFound:
-        raise NotFound(visit.label("users.gone")) from None
+    return await visit.find(account_id, accounts.get, "users.gone")
 
 
 MENU = Menu(

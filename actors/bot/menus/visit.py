@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
 from limner.actors.bot import words
-from limner.actors.bot.menus.screen import Button, Screen
+from limner.actors.bot.menus.screen import Button, Screen, identity
 from limner.actors.bot.words import Html
 from limner.runtime.config import Config
 from limner.runtime.database import Db
-from limner.runtime.errors import Refused
+from limner.runtime.errors import NotFound, Refused
 from limner.sql import alert_rules, alerts, telegram
 from limner.sql.alerts import Alert
 from limner.sql.telegram import Admin
 
+T = TypeVar("T")
 Roles = frozenset[str]
 EVERYBODY: Roles = frozenset({"owner", "operator", "viewer"})
 STAFF: Roles = frozenset({"owner", "operator"})
@@ -48,7 +50,7 @@ class Visit:
 
     @property
     def reason(self) -> str:
-        """Why, in the audit, where nobody is asked for a better one."""
+        """Why, in the audit, where nobody is asked for a better one. Their name is nothing for users to read."""
         return f"{self.admin.name} said so by Telegram"
 
     def light(self, state: str) -> str:
@@ -97,6 +99,21 @@ class Visit:
     def moment(at: datetime) -> str:
         """A time, in one language for all."""
         return f"{at.astimezone(UTC):%d.%m. %H:%M} UTC"
+
+    @staticmethod
+    def stamp(at: datetime) -> str:
+        """A time with its year, for what may be old."""
+        return f"{at.astimezone(UTC):%d.%m.%Y %H:%M} UTC"
+
+    async def find(self, text: str, get: Callable[[Db, UUID], Awaitable[T]], gone: str) -> T:
+        """What a button carried the id of. Raises Refused, with the words ``gone`` when it is not there any more."""
+        found = identity(text)
+        if found is None:
+            raise self.stale()
+        try:
+            return await get(self.db, found)
+        except NotFound:
+            raise NotFound(self.label(gone)) from None
 
     def duration(self, seconds: float) -> str:
         return words.duration(self.locale, seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 
 from limner.actors.bot.words import broadcasts, codes, frame, generations, home, keys, language, payments, system, users
@@ -50,9 +51,15 @@ def spoken_by(language_code: str | None) -> str:
     return code if code in LOCALES else "en"
 
 
-def money(cents: int) -> str:
-    """Cents as dollars: $1,234.50."""
-    return f"{'-' if cents < 0 else ''}${abs(cents) / 100:,.2f}"
+def money(cents: int, currency: str = "USD") -> str:
+    """99950 cents as "999.50 USD", as the pages say it."""
+    whole, rest = divmod(abs(cents), 100)
+    return f"{'−' if cents < 0 else ''}{whole:,}.{rest:02d} {currency}"
+
+
+def sums(cents: Mapping[str, int]) -> str:
+    """Of each currency its own: they are not added up."""
+    return " + ".join(money(each, currency) for currency, each in cents.items() if each) or money(0)
 
 
 def duration(locale: str, seconds: float) -> str:

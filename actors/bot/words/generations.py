@@ -24,6 +24,7 @@ WORDS = {
         "多个地址包含“{typed}”：请输入更多。",
     ),
     "gone": ("There is no such order any more.", "Такого заказа больше нет.", "此订单已不存在。"),
+    "no_picture": ("There is no such picture any more.", "Такой картины больше нет.", "此图片已不存在。"),
     "name": ("{light} <b>{email}</b> · {at}", "{light} <b>{email}</b> · {at}", "{light} <b>{email}</b> · {at}"),
     "prompt": ("<i>{prompt}</i>", "<i>{prompt}</i>", "<i>{prompt}</i>"),
     "what": (

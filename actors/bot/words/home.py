@@ -8,7 +8,7 @@ WORDS = {
     "more_alerts": ("⚠️ and {n} more", "⚠️ и ещё {n}", "⚠️ 另有 {n} 条"),
     "revenue": (
         "💰 <b>{day}</b> came in today · {week} in 7 days · {month} in 30",
-        "💰 за сутки <b>{day}</b> · за 7 дней {week} · за 30 {month}",
+        "💰 сегодня <b>{day}</b> · за 7 дней {week} · за 30 {month}",
         "💰 今日收入 <b>{day}</b> · 7 天 {week} · 30 天 {month}",
     ),
     "margin": (
@@ -23,7 +23,7 @@ WORDS = {
     ),
     "pictures": (
         "🖼 <b>{delivered}</b> delivered · {failed} failed today",
-        "🖼 за сутки готово: <b>{delivered}</b> · не вышло: {failed}",
+        "🖼 сегодня готово: <b>{delivered}</b> · не вышло: {failed}",
         "🖼 今日交付 <b>{delivered}</b> · 失败 {failed}",
     ),
     "faults": ("❗ {faults}", "❗ {faults}", "❗ {faults}"),
