@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time
 from uuid import UUID
 
 from aiohttp import web
@@ -74,6 +75,25 @@ def whole(form: Form, name: str, *, least: int, most: int, default: int | None =
     if not (digits.isascii() and digits.isdigit()) or not least <= int(value) <= most:
         raise Refused(f"{name.capitalize()} must be a whole number from {least} to {most}, not {value!r}.", field=name)
     return int(value)
+
+
+def day(typed: str, field: str, label: str = "A day") -> date | None:
+    """A day as a browser sends it; None for nothing. Raises Refused that names the field and the value."""
+    if not typed:
+        return None
+    try:
+        found = date.fromisoformat(typed)
+    except ValueError:
+        found = date.min
+    if not 2000 <= found.year <= 2999:
+        raise Refused(f"{label} looks like 2027-01-31, not {typed[:60]!r}.", field=field)
+    return found
+
+
+def end_of_day(typed: str, field: str) -> datetime | None:
+    """The last moment of a day in UTC; None for nothing. Raises Refused."""
+    found = day(typed, field)
+    return None if found is None else datetime.combine(found, time.max, UTC)
 
 
 def clean(value: str) -> str:

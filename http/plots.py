@@ -142,7 +142,5 @@ def shown(unit: Unit, value: Value, currency: str = "") -> str:
             return pages.money(round(value), currency)
         case "seconds":
             return f"{value:.1f} s" if value < 100 else f"{value:,.0f} s"
-        case "slots":
-            return f"{value:,.1f}".removesuffix(".0")
         case _:
             return f"{value:,.1f}".removesuffix(".0")

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-RISKY = ("=", "+", "-", "@", "\t", "\r")
-"""With these a spreadsheet takes a cell for a formula."""
+from limner.sql import cells
+
 MARK = "\ufeff".encode()
 """Tells spreadsheets that it is UTF-8."""
 
@@ -26,22 +26,17 @@ async def begin(request: web.Request, name: str, columns: Sequence[str]) -> web.
     return response
 
 
-def row(cells: Sequence[object]) -> bytes:
+def row(values: Sequence[object]) -> bytes:
     written = io.StringIO()
-    csv.writer(written).writerow([_cell(cell) for cell in cells])
+    csv.writer(written).writerow([_cell(cell) for cell in values])
     return written.getvalue().encode()
 
 
 def _cell(value: object) -> object:
     if isinstance(value, str):
-        return safe(value)
+        return cells.safe(value)
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else value
-
-
-def safe(text: str) -> str:
-    """A cell that a spreadsheet takes for text, whatever somebody wrote into it."""
-    return f"'{text}" if text.startswith(RISKY) else text

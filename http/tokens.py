@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
 from typing import Any
 
 from aiohttp import web
@@ -44,7 +43,7 @@ async def revoke(request: web.Request) -> web.StreamResponse:
 
 
 def _caps(form: forms.Form) -> Caps:
-    expires = _day(forms.text(form, "expires", most=20))
+    expires = forms.end_of_day(forms.text(form, "expires", most=20), "expires")
     return Caps(
         scopes=tuple(_several(form, "scopes")),
         credits_per_day=_credits(form, "credits_per_day"),
@@ -63,16 +62,6 @@ def _several(form: forms.Form, name: str) -> list[str]:
 def _credits(form: forms.Form, name: str) -> int | None:
     typed = forms.text(form, name, most=20)
     return forms.whole(form, name, least=1, most=10**9) if typed else None
-
-
-def _day(typed: str) -> datetime | None:
-    """The end of that day, in UTC. Raises Refused."""
-    if not typed:
-        return None
-    try:
-        return datetime.combine(date.fromisoformat(typed), time.max, UTC)
-    except ValueError:
-        raise Refused(f"A day looks like 2027-01-31, not {typed!r}.", field="expires") from None
 
 
 async def _page(

@@ -13,7 +13,7 @@ from uuid import UUID
 from limner.runtime import prose
 from limner.runtime.database import Db, affected
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import notices, segments
+from limner.sql import lists, notices, segments
 from limner.sql.accounts import LOCALES, Account
 
 TEMPLATE = "broadcast"
@@ -137,6 +137,7 @@ async def throw_away(db: Db, broadcast_id: UUID) -> None:
         raise await why_not(db, broadcast_id)
 
 
+Place = tuple[datetime | None, UUID | None]
 COLUMNS = """
 b.id, b.state, b.segment, b.plan_id, (select p.name from plan as p where p.id = b.plan_id) as plan, b.by_telegram, b.per_minute,
 b.words, b.people, b.created_by, b.created_at, b.started_at, b.ended_at
@@ -152,16 +153,20 @@ async def get(db: Db, broadcast_id: UUID) -> Broadcast:
     return from_row(row)
 
 
+STATES = ("draft", "sending", "stopped", "done")
 LIST = f"""
-select {COLUMNS} from broadcast as b where $1::timestamptz is null or (b.created_at, b.id) < ($1, $2::uuid)
-order by b.created_at desc, b.id desc limit $3
+select {COLUMNS} from broadcast as b
+where ($1 = '' or lower(b.words -> 'en' ->> 'subject') like lower($1)) and ($2 = '' or b.state = $2)
+    and ($3::timestamptz is null or (b.created_at, b.id) < ($3, $4::uuid))
+order by b.created_at desc, b.id desc limit $5
 """
 
 
-async def listing(db: Db, *, before: tuple[datetime, UUID] | None = None, count: int = 50) -> list[Broadcast]:
-    """The newest first."""
-    at, last = before or (None, None)
-    return [from_row(row) for row in await db.fetch(LIST, at, last, count)]
+async def listing(
+    db: Db, *, text: str = "", state: str = "", before: Place = (None, None), count: int = 50
+) -> list[Broadcast]:
+    """The newest first. ``text``: a part of the subject in English."""
+    return [from_row(row) for row in await lists.read(db, LIST, lists.part(text), state, *before, count)]
 
 
 async def try_out(db: Db, broadcast_id: UUID, account: Account) -> None:

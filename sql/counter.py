@@ -269,6 +269,7 @@ async def list_margins(config: Config, by: str, days: int) -> list[str]:
         return [
             f"{each.name:<36} {each.delivered:>6} pictures  earned {dollars(each.earned):>10}  cost {dollars(each.cost):>10}"
             f"  margin {dollars(each.margin):>10}"
+            + "".join(f"  and {amount / 1_000_000:,.2f} {currency}" for currency, amount in each.elsewhere.items())
             + (f"  perhaps {dollars(each.possible)} more" if each.possible else "")
             for each in await margins.by(db, by, days)
         ] or ["nothing yet"]

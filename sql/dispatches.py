@@ -27,14 +27,13 @@ class Dispatch:
     created_at: datetime
     ended_at: datetime | None
     next_at: datetime | None
-    request_id: str | None
 
 
 LIST = f"""
 select n.id, n.channel, n.recipient, coalesce(n.template, n.subject) as kind, {STATE} as state, n.error, n.attempts,
-    n.created_at, coalesce(n.sent_at, n.failed_at) as ended_at, n.next_at, n.request_id
+    n.created_at, coalesce(n.sent_at, n.failed_at) as ended_at, n.next_at
 from notice as n
-where ($1 = '' or lower(n.recipient collate "C") like lower($1) or n.template like $1
+where ($1 = '' or lower(n.recipient collate "C") like lower($1) or n.template like lower($1)
         or n.error <> '' and lower(n.error collate "C") like lower($1))
     and ($2 = '' or n.channel = $2)
     and case $3 when '' then true when 'waiting' then n.sent_at is null and n.failed_at is null

@@ -42,7 +42,7 @@ select n.id, n.recipient, coalesce(n.template, n.subject) as name, {STATE} as st
     n.sent_at is null and n.ticket_id is not null and {WHY_SPENT} = '' as has_link
 from notice as n left join ticket as t on t.id = n.ticket_id
 where n.channel = 'mail' and ($1 = '' or {STATE} = $1) and ($2::bigint is null or n.id < $2)
-    and ($3 = '' or lower(n.recipient collate "C") like lower($3) or n.template like $3)
+    and ($3 = '' or lower(n.recipient collate "C") like lower($3) or n.template like lower($3))
     and ($4::timestamptz is null or n.created_at >= $4) and ($5::timestamptz is null or n.created_at < $5)
 order by n.id desc limit $6
 """

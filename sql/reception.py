@@ -48,7 +48,10 @@ async def create(config: Config, email: str, role: str, password: str | None) ->
 async def promote(config: Config, email: str, role: str) -> str:
     async with open_briefly(config) as db:
         account = await named(db, email)
-        await accounts.set_role(db, account, role, actor=ME)
+        async with db.transaction() as tx:
+            await accounts.set_role(tx, account, role, actor=ME)
+            if role != account.role:
+                await sessions.end_all(tx, account.id)
         return f"{account.email} is {role} now"
 
 

@@ -219,14 +219,6 @@ async def end_for(db: Db, session_id: UUID, reason: str, *, actor: str, ip: str 
         await audit.record(tx, actor, "session.end", email, {"sessions": 1}, {"reason": reason}, ip=ip)
 
 
-async def end_all_for(db: Db, account: Account, reason: str, *, actor: str, ip: str = "") -> int:
-    """All of an account. Returns how many there were."""
-    async with db.transaction() as tx:
-        if ended := await end_all(tx, account.id):
-            await audit.record(tx, actor, "session.end", account.email, {"sessions": ended}, {"reason": reason}, ip=ip)
-        return ended
-
-
 FORGET = f"delete from session where expires_at < now() or seen_at < now() - interval '{IDLE}'"
 
 

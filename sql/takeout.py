@@ -16,6 +16,7 @@ from limner.runtime.database import Db
 from limner.runtime.log import logger
 from limner.runtime.storage import Missing, Storage
 from limner.runtime.zipstream import Entry
+from limner.sql.cells import safe
 
 log = logger(__name__)
 
@@ -166,7 +167,7 @@ def _cell(value: Any) -> str:
     """A table program would run what begins like a formula."""
     plain = _plain(value)
     text = "" if plain is None else plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
-    return f"'{text}" if isinstance(value, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    return safe(text) if isinstance(value, str) else text
 
 
 def _line(cells: Iterable[str]) -> bytes:

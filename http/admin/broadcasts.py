@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.gallery import as_keyset, keyset
+from limner.http.admin import filters, lists
+from limner.http.admin.lists import Asked, Found
 from limner.http.state import CONFIG, DB, about, admin, fresh, path_id, staff
 from limner.runtime import prose
+from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import broadcasts, plans, segments, spreading
 from limner.sql.accounts import LOCALES
 from limner.sql.broadcasts import Broadcast, Draft, Words
 from limner.sql.spreading import Ways
 
-PAGE = 50
 TYPED = (
     "segment", "plan", "per_minute", "by_telegram",
     *(f"{part}_{language}" for language in LOCALES for part in ("subject", "body")),
+)  # fmt: skip
+
+
+FILTERS = (filters.Words("Subject"), filters.Choice("state", "State", broadcasts.STATES))
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[Broadcast]:
+    found = await broadcasts.listing(db, text=asked["q"], state=asked["state"], before=asked.moment, count=count + 1)
+    return lists.cut(found, count, lists.by_time)
+
+
+def _cells(each: Broadcast) -> Sequence[object]:
+    return (
+        each.id, each.subject, each.state, each.to_whom, each.people if each.started_at else None, each.per_minute,
+        each.by_telegram, each.created_by, each.created_at, each.started_at, each.ended_at,
+    )  # fmt: skip
+
+
+LIST = lists.List(
+    "/admin/broadcasts", FILTERS, _fetch,
+    ("id", "subject", "state", "to whom", "people", "a minute", "by Telegram", "by", "written (UTC)", "begun (UTC)",
+     "ended (UTC)"),
+    _cells, people=False,
 )  # fmt: skip
 
 
@@ -147,16 +171,9 @@ async def _plan(request: web.Request, form: forms.Form) -> int:
 
 
 async def _list(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:
-    db, before = request.app[DB], keyset(request.query.get("before", ""))
-    found = await broadcasts.listing(db, before=before, count=PAGE + 1)
-    older = None
-    if len(found) > PAGE:
-        last = found[PAGE - 1]
-        older = "/admin/broadcasts?" + urlencode({"before": as_keyset(last.created_at, last.id)})
     return pages.render(
-        request, "admin/broadcasts.html", why, broadcasts=found[:PAGE], older_url=older, form=form or {},
-        **await _choices(request),
-    )  # fmt: skip
+        request, "admin/broadcasts.html", why, list=await LIST.show(request), form=form or {}, **await _choices(request)
+    )
 
 
 async def _page(

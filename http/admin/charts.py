@@ -149,16 +149,7 @@ def _from_to(query: Any, now: datetime) -> tuple[Span, dict[str, str], str]:
 
 def _day(query: Any, name: str, today: date) -> date:
     """A day; without one it is today. Raises Refused."""
-    text = query.get(name, "")
-    if not text:
-        return today
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = None
-    if day is None or not 2000 <= day.year <= 2200:
-        raise Refused(f"{name.capitalize()} must be a day such as 2026-11-28, not {text[:40]!r}.", field=name)
-    return day
+    return forms.day(query.get(name, ""), name, name.capitalize()) or today
 
 
 def _number(query: Any, name: str) -> int | None:

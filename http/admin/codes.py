@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time
 
 from aiohttp import web
 
@@ -146,7 +145,7 @@ async def _promo(request: web.Request, form: forms.Form) -> Promo:
         first_order_only=bool(forms.text(form, "first_order_only", most=5)),
         most_uses=forms.whole(form, "most_uses", least=0, most=10**9, default=0) or None,
         most_per_account=forms.whole(form, "most_per_account", least=1, most=1000, default=1),
-        ends_at=_day(form, "ends_at"),
+        ends_at=forms.end_of_day(forms.text(form, "ends_at", most=20), "ends_at"),
         note=forms.text(form, "note", most=200),
     )
 
@@ -157,7 +156,7 @@ async def _batch(request: web.Request, form: forms.Form) -> Batch:
         count=forms.whole(form, "count", least=1, most=gifts.MOST_AT_ONCE),
         plan=plan,
         credits=0 if plan else forms.whole(form, "credits", least=1, most=100_000),
-        ends_at=_day(form, "gift_ends_at"),
+        ends_at=forms.end_of_day(forms.text(form, "gift_ends_at", most=20), "gift_ends_at"),
         note=forms.text(form, "gift_note", most=200),
     )
 
@@ -178,15 +177,6 @@ def _cents(form: forms.Form) -> int:
     ):
         raise Refused(f"An amount looks like 5 or 4.99, not {typed!r}.", field="quantity")
     return int(whole) * 100 + int((part + "00")[:2])
-
-
-def _day(form: forms.Form, field: str) -> datetime | None:
-    """The end of that day, in UTC. Raises Refused."""
-    typed = forms.text(form, field, most=20)
-    try:
-        return datetime.combine(date.fromisoformat(typed), time.max, UTC) if typed else None
-    except ValueError:
-        raise Refused(f"A day looks like 2027-01-31, not {typed!r}.", field=field) from None
 
 
 def _as_csv(made: list[str], batch: Batch) -> web.Response:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from uuid import UUID
 
+from limner.http import forms
 from limner.runtime.errors import Refused
 
 LONGEST = 254
@@ -60,11 +60,7 @@ class Day:
 
     def check(self, text: str) -> str:
         """Raises Refused."""
-        try:
-            if not 2000 <= date.fromisoformat(text).year <= 2999:
-                raise ValueError
-        except ValueError:
-            raise Refused(f"{self.label} looks like 2027-01-31, not {text[:60]!r}.", field=self.name) from None
+        forms.day(text, self.name, self.label)
         return text
 
 

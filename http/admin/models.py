@@ -115,7 +115,7 @@ def _entry(form: forms.Form) -> Entry:
         active=bool(forms.whole(form, "active", least=0, most=1, default=0)),
         sizes=_words(form, "sizes"),
         aliases=_words(form, "aliases"),
-        retires_at=_day(forms.text(form, "retires", most=10)),
+        retires_at=_midnight(forms.day(forms.text(form, "retires", most=20), "retires")),
         replacement=forms.text(form, "replacement", most=80) or None,
     )
 
@@ -128,11 +128,8 @@ def _words(form: forms.Form, name: str) -> list[str]:
     return list(found)
 
 
-def _day(text: str) -> datetime | None:
-    try:
-        return datetime.combine(date.fromisoformat(text), time(), UTC) if text else None
-    except ValueError:
-        raise Refused(f"{text!r} is no day such as 2026-12-31.", field="retires") from None
+def _midnight(day: date | None) -> datetime | None:
+    return None if day is None else datetime.combine(day, time(), UTC)
 
 
 async def _page(

@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.admin import bulk
+from limner.http.admin import bulk, filters, lists
+from limner.http.admin.lists import Asked, Found
 from limner.http.gallery import as_keyset, keyset
 from limner.http.shares import as_keyset as as_number_keyset
 from limner.http.shares import keyset as number_keyset
 from limner.http.state import DB, about, fresh, staff
+from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import reports, takedowns
+from limner.sql.reports import Case
 
 PAGE = 25
 STATES = ("open", "settled", "down")
 ACTS = {"dismiss": reports.dismiss, "take_down": takedowns.take_down}
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[Case]:
+    place = keyset(asked.place)
+    if asked["state"] == "settled":
+        settled = await reports.settled_cases(db, before=place, count=count + 1)
+        return lists.cut(settled, count, lambda each: as_keyset(each.settled_at or each.last_at, each.image_id))
+    waiting = await reports.open_cases(db, after=place, count=count + 1)
+    return lists.cut(waiting, count, lambda each: as_keyset(each.first_at, each.image_id))
+
+
+def _cells(case: Case) -> Sequence[object]:
+    return (
+        case.image_id, case.email, case.outcome or "open", ", ".join(case.kinds), case.people, case.times,
+        " / ".join(case.words), case.prompt, case.reason, case.first_at, case.last_at, case.settled_at,
+    )  # fmt: skip
+
+
+LIST = lists.List(
+    "/admin/reports", (filters.Choice("state", "State", ("open", "settled")),), _fetch,
+    ("picture", "of", "state", "kinds", "visitors", "times", "what they wrote", "prompt", "reason", "first (UTC)", "last (UTC)",
+     "settled (UTC)"),
+    _cells,
+)  # fmt: skip
 
 
 async def show_list(request: web.Request) -> web.Response:
@@ -72,14 +100,14 @@ async def _list(request: web.Request, why: Refused | None = None, form: dict[str
     )
 
 
-async def _open(request: web.Request) -> tuple[list[reports.Case], str | None]:
+async def _open(request: web.Request) -> tuple[list[Case], str | None]:
     after = keyset(request.query.get("before", ""))
     found = await reports.open_cases(request.app[DB], after=after, count=PAGE + 1)
     last = found[PAGE - 1] if len(found) > PAGE else None
     return found[:PAGE], as_keyset(last.first_at, last.image_id) if last else None
 
 
-async def _settled(request: web.Request) -> tuple[list[reports.Case], str | None]:
+async def _settled(request: web.Request) -> tuple[list[Case], str | None]:
     before = keyset(request.query.get("before", ""))
     found = await reports.settled_cases(request.app[DB], before=before, count=PAGE + 1)
     last = found[PAGE - 1] if len(found) > PAGE else None

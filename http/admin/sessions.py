@@ -11,8 +11,7 @@ from limner.http.admin import bulk, filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, fresh, session_of, staff
 from limner.runtime.database import Database
-from limner.runtime.errors import Refused
-from limner.sql import accounts, sessions
+from limner.sql import accounts, favours, sessions
 from limner.sql.sessions import Somebodys
 
 FILTERS = (
@@ -56,8 +55,7 @@ async def _end(request: web.Request, chosen: str, reason: str, actor: str, ip: s
 
 async def _end_all(request: web.Request, chosen: str, reason: str, actor: str, ip: str) -> None:
     account = await accounts.get(request.app[DB], bulk.as_id(chosen))
-    if not await sessions.end_all_for(request.app[DB], account, reason, actor=actor, ip=ip):
-        raise Refused("Nobody is signed in there.")
+    await favours.log_out(request.app[DB], account, reason, actor=actor, ip=ip)
 
 
 async def _names(request: web.Request, chosen: list[str]) -> Mapping[str, str]:

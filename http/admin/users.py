@@ -188,9 +188,7 @@ async def steer(request: web.Request) -> web.StreamResponse:
     return pages.see_other(f"/admin/users/{account.id}", "saved")
 
 
-async def _page(
-    request: web.Request, account: Account, why: Refused | None = None, field: str = "form"
-) -> web.Response:
+async def _page(request: web.Request, account: Account, why: Refused | None = None) -> web.Response:
     db = request.app[DB]
     return pages.render(
         request,

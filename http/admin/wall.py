@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from limner.http import forms, pages
-from limner.http.admin import bulk
+from limner.http.admin import bulk, filters, lists
+from limner.http.admin.lists import Asked, Found
 from limner.http.shares import as_keyset, keyset
 from limner.http.sharing import must_have_wall
 from limner.http.state import DB, about, fresh, staff
+from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import walls
+from limner.sql.walls import Judged
 
 PAGE = 24
 ACTS = {"approve": "shown", "refuse": "refused", "take_off": "taken_off"}
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[Judged]:
+    state = asked["state"] or "waiting"
+    found = await walls.listing(db, state, before=keyset(asked.place), count=count + 1)
+    return lists.cut(found, count, lambda each: as_keyset(each.offered_at, each.id))
+
+
+def _cells(each: Judged) -> Sequence[object]:
+    return (
+        each.id, each.image_id, each.email, each.state, each.caption, each.prompt, each.shows_prompt, each.display_name,
+        each.reason, each.offered_at, each.decided_at,
+    )  # fmt: skip
+
+
+LIST = lists.List(
+    "/admin/wall", (filters.Choice("state", "State", walls.STATES),), _fetch,
+    ("offer", "picture", "of", "state", "words under it", "prompt", "prompt is shown", "name", "reason", "offered (UTC)",
+     "decided (UTC)"),
+    _cells,
+)  # fmt: skip
+
+
+async def send_csv(request: web.Request) -> web.StreamResponse:
+    """The offers in one state."""
+    must_have_wall(request)
+    return await LIST.send(request)
 
 
 async def show_list(request: web.Request) -> web.Response:

@@ -9,12 +9,12 @@ from urllib.parse import quote
 
 import pytest
 
-from limner.sql import accounts, codes, notices, plans, sessions
+from limner.sql import accounts, codes, notices, pending_sign_ins, plans, sessions
 from tests.http.conftest import Page
 
 ROOMS = (
     "users", "subscriptions", "invoices", "ledger", "generations", "keys", "providers", "proxies", "models", "plans", "codes",
-    "notices", "mails", "audit", "sessions",
+    "notices", "mails", "audit", "sessions", "invitations", "broadcasts",
 )  # fmt: skip
 WICKED = ("%", "_", "\\", "'", '"', "%_%\\%", "🦊🎨", "x" * 254, "a b", "\t", "👩‍👩‍👧", "--", "ﷺ", "ДОМ")
 
@@ -338,13 +338,17 @@ async def test_sessions_that_are_ticked_end_after_one_more_question(carol, alice
 
 async def test_all_sessions_of_a_user_end_at_once(carol, alice, db, cast):
     await sessions.start(db, cast.alice.id, ip="192.0.2.9", agent="another device")
+    await pending_sign_ins.begin(db, cast.alice.id, "/dashboard")
     page = await carol.get(f"/admin/sessions?user={cast.alice.id}")
     assert f"End all sessions of {cast.alice.email}" in page.text
     form = {"act": "end_all", "chosen": str(cast.alice.id), "sure": "1", "reason": "asked by phone"}
     assert (await carol.post("/admin/sessions/end", form)).status == 303
     assert await db.fetchval("select count(*) from session where account_id = $1", cast.alice.id) == 0
-    entry = await db.fetchrow("select before, after from audit where action = 'session.end'")
-    assert (entry["before"], entry["after"]) == ({"sessions": 2}, {"reason": "asked by phone"})
+    assert await db.fetchval("select count(*) from pending_sign_in") == 0, (
+        "nor does a password that waits for its code hold"
+    )
+    entry = await db.fetchrow("select before, after from audit where action = 'account.log_out'")
+    assert (entry["before"], entry["after"]) == ({"sessions": 2}, {"sessions": 0, "reason": "asked by phone"})
 
 
 async def test_what_of_many_was_not_done_is_said_by_name(carol, db):
@@ -377,6 +381,12 @@ async def test_keys_that_are_ticked_are_woken_and_disabled_one_by_one(carol, db)
         assert (
             len(await db.fetch("select from audit where action = 'key.state' and after ->> 'state' = $1", state)) == 2
         )
+
+
+async def test_a_mail_is_found_by_its_kind_however_it_is_written(carol, db):
+    await notices.mail(db, "dora@example.net", "reset_password", details={"minutes": 60})
+    for room in ("mails", "notices"):
+        assert "dora@example.net" in (await carol.get(f"/admin/{room}?q=Reset_P")).text
 
 
 async def test_mails_that_are_ticked_are_tried_again(carol, db):

@@ -7,7 +7,7 @@ import pytest
 from limner.sql import accounts, audit, erasure, images, reports, studio, takedowns
 from limner.sql.shares import NotShared
 from tests.http.conftest import hang, numbers
-from tests.http.publishing import report, shared, shown
+from tests.http.publishing import offered, report, shared, shown
 
 WHY = "It shows a person who did not agree."
 
@@ -164,6 +164,21 @@ async def test_the_generation_leads_to_its_pictures(carol, site, cast, db):
     picture = (await hang(site, cast.alice))[0]
     generation = await db.fetchval("select generation_id from image where id = $1", picture)
     assert f"/admin/pictures/{picture}" in (await carol.get(f"/admin/generations/{generation}")).text
+
+
+async def test_reports_and_offers_to_the_wall_can_be_taken_along(carol, stranger, site, cast, db):
+    for number in range(30):
+        _, share, _ = await offered(site, cast.alice, caption=f"=pie {number:02}")
+        await report(stranger, share, words=f"I mind {number:02}")
+        await db.execute("delete from throttle")
+    file = (await carol.get("/admin/reports.csv")).text
+    assert [f"I mind {number:02}" in file for number in range(30)] == [True] * 30
+    assert "I mind" not in (await carol.get("/admin/reports.csv?state=settled")).text
+    assert (await carol.get("/admin/reports.csv?state=down")).status == 400
+    file = (await carol.get("/admin/wall.csv")).text
+    assert [f"'=pie {number:02}" in file for number in range(30)] == [True] * 30
+    assert "pie" not in (await carol.get("/admin/wall.csv?state=shown")).text
+    assert await db.fetchval("select count(*) from audit where action = 'export'") == 4
 
 
 async def test_support_looks_and_decides_nothing(stranger, site, cast, db):

@@ -9,8 +9,8 @@ import re
 
 import pytest
 
-from limner.http.sheets import safe
 from limner.sql import ledger, statements
+from limner.sql.cells import safe
 from limner.sql.statements import Month
 from tests.http.conftest import Page
 from tests.http.painting import ordered, take_up

@@ -17,7 +17,7 @@ FILES = {
     f"GET /admin/{name}.csv"
     for name in (
         "users", "sessions", "audit", "invoices", "generations", "subscriptions", "ledger", "mails", "notices", "codes",
-        "invitations",
+        "invitations", "reports", "wall",
     )
 }  # fmt: skip
 """Of people: whoever takes one along shows anew who they are."""

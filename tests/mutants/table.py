@@ -180,6 +180,6 @@ TABLE = [
     Mutant(
         "cells that are no formulas",
         "tests/http/test_statement.py::test_no_cell_of_a_whole_file_begins_like_a_formula",
-        swap=("limner.http.sheets.safe", lambda _: lambda text: text),
+        swap=("limner.sql.cells.safe", lambda _: lambda text: text),
     ),
 ]

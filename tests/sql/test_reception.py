@@ -9,7 +9,7 @@ import pytest
 from limner.runtime import passwords
 from limner.runtime.errors import NotFound, Refused
 from limner.runtime.passwords import CommonPassword
-from limner.sql import accounts, confirmations, reception
+from limner.sql import accounts, confirmations, reception, sessions
 from limner.sql.accounts import EmailTaken
 
 
@@ -49,8 +49,13 @@ async def test_nobody_is_made_twice_or_with_nonsense_for_an_address(config):
         await reception.create(config, "nonsense", "user", None)
 
 
-async def test_somebody_is_made_an_admin_by_address(config, cast):
+async def test_somebody_is_made_an_admin_by_address(db, config, cast):
+    bob = await accounts.find(db, "bob@example.com")
+    await sessions.start(db, bob.id, ip="192.0.2.9", agent="a browser that was left somewhere")
+    assert await reception.promote(config, "BOB@example.com", "user") == "bob@example.com is user now"
+    assert await db.fetchval("select count(*) from session where account_id = $1", bob.id) == 1, "nothing changed"
     assert await reception.promote(config, "BOB@example.com", "admin") == "bob@example.com is admin now"
+    assert await db.fetchval("select count(*) from session where account_id = $1", bob.id) == 0, "they log in anew"
     with pytest.raises(NotFound):
         await reception.promote(config, "nobody@example.com", "admin")
 
