@@ -84,7 +84,7 @@ class Generator(Actor):
             tracing.here().failed(type(trouble).__name__)
         if stop.reason:
             await resumption.call_off(self.db, job, lambda lease: self._access(lease, job))
-            await jobs.fail(self.db, job, stop.reason, state=stop.state)
+            await jobs.fail(self.db, job, stop.reason, state=stop.state, fault=stop.fault)
         elif isinstance(trouble, UpstreamError):
             await jobs.fail(self.db, job, trouble.words)
         elif isinstance(trouble, Refused):
@@ -281,6 +281,7 @@ class _Stop:
 
     reason = ""
     state = "failed"
+    fault = Fault.TIMEOUT_UNKNOWN
 
     async def watch(self, db: Database, job: Job, scope: anyio.CancelScope) -> None:
         while (left := job.left) > 0:
@@ -292,7 +293,7 @@ class _Stop:
         scope.cancel()
 
     def cancel(self) -> None:
-        self.reason, self.state = "canceled while it was painted", "canceled"
+        self.reason, self.state, self.fault = "canceled while it was painted", "canceled", Fault.CANCELLED
 
     async def _asked(self, db: Database, job: Job) -> bool:
         try:

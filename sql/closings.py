@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+import anyio
+
 from limner.runtime.database import Database
 from limner.runtime.mailbox import Message
 
 MOST = 60
 """Days that are put down in one go: after that others come to their turn."""
+ENOUGH = 60.0
+"""Seconds after which they do, too: samples wait in the same mailbox."""
 LONGEST = 600.0
 """Seconds that one day may take: a busy one is read and sorted as a whole."""
 
@@ -37,12 +41,17 @@ select coalesce(least(
 """
 
 
-async def close(db: Database, most: int = MOST) -> int:
-    """Put down the days that are over and are not yet, the eldest first, each in a transaction. Returns how many."""
+async def close(db: Database, most: int = MOST, seconds: float = ENOUGH) -> int:
+    """Put down the days that are over and are not yet, the eldest first, each in a transaction. Returns how many.
+
+    After so many days, or so many seconds, it is enough for this time.
+    """
     before = (await db.fetchval(COMPLETE)).date()
-    closed = 0
-    while closed < most and await _close_next(db, before):
+    closed, until = 0, anyio.current_time() + seconds
+    while await _close_next(db, before):
         closed += 1
+        if closed >= most or anyio.current_time() >= until:
+            break
     return closed
 
 

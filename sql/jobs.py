@@ -264,18 +264,21 @@ where id = $1 and state = 'running' returning id
 """
 
 
-async def fail(db: Db, job: Job, reason: str, *, state: str = "failed") -> None:
-    """It will not come, for ``reason`` in plain words: nothing is charged. Raises FenceLost."""
+async def fail(db: Db, job: Job, reason: str, *, state: str = "failed", fault: str = "cancelled") -> None:
+    """It will not come, for ``reason`` in plain words: nothing is charged. Raises FenceLost.
+
+    ``fault``: what an attempt that is still open came to; nobody's failure, as a rule.
+    """
     async with db.transaction() as tx:
         await generations.lock(tx, job.generation_id)
-        await _fail(tx, job, reason, state)
+        await _fail(tx, job, reason, state, fault)
     log.info("not_delivered", job=str(job.id), generation=str(job.generation_id), state=state, reason=reason)
 
 
-async def _fail(tx: Transaction, job: Job, reason: str, state: str) -> None:
+async def _fail(tx: Transaction, job: Job, reason: str, state: str, fault: str = "cancelled") -> None:
     await mailbox.ack(tx, job.fence)
     await _end(tx, job, state, reason)
-    await attempts.close_left_open(tx, job.id, fault="cancelled" if state == "canceled" else "timeout_unknown")
+    await attempts.close_left_open(tx, job.id, fault=fault)
     await ledger.release(tx, job.id, reason)
     await generations.settle_state(tx, job.generation_id)
 

@@ -49,10 +49,9 @@ async def test_what_comes_twice_is_handled_once(fake, config, db):
         number = await fake.say(STRANGER, "hello")
         await fake.next("sendMessage")
         await next_confirmation(fake)
-        fake.updates.append(
-            {"update_id": number, "message": fake.message(fake.person(STRANGER), STRANGER, "private", "x")}
-        )
-        await fake.say(STRANGER, "and this")
+        other = STRANGER + 1  # whose message would have an answer of its own
+        fake.updates.append({"update_id": number, "message": fake.message(fake.person(other), other, "private", "x")})
+        await fake.say(STRANGER + 2, "and this")
         await fake.next("sendMessage")
     assert len(fake.of("sendMessage")) == 2
 

@@ -153,3 +153,12 @@ async def test_a_day_that_takes_longer_than_a_statement_may_is_put_down_all_the_
     assert await closings.close(db, 1) == 1
     await db.execute("drop trigger dawdles on work_day")
     await agrees(db, history, random.Random(SEED))
+
+
+async def test_when_it_takes_long_the_other_days_come_the_next_time(db):
+    """Who has upgraded has months of them, and the samples of each minute wait behind."""
+    history = History(db, SEED)
+    await history.begin()
+    await history.live(30)
+    assert await closings.close(db, seconds=0) == 1
+    assert await closings.close(db) > 1

@@ -12,7 +12,7 @@ from limner.actors import workbench
 from limner.actors.providers.egress import PROXY_CONNECT
 from limner.runtime.cli import commands as cli
 from limner.runtime.errors import Refused
-from limner.sql import attempts, generations, keys, providers, proxies, rests
+from limner.sql import attempts, generations, keys, probes, providers, proxies, rests
 from limner.sql.attempts import Wait
 from limner.sql.generations import Order
 from limner.sql.models import Size
@@ -143,6 +143,21 @@ async def test_a_proxy_that_has_rested_takes_one_picture_for_all_its_keys(stage,
     await attempts.answered(db, trial.attempt_id)
     await stage.leased(jobs[3])
     assert await db.fetchval("select state from proxy where id = $1", proxy) == "active"
+
+
+async def test_after_a_failure_a_proxy_is_looked_through_for_another_provider(stage, db):
+    """It may be the provider that cannot be reached."""
+    proxy = await a_proxy(stage, "http://127.0.0.1:9")
+    await a_key(stage, proxy)
+    await keys.add(db, stage.vault, "simulator", "another", "simulated-1", actor="test", proxy_id=proxy)
+    seen = []
+    for _ in range(3):
+        await proxies.rest(db, proxy, "proxy_failed: a test")
+        await db.execute(READY, proxy)
+        taken = await probes.take_proxy(db)
+        assert taken is not None
+        seen.append(taken[2].kind)
+    assert seen[0] == seen[2] != seen[1]
 
 
 async def test_the_locksmith_looks_through_a_proxy_that_nobody_uses_just_now(stage, db):
