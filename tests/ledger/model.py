@@ -37,6 +37,7 @@ class Picture:
     credits: int = 1
     fence: int | None = None
     refunded: bool = False
+    unwanted: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -129,15 +130,21 @@ class Model:
         picture = self.pictures[act.job]
         if picture.state != "running" or picture.fence != act.fence:
             return "FenceLost"
-        picture.state, picture.fence = "queued", None
+        if picture.unwanted:
+            self._release(picture, "canceled")
+        else:
+            picture.state, picture.fence = "queued", None
         return "done"
 
     def _cancel(self, act: Act) -> tuple[int, int]:
         mine = [picture for (order, _), picture in self.pictures.items() if order == act.order]
         waiting = [picture for picture in mine if picture.state == "queued"]
+        running = [picture for picture in mine if picture.state == "running"]
         for picture in waiting:
             self._release(picture, "canceled")
-        return len(waiting), sum(picture.state == "running" for picture in mine)
+        for picture in running:
+            picture.unwanted = True
+        return len(waiting), len(running)
 
     def _lose(self, act: Act) -> str:
         """Its deadline passes, and the janitor comes by."""
