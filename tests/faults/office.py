@@ -19,11 +19,12 @@ from limner.runtime import embedded
 from limner.runtime.database import Db
 
 ROOT = Path(__file__).parents[2]
-MAILBOXES = (
-    (ROOT / "sql" / "migrations" / "V0007__mailboxes.sql").read_text(encoding="utf-8")
-    + """
-alter table worker add column machine jsonb, add column about jsonb not null default '{}';
-"""
+MIGRATIONS = ROOT / "sql" / "migrations"
+MAILBOXES = "\n".join(
+    [
+        *((MIGRATIONS / name).read_text("utf-8") for name in ("V0007__mailboxes.sql", "V0036__claims_that_tell.sql")),
+        "alter table worker add column machine jsonb, add column about jsonb not null default '{}';",
+    ]
 )
 DONE = "select not exists (select from message)"
 Event = dict[str, Any]

@@ -21,7 +21,8 @@ from limner.runtime.database import Database, open_database
 from tests.conftest import address, held
 
 ROOT = Path(__file__).parents[2]
-TABLES = ROOT / "sql" / "migrations" / "V0007__mailboxes.sql"
+MIGRATIONS = ROOT / "sql" / "migrations"
+TABLES = [MIGRATIONS / "V0007__mailboxes.sql", MIGRATIONS / "V0036__claims_that_tell.sql"]
 SINCE = "alter table worker add column machine jsonb, add column about jsonb not null default '{}'"
 """What V0027 and V0033 have added to them."""
 PAGE = ROOT / "docs" / "how-to" / "write-an-actor.md"
@@ -54,7 +55,8 @@ async def bare(postgres: str) -> AsyncIterator[str]:
     await boss.execute("create database bare")
     dsn = address(postgres, "bare")
     connection = await asyncpg.connect(dsn)
-    await connection.execute(TABLES.read_text(encoding="utf-8"))
+    for path in TABLES:
+        await connection.execute(path.read_text(encoding="utf-8"))
     await connection.execute(SINCE)
     await connection.close()
     yield dsn
