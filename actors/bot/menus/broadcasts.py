@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from limner.actors.bot.menus.asking import listen, sure
-from limner.actors.bot.menus.screen import PAGE, Button, Screen, pairs
+from limner.actors.bot.menus.paging import HEAD, Turn, page, turn, whole
+from limner.actors.bot.menus.screen import Button, Screen, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
 from limner.actors.bot.words import Html
 from limner.runtime import prose
@@ -21,10 +22,14 @@ SHOWN = 2000
 
 
 async def press(visit: Visit, args: list[str]) -> Screen:
-    """broadcasts, broadcasts:new, broadcasts:to:SEGMENT, broadcasts:plan:ID, broadcasts:(see|send|away|way|pace|stop|on):ID."""
+    """broadcasts, broadcasts:all:WAY:ROW, broadcasts:new, broadcasts:to:SEGMENT, broadcasts:plan:ID,
+    broadcasts:(see|send|away|way|pace|stop|on):ID.
+    """
     match args:
         case []:
             return await _list(visit)
+        case ["all", way, row]:
+            return await _list(visit, await turn(visit, way, row, broadcasts.get, "broadcasts.gone"))
         case ["new"]:
             return _choose(visit)
         case ["to", "plan"]:
@@ -44,14 +49,19 @@ async def press(visit: Visit, args: list[str]) -> Screen:
     raise visit.stale()
 
 
-async def _list(visit: Visit) -> Screen:
-    found = await broadcasts.listing(visit.db, count=PAGE)
+async def _list(visit: Visit, at: Turn = HEAD) -> Screen:
+    found = await page(
+        at,
+        lambda place, count: whole(broadcasts.listing(visit.db, before=place, count=count)),
+        lambda place, count: whole(broadcasts.newer(visit.db, place, count)),
+    )
     rows = [
         [Button(f"{visit.light(each.state)} {each.created_at:%d.%m.} · {each.subject[:36]}", f"broadcasts:see:{each.id}")]
-        for each in found
+        for each in found.rows
     ]  # fmt: skip
     new = [visit.button("broadcasts.new", "broadcasts:new")] if visit.may(OWNERS) else []
-    return Screen(visit.say("broadcasts.title" if found else "broadcasts.none"), [*rows, new, visit.back()])
+    title = visit.say("broadcasts.title" if found.rows else "broadcasts.none")
+    return Screen(title, [*rows, found.arrows("broadcasts:all"), new, visit.back()])
 
 
 def _choose(visit: Visit) -> Screen:
