@@ -71,7 +71,7 @@ async def test_a_doubted_payment_that_holds_is_asked_about_in_words_of_its_own(o
     assert (await ledger.balance(db, cast.bob.id)).available == 100
     await owner.press(f"payments:holds:{invoice.id}")
     await owner.yes()
-    assert "out of date" in owner.shown.toast
+    assert "cannot be marked paid again" in owner.shown.toast
 
 
 async def test_what_came_into_doubt_after_the_question_is_not_thawed_by_its_yes(owner, cast, db):
@@ -80,7 +80,8 @@ async def test_what_came_into_doubt_after_the_question_is_not_thawed_by_its_yes(
     await invoices.settle(db, invoice.id, actor="test")
     assert await payments.doubt(db, await invoices.get(db, invoice.id), {}, actor="cashier")
     await owner.yes()
-    assert "out of date" in owner.shown.toast and (await ledger.balance(db, cast.bob.id)).available == 0
+    assert "is in doubt: look again" in owner.shown.toast
+    assert (await ledger.balance(db, cast.bob.id)).available == 0
 
 
 async def test_a_refund_has_a_reason_shows_what_it_costs_and_is_ordered_once(owner, cast, db):

@@ -181,19 +181,13 @@ async def _refund(visit: Visit, what: dict[str, Any]) -> Screen:
 
 
 async def _paid(visit: Visit, what: dict[str, Any]) -> Screen:
-    """Not one that came, and into doubt, since the question: that is another question."""
+    """Not one that was paid since the question and came into doubt: that is another question."""
     if (await _find(visit, what["invoice"])).frozen_credits:
-        raise visit.stale()
-    return await _marked(visit, what)
+        raise WrongState(visit.label("payments.doubted_now"))
+    return await _holds(visit, what)
 
 
 async def _holds(visit: Visit, what: dict[str, Any]) -> Screen:
-    if not (await _find(visit, what["invoice"])).frozen_credits:
-        raise visit.stale()
-    return await _marked(visit, what)
-
-
-async def _marked(visit: Visit, what: dict[str, Any]) -> Screen:
     await payments.mark_paid(visit.db, UUID(what["invoice"]), visit.reason, actor=visit.actor)
     return await _done(visit, UUID(what["invoice"]))
 

@@ -64,7 +64,21 @@ class Screen:
 
 def length(html: str) -> int:
     """How long Telegram finds it: in UTF-16, tags apart."""
-    return len(unescape(TAGS.sub("", html)).encode("utf-16-le")) // 2
+    return _units(unescape(TAGS.sub("", html)))
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def parts(text: str, most: int) -> list[str]:
+    """Plain text in pieces that Telegram finds no longer than this; one, and be it empty, at the least."""
+    found = []
+    while _units(text) > most:
+        piece = text.encode("utf-16-le")[: 2 * most].decode("utf-16-le", "ignore")
+        found.append(piece)
+        text = text[len(piece) :]
+    return [*found, text]
 
 
 def page_of(count: int, wanted: int, size: int = PAGE) -> tuple[int, int]:

@@ -69,6 +69,11 @@ WORDS = {
         "<b>{email}</b> 为 {plan} 支付的 {amount} 确实有效吗？\n\n{words}\n\n"
         "此前已发放点数，不会重复发放：将解冻 {credits} 点数。",
     ),
+    "doubted_now": (
+        "It was paid meanwhile, and is in doubt: look again.",
+        "Платёж уже прошёл и теперь под сомнением: посмотрите снова.",
+        "此账单期间已付款且存疑：请重新查看。",
+    ),
     "yes_holds": ("Yes, it holds", "Да, действителен", "是的，有效"),
     "holds": ("✅ It holds", "✅ Действителен", "✅ 确认有效"),
     "yes_paid": ("Yes, it is paid", "Да, оплачено", "是的，已付"),
