@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from errno import EACCES
 from ssl import SSLCertVerificationError, create_default_context
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
@@ -20,6 +19,7 @@ from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, Prox
 from python_socks import ProxyError as SocksError
 from python_socks.async_.asyncio.v2 import Proxy
 
+from limner.actors.providers import discretion
 from limner.actors.providers.base import Access, Fault, OnStep, Step, UpstreamError
 from limner.runtime.addresses import is_public, may_be_public
 
@@ -34,8 +34,6 @@ BODY_LIMIT = 64 * 2**20
 CHUNK = 2**16
 AGENT = "Limner"
 SOCKS = ("socks5", "socks5h", "socks4")
-SHORT = 8
-"""Characters of a prompt below which it is cut out of an upstream's words only where it is quoted."""
 NOT_REACHED = (502, 503, 504, 3, 4, 5)
 """How a proxy says that it is well and its target is not: answers to CONNECT, and replies of SOCKS 5."""
 CERTIFICATE = (SSLCertVerificationError, aiohttp.ClientConnectorCertificateError)
@@ -182,43 +180,6 @@ def telling(on_step: OnStep, wire: Wire) -> OnStep:
     return tell
 
 
-def secrets(access: Access) -> tuple[str, ...]:
-    """What must never be written down of an access, nor judged: its key, its proxy's password, what its extra headers carry,
-    and the caller's own words, as an upstream may quote them."""
-    proxy = access.proxy or ""
-    headers = access.settings.get("extra_headers")
-    carried = [str(value) for value in headers.values()] if isinstance(headers, Mapping) else []
-    return tuple(
-        filter(None, (access.secret, proxy, *_signed_in(proxy), *carried, *_quoted(access.prompt), *_texts(access)))
-    )
-
-
-def _signed_in(proxy: str) -> list[str]:
-    """A proxy's password, and a name that is no everyday word: as they stand in its address, and as they are meant."""
-    parts = urlsplit(proxy) if "://" in proxy else urlsplit("")
-    told = [parts.password or "", *(name for name in [parts.username or ""] if len(name) >= SHORT)]
-    return [form for each in told for form in (each, unquote(each))]
-
-
-def _texts(access: Access) -> list[str]:
-    """One word alone could be a choice, such as transparent, and is cut out only where it is quoted."""
-    return [form for text in access.texts for form in _quoted(text, SHORT if " " in text.strip() else len(text) + 1)]
-
-
-def _quoted(prompt: str, short: int = SHORT) -> list[str]:
-    """One of less than ``short`` characters in quotation marks alone: it could be part of any word."""
-    folded = " ".join(prompt.split())
-    forms = {
-        prompt.strip(),
-        folded,
-        json.dumps(prompt.strip())[1:-1],
-        json.dumps(prompt.strip(), ensure_ascii=False)[1:-1],
-    }
-    if len(folded) < short:
-        forms = {f"{mark}{form}{mark}" for form in forms for mark in "'\"`"} if folded else set()
-    return sorted(forms - {""}, key=len, reverse=True)
-
-
 async def body(response: aiohttp.ClientResponse, limit: int = BODY_LIMIT) -> bytes | None:
     """The whole body after decompression, or None once it is longer than ``limit`` bytes."""
     read = bytearray()
@@ -293,7 +254,7 @@ def _dialer(proxy: str) -> Proxy:
 
 
 def _transport(fault: Fault, access: Access, error: Exception) -> UpstreamError:
-    return UpstreamError(fault, f"{type(error).__name__}: {error}", secrets=secrets(access))
+    return UpstreamError(fault, f"{type(error).__name__}: {error}", secrets=discretion.secrets(access))
 
 
 def _tracing(wire: Wire, *, is_guarded: bool) -> aiohttp.TraceConfig:

@@ -10,7 +10,7 @@ import aiohttp
 import anyio
 import orjson
 
-from limner.actors.providers import egress, parcels
+from limner.actors.providers import discretion, parcels
 from limner.actors.providers.base import Access, Fault, OnStep, Order, Step, UpstreamError
 from limner.actors.providers.events import events
 from limner.actors.providers.parcels import facts
@@ -60,7 +60,7 @@ async def ask(
 
 def refusal(answer: Answer, order: Order, access: Access, rules: Sequence[Rule] = RULES) -> UpstreamError:
     """The one error that an answer without a picture is. Who has no address for edits says nothing about the model."""
-    error = verdict(answer, egress.secrets(access), rules=rules)
+    error = verdict(answer, discretion.secrets(access), rules=rules)
     about = error.detail.lower()
     is_nowhere = bool(order.references) and answer.status in (404, 405)
     if (
@@ -116,7 +116,7 @@ async def _streamed(
                         shown += 1
                         await _show(event, shown, order, on_step)
                     elif final is None and (kind == "error" or event.get("error")):
-                        raise verdict(Answer(response.status, told, raw), egress.secrets(access), rules=rules)
+                        raise verdict(Answer(response.status, told, raw), discretion.secrets(access), rules=rules)
                     if raw == b"[DONE]" or (final is not None and shown >= order.partial_images):
                         break
     except aiohttp.ClientError:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from limner.actors.providers import egress
+from limner.actors.providers import discretion
 from limner.actors.providers.base import Access, Fault, Order, UpstreamError
 from limner.actors.providers.egress import PublicResolver, may_fetch
 from limner.actors.providers.openai import OpenAI
@@ -57,7 +57,7 @@ async def test_a_proxy_that_makes_no_sense_fails_closed(proxy: str, upstream: Fa
 def test_a_proxys_password_is_cut_out_however_it_is_written() -> None:
     access = Access(KEY, "https://relay.example/v1", "http://customer-zone-7:p%40ss%2Fword%3A9@proxy.example:3128")
     said = "407 for customer-zone-7 with p@ss/word:9, that is p%40ss%2Fword%3A9"
-    told = UpstreamError(Fault.PROXY_FAILED, said, secrets=egress.secrets(access)).detail
+    told = UpstreamError(Fault.PROXY_FAILED, said, secrets=discretion.secrets(access)).detail
     assert told == "407 for *** with ***, that is ***"
 
 
