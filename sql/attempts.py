@@ -191,8 +191,8 @@ where a.job_id = $1 and a.fault = $3 and a.detail <> $4
 
 async def of_key(db: Db, job_id: UUID, key_id: int, fault: str) -> tuple[int, bool]:
     """How often this key came to this fault with this job; and whether another one did, that has painted for others since."""
-    row = await db.fetchrow(OF_KEY, job_id, key_id, fault, LET_GO)
-    return row["often"], row["elsewhere"]
+    ((often, elsewhere),) = await db.fetch(OF_KEY, job_id, key_id, fault, LET_GO)
+    return often, elsewhere
 
 
 CLOSE_LEFT = """
