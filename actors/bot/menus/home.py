@@ -52,7 +52,9 @@ def _alerts(visit: Visit, found: list[Alert], *, room: int) -> list[str]:
 
 def _lines(visit: Visit, found: list[Alert], most: int) -> list[str]:
     lines: list[str] = [
-        visit.say("home.alert", words=_shortened(redact(each.words), most), ago=visit.duration(each.seconds))
+        visit.say(
+            "home.alert", words=_shortened(redact(visit.told(each.phrase)), most), ago=visit.duration(each.seconds)
+        )
         for each in found[:MOST_ALERTS]
     ]
     if len(found) > MOST_ALERTS:

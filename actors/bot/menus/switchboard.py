@@ -31,7 +31,7 @@ async def heard(visit: Visit, text: str) -> Screen:
         return await _saved(visit, lambda: _hear(visit, prompt, text))
     except Refused as why:
         await dialogue.listen(visit.db, visit.admin.telegram_id, prompt)
-        return Screen(visit.say("frame.again", why=str(why)), [[visit.button("frame.cancel", prompt.back)]])
+        return Screen(visit.say("frame.again", why=visit.told(str(why))), [[visit.button("frame.cancel", prompt.back)]])
 
 
 async def _open(visit: Visit, name: str, args: list[str]) -> Screen:
@@ -48,7 +48,7 @@ async def _home(visit: Visit, refusal: str = "") -> Screen:
     """The dashboard, with a button for each menu that this person may open."""
     open_to = [menu.name for menu in MENUS.values() if menu.on_dashboard and visit.may(menu.looks)]
     doors = [visit.button(f"{name}.menu", name) for name in open_to]
-    shown = await home.screen(visit, doors, spare=length(_first_line(visit, refusal)))
+    shown = await home.screen(visit, doors, spare=length(_first_line(visit, visit.told(refusal))) + 2)
     return _told(visit, shown, refusal) if refusal else shown
 
 
@@ -85,11 +85,12 @@ async def _tried(visit: Visit, work: Callable[[], Awaitable[Screen]], otherwise:
 
 def _told(visit: Visit, screen: Screen, refusal: str) -> Screen:
     """The reason comes up for a moment, and stays above the screen: after an old press Telegram brings nothing up."""
-    return screen.headed(_first_line(visit, refusal)).with_toast(refusal)
+    said = visit.told(refusal)
+    return screen.headed(_first_line(visit, said)).with_toast(said)
 
 
-def _first_line(visit: Visit, refusal: str) -> str:
-    return visit.say("frame.refused", why=refusal[:MOST_TOAST])
+def _first_line(visit: Visit, said: str) -> str:
+    return visit.say("frame.refused", why=said[:MOST_TOAST])
 
 
 async def _saved(visit: Visit, work: Callable[[], Awaitable[Screen]]) -> Screen:

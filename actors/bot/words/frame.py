@@ -21,10 +21,6 @@ WORDS = {
         "{text}\n\n超过 {n} 个：请输入更多内容以查找其余结果。",
     ),
     "page": ("{text} · page {page} of {pages}", "{text} · стр. {page} из {pages}", "{text} · 第 {page} / {pages} 页"),
-    "seconds": ("{n} s", "{n} с", "{n} 秒"),
-    "minutes": ("{n} min", "{n} мин", "{n} 分钟"),
-    "hours": ("{h} h", "{h} ч", "{h} 小时"),
-    "days": ("{d} days", "{d} дн.", "{d} 天"),
     "pairing": (
         "This bot belongs to a Limner studio, and it does not know you yet.\n\n"
         "If the studio is yours, type this on its server within {minutes} minutes:\n"
