@@ -60,7 +60,8 @@ async def test_whoever_forges_an_owners_button_is_refused(fake, config, db, caro
         before = await everything(db)
         shown = await dashboard(fake)
         for data in forbidden:
-            if not data.startswith(("language", "yes:", "home")):
+            is_theirs = role == "operator" and data.startswith("generations:retry:")  # of orders that they did not walk to
+            if not data.startswith(("language", "yes:", "home")) and not is_theirs:
                 await tap(fake, shown, data)
                 assert not any(
                     onward.startswith("yes:") for onward in fake.of("answerCallbackQuery")[-1].buttons.values()
