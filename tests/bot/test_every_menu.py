@@ -60,7 +60,9 @@ async def test_whoever_forges_an_owners_button_is_refused(fake, config, db, caro
         before = await everything(db)
         shown = await dashboard(fake)
         for data in forbidden:
-            is_theirs = role == "operator" and data.startswith("generations:retry:")  # of orders that they did not walk to
+            is_theirs = role == "operator" and data.startswith(
+                "generations:retry:"
+            )  # of orders that they did not walk to
             if not data.startswith(("language", "yes:", "home")) and not is_theirs:
                 await tap(fake, shown, data)
                 assert not any(
