@@ -17,6 +17,8 @@ from limner.sql.worries import LostKey
 STATES = {"out_of_funds": "is out of funds", "manual_review": "needs a look", "disabled": "was disabled"}
 FRESH = 3 * 86400.0
 """Seconds for which what was read outside is believed."""
+KEPT = 300.0
+"""Seconds between two notes that a process of a role lives."""
 WAITS = 120.0
 """Seconds since a process last said that it waits for the schema, after which it waits no more."""
 
@@ -45,6 +47,34 @@ Reader = Callable[[Circumstances, Rule], AsyncIterator[Seen]]
 async def _no_worker(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     if not await sightings.has_worker(now.db, max(now.config.lease, rule.bound())):
         yield Seen("no_worker", "No worker is alive: nothing is painted.")
+
+
+async def _no_web(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    if await _is_gone(now, rule, "web"):
+        yield Seen("no_web", "No web is alive: nobody reaches the site.")
+
+
+async def _no_bot(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    if now.config.bot_token is not None and await _is_gone(now, rule, "bot"):
+        yield Seen("no_bot", "No bot is alive: nobody answers on Telegram.")
+
+
+async def _is_gone(now: Circumstances, rule: Rule, role: str) -> bool:
+    """Whether there was a process of this role within the last days, and is none now: a worker alone misses nobody."""
+    if await sightings.is_alive(now.db, role, now.config.lease, rule.bound()):
+        await sightings.is_time(now.db, f"seen {role}", KEPT)
+        return False
+    last = (await sightings.readings(now.db)).get(f"seen {role}")
+    return rule.code in now.known or (last is not None and last.age < FRESH)
+
+
+async def _bot_deaf(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    """That it died meanwhile does not make it hear again."""
+    if now.config.bot_token is None:
+        return
+    is_still = "bot_deaf" in now.known and not await sightings.is_alive(now.db, "bot", now.config.lease, 0)
+    if is_still or await sightings.is_bot_deaf(now.db, now.config.lease):
+        yield Seen("bot_deaf", "Telegram does not answer the bot: it hears nothing of what is written or pressed.")
 
 
 async def _queue_waits(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
@@ -161,8 +191,11 @@ async def _disk_full(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
 
 
 async def _backup_old(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
-    """Only once somebody has begun to make backups: a studio on a developer's machine needs none."""
-    if (age := await backups.overdue(now.db, "backup", rule.bound() * 3600)) is not None:
+    """Only in production, or once somebody has begun to make backups: a studio on a developer's machine needs none."""
+    longest = rule.bound() * 3600
+    if (age := await backups.never_made(now.db, longest)) is not None and now.config.env == "production":
+        yield Seen("backup_overdue", f"There was never a good backup, in {duration(age)}: see `limner backups`.")
+    elif (age := await backups.overdue(now.db, "backup", longest)) is not None:
         yield Seen("backup_overdue", f"There has been no good backup for {duration(age)}: see `limner backups`.")
 
 
@@ -225,6 +258,9 @@ async def _mails_refused(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
 
 READERS: Mapping[str, Reader] = {
     "no_worker": _no_worker,
+    "no_web": _no_web,
+    "no_bot": _no_bot,
+    "bot_deaf": _bot_deaf,
     "queue_waits": _queue_waits,
     "failure_rate": _failure_rate,
     "model_cooled": _model_cooled,
