@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from limner.actors.bot import chart, words
+from limner.runtime.phrases import phrase
 from limner.sql import alerts, funds, keys, schema
 from limner.sql.alerts import Trouble
 from limner.sql.glance import Day
@@ -34,7 +35,7 @@ brackets. How to [pair the bot](../how-to/pair-the-bot.md).
 | role | sees | may |
 |---|---|---|
 | `owner` | all | all |
-| `operator` | all but money | keys and pictures |
+| `operator` | all but money | keys, pictures, and silencing alerts |
 | `viewer` | all | nothing: no button that changes anything is shown |
 
 Above the dashboard stands a chart of two weeks: delivered, failed, and the line of what came in.
@@ -71,7 +72,9 @@ def leads_on(seen: Seen) -> bool:
 @pytest.fixture
 async def fair_studio(db, cast):
     """Three days old, with a key that rests, an account that somebody looked up, and one trouble."""
-    await alerts.see(db, [Trouble("proxy_dead", "The proxy Frankfurt carries nothing any more.")])
+    dead = "Proxy {label} is dead, and {n} {n:key counts|keys count} on it: {why}."
+    frankfurt = phrase(dead, label="Frankfurt", n=2, why="no answer")
+    await alerts.see(db, [Trouble("proxy 1", frankfurt, "proxy_dead", place="/admin/proxies", button="keys")])
     await db.execute("update alert set began_at = now() - interval '14 minutes'")
     first, last = await db.fetchrow("select min(id), max(id) from provider_key")
     await funds.set_left(db, first, 41_500_000, "", actor="cli")
