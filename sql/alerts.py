@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from limner.runtime import phrases
 from limner.runtime.database import Db
@@ -182,14 +182,22 @@ async def due(db: Db) -> list[Alert]:
     return [Alert(**row) for row in await db.fetch(DUE)]
 
 
+class Lately(NamedTuple):
+    """What was told by a rule within the hour; what was told together is one message. ``seconds``: since the newest."""
+
+    messages: int
+    seconds: float
+
+
 TOLD_LATELY = f"""
-select rule, count(distinct told_at)::int as n from alert where told_at > now() - {HOUR} group by rule
+select rule, count(distinct told_at)::int as messages, extract(epoch from now() - max(told_at))::float8 as seconds
+from alert where told_at > now() - {HOUR} group by rule
 """
 
 
-async def told_lately(db: Db) -> dict[str, int]:
-    """How many messages each rule had within the hour; what was told together is one."""
-    return {row["rule"]: row["n"] for row in await db.fetch(TOLD_LATELY)}
+async def told_lately(db: Db) -> dict[str, Lately]:
+    """By the code of the rule."""
+    return {row["rule"]: Lately(row["messages"], row["seconds"]) for row in await db.fetch(TOLD_LATELY)}
 
 
 TELL = """

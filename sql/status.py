@@ -165,8 +165,17 @@ def troubles(reading: Reading) -> list[str]:
 
 
 HOUSEKEEPING = (
-    *("backup_overdue", "drill_overdue", "certificate", "clock_off", "schema_pending", "bot_conflict", "bot_deaf", "no_bot", "mails_refused"),
-    *("no_web", "retiring", "fund", "webhooks", "received", "invoice"),
+    *(
+        "backup_overdue",
+        "drill_overdue",
+        "certificate",
+        "clock_off",
+        "schema_pending",
+        "bot_conflict",
+        "bot_deaf",
+        "no_bot",
+    ),
+    *("mails_refused", "no_web", "retiring", "fund", "webhooks", "received", "invoice"),
 )
 """What nobody who paints here notices."""
 

@@ -59,7 +59,7 @@ async def a_web_that_went(at: Watched) -> AsyncIterator[None]:
     await at.look()
     await lived_for_an_hour(at, "web", 61)
     yield
-    await Presence(at.db, "web", lease=at.config.lease).beat()
+    await lived_for_an_hour(at, "web", 0)
 
 
 @contextlib.asynccontextmanager
@@ -68,7 +68,7 @@ async def a_bot_that_went(at: Watched) -> AsyncIterator[None]:
     await at.look()
     await lived_for_an_hour(at, "bot", 61)
     yield
-    await Presence(at.db, "bot", lease=at.config.lease).beat()
+    await lived_for_an_hour(at, "bot", 0)
 
 
 @contextlib.asynccontextmanager

@@ -175,7 +175,8 @@ async def test_payments_that_are_stuck_are_late(db):
 
 
 @pytest.mark.parametrize(
-    ("poller", "part"), [("polling", "up"), ("waiting", "up"), ("conflict", "down"), ("deaf", "down"), ("no token", "off")]
+    ("poller", "part"),
+    [("polling", "up"), ("waiting", "up"), ("conflict", "down"), ("deaf", "down"), ("no token", "off")],
 )
 async def test_the_bot_is_up_down_or_not_in_use(db, stranger, poller, part):
     await alive(db)
