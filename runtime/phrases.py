@@ -27,6 +27,8 @@ WEEKDAYS = {
     "ru": ("понедельник", "вторник", "среда", "четверг", "пятница", "суббота", "воскресенье"),
     "zh": ("星期一", "星期二", "星期三", "星期四", "星期五", "星期六", "星期日"),
 }
+LONGEST = 1000
+"""Characters of a text that is looked at: no sentence of ours is longer."""
 Table = Mapping[str, tuple[str, str]]
 """An English sentence with its {places}, and the same in Russian and in Chinese."""
 
@@ -81,6 +83,8 @@ def recognized(words: str, table: Table) -> Phrase | None:
     """The sentence of the table that these words are, with what stands in its places; the one with the most of its own."""
     if words in table:
         return _made(words, words, {})
+    if len(words) > LONGEST:
+        return None
     for template, look in _looks(tuple(table)):
         if found := look.fullmatch(words):
             return _made(words, template, found.groupdict())

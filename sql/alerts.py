@@ -256,12 +256,12 @@ async def snooze(db: Db, alert_id: int, hours: int, reason: str, *, actor: str, 
     await _sleep(db, alert_id, hours * 3600.0, reason, actor, ip)
 
 
-# The morning is when the digest comes, or the quiet hours end.
+# The morning is when the digest comes, or the quiet hours end; the small hours still belong to the day before.
 UNTIL_MORNING = f"""
 with morning as (
     select time_zone, now() at time zone time_zone as clock, coalesce(digest_at, quiet_to, '{MORNING}') as at from alert_times
 ),
-next as (select time_zone, clock::date + at + interval '1 day' as at from morning)
+next as (select time_zone, (clock - interval '4 hours')::date + at + interval '1 day' as at from morning)
 select extract(epoch from (at at time zone time_zone) - now())::float8 from next
 """
 

@@ -51,15 +51,21 @@ async def test_an_alert_is_silenced_for_some_hours_says_until_when_and_is_audite
     assert after == {"until": until.isoformat(), "reason": "Carol said so by Telegram"}
 
 
+@pytest.mark.parametrize(("hour", "days"), [(2, 0), (5, 1), (14, 1), (23, 1)])
 @pytest.mark.parametrize(("digest", "morning"), [(time(7, 30), time(7, 30)), (None, time(8))])
-async def test_till_tomorrow_morning_is_when_the_digest_comes_in_the_studios_time(db, phone, digest, morning):
-    await alert_times.change(db, None, digest, "Asia/Tokyo", 10, actor="cli")
+async def test_till_tomorrow_morning_is_when_the_digest_comes_in_the_studios_time(
+    db, phone, hour, days, digest, morning
+):
+    """Who is up at two in the night means the morning that comes."""
+    west = ((await db.fetchval("select now() at time zone 'UTC'")).hour - hour + 12) % 24 - 12
+    zone = f"Etc/GMT{west:+d}"
+    await alert_times.change(db, None, digest, zone, 10, actor="cli")
     await phone.press("alerts")
     await phone.tap("Lisbon")
     await phone.tap("morning")
-    asleep = "select snoozed_until at time zone 'Asia/Tokyo' from alert where cause = 'proxy 1'"
-    there = await db.fetchrow(f"select ({asleep}) as until, (now() at time zone 'Asia/Tokyo')::date as today")
-    assert (there["until"].date(), there["until"].time()) == (there["today"] + timedelta(1), morning)
+    asleep = "select snoozed_until at time zone $1 from alert where cause = 'proxy 1'"
+    there = await db.fetchrow(f"select ({asleep}) as until, (now() at time zone $1)::date as today", zone)
+    assert (there["until"].date(), there["until"].time()) == (there["today"] + timedelta(days), morning)
 
 
 async def test_where_there_is_no_digest_the_morning_is_the_end_of_the_quiet_hours(db, phone):
