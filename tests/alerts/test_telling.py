@@ -321,10 +321,10 @@ async def test_a_fifth_trouble_that_is_urgent_is_gathered_for_five_minutes_and_o
             await lose(watched, made)
             await watched.look()
         assert len(await watched.texts()) == 4
-        await watched.later(minutes * 60 - 1)
+        await watched.later(minutes * 60 - 120)
         await watched.look()
         assert len(await watched.texts()) == 4
-        await watched.later(2)
+        await watched.later(121)
         await watched.look()
         (*_, last) = await watched.texts()
         assert len(await watched.texts()) == 5 and last.count("⚠️") == 2
