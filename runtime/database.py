@@ -17,7 +17,7 @@ import orjson
 
 from limner.runtime.connection import Connection
 from limner.runtime.entrance import enter
-from limner.runtime.errors import as_raised
+from limner.runtime.errors import Busy, as_raised
 from limner.runtime.log import logger
 from limner.runtime.pool import Pool
 from limner.runtime.together import Together
@@ -135,6 +135,7 @@ class Database:
         self.post: Any = None
         """The mailbox's group commit for this pool, made when it is first needed."""
         self._hardening: Together[None, None] = Together(self._harden)
+        self._is_soft = anyio.Event()
         self._parties: dict[Any, Together[Any, Any]] = {}
         self._told: dict[tuple[str, str], None] = {}
         self._told_at = 0.0
@@ -166,6 +167,21 @@ class Database:
         wait together.
         """
         await self._hardening.do(None)
+
+    def harden_soon(self) -> None:
+        """``harden`` behind the caller's back, which nobody waits for; what waits for the disk later has it done, too."""
+        self._is_soft.set()
+
+    async def _harden_forever(self) -> None:
+        while True:
+            await self._is_soft.wait()
+            self._is_soft = anyio.Event()
+            try:
+                await self.harden()
+            except (Busy, *TROUBLE) as error:
+                log.warning(
+                    "not_hardened", error=str(error) or type(error).__name__
+                )  # Postgres does it within a second
 
     async def _harden(self, callers: Sequence[None]) -> Sequence[None]:
         await self.fetchval(HARDEN)  # "execute" without arguments would have it planned each time
@@ -239,6 +255,7 @@ async def open_database(
             log.warning("no_limits_behind_the_pooler", missing=missing)
         group = await stack.enter_async_context(anyio.create_task_group())
         group.start_soon(database.notify_forever)
+        group.start_soon(database._harden_forever)
         group.start_soon(opened.cool_forever)
         try:
             yield database

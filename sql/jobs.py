@@ -111,7 +111,7 @@ async def start(db: Db, job_id: UUID, fence: Fence, *, wants_key: bool = False) 
     if job is not None:
         _tell(db, job)
         if isinstance(job.key, Lease) and isinstance(db, Database):
-            await db.harden()
+            db.harden_soon()
     return job
 
 

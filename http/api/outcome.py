@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import anyio
+import asyncpg
 import orjson
 import pybase64
 from aiohttp import web
@@ -16,6 +17,8 @@ from limner.http.api.errors import ApiError, overloaded
 from limner.http.api.schemas import Usage
 from limner.http.state import DB, STORAGE
 from limner.runtime.database import TROUBLE
+from limner.runtime.errors import Busy
+from limner.runtime.storage import Missing
 from limner.sql import answers
 from limner.sql.answers import Answer, Order
 from limner.sql.takedowns import TakenDown
@@ -24,6 +27,8 @@ from limner.sql.tokens import Token
 AS_IT_IS = {"Cache-Control": "no-store, no-transform"}
 """Pictures are packed already: to pack them once more would cost a proxy more than it spares."""
 USAGE = Usage().model_dump()
+OUTAGE = (Busy, Missing, *TROUBLE, asyncpg.InsufficientResourcesError, asyncpg.QueryCanceledError)
+"""What keeps an answer from whoever ordered, and not the picture from being painted."""
 MODERATED = {"moderation_input": "input", "moderation_output": "output"}
 WORST_FIRST = ("moderation_input", "moderation_output", "invalid_request")
 """What the caller can do something about is said before what we can."""
