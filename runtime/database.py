@@ -46,6 +46,8 @@ HARDEN = "select pg_logical_emit_message(true, 'limner', '')"
 
 BREATH = 0.002
 """Seconds between notifications of one process: what is told sooner goes out together, a breath later."""
+PATIENCE = 0.05
+"""Seconds that what is not urgent waits for something that is."""
 TELL = "select pg_notify(channel, payload) from unnest($1::text[], $2::text[]) as t(channel, payload)"
 
 TROUBLE = (
@@ -77,7 +79,7 @@ class Db(Protocol):
     async def execute(self, sql: str, *args: Any) -> str: ...
     async def together(self, carry: Carry[A, R], item: A) -> R: ...
     def transaction(self) -> contextlib.AbstractAsyncContextManager[Transaction]: ...
-    def tell(self, channel: str, payload: str = "") -> None: ...
+    def tell(self, channel: str, payload: str = "", *, can_wait: bool = False) -> None: ...
 
 
 Carry = Callable[[Db, Sequence[A]], Awaitable[Sequence[R]]]
@@ -109,7 +111,7 @@ class Transaction:
         """Alone: nobody else is in this transaction."""
         return (await carry(self, [item]))[0]
 
-    def tell(self, channel: str, payload: str = "") -> None:
+    def tell(self, channel: str, payload: str = "", *, can_wait: bool = False) -> None:
         self.told.append((channel, payload))
 
     @contextlib.asynccontextmanager
@@ -139,7 +141,7 @@ class Database:
         self._parties: dict[Any, Together[Any, Any]] = {}
         self._told: dict[tuple[str, str], None] = {}
         self._told_at = 0.0
-        self._wake = anyio.Event()
+        self._wake, self._hurry = anyio.Event(), anyio.Event()
 
     async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
         return await self._in_time(self.pool.fetch, sql, args)
@@ -203,10 +205,15 @@ class Database:
         for channel, payload in tx.told:
             self.tell(channel, payload)
 
-    def tell(self, channel: str, payload: str = "") -> None:
-        """Tell, then forget: equal notifications that wait together go out as one."""
+    def tell(self, channel: str, payload: str = "", *, can_wait: bool = False) -> None:
+        """Tell, then forget: equal notifications that wait together go out as one.
+
+        ``can_wait``: with the next one that cannot, or PATIENCE later.
+        """
         self._told[channel, payload] = None
         self._wake.set()
+        if not can_wait:
+            self._hurry.set()
 
     def may_carry(self, channel: str, payload: str) -> bool:
         """Whether a statement that goes out now is to notify by itself; in a storm it is to be told instead."""
@@ -221,7 +228,9 @@ class Database:
         """Send what was told, outside any write transaction: NOTIFY inside one serialises commits."""
         while True:
             await self._wake.wait()
-            self._wake = anyio.Event()
+            with anyio.move_on_after(PATIENCE):
+                await self._hurry.wait()
+            self._wake, self._hurry = anyio.Event(), anyio.Event()
             await anyio.sleep(max(self._told_at + 2 * BREATH - time.monotonic(), 0))
             await self.flush()
 
