@@ -33,7 +33,7 @@ Complete = Callable[[Draft], Awaitable[Draft]]
 
 
 ORDER: dict[str, Any] = {"scope": "images:write", "parameters": [IDEMPOTENCY, PREFER], "streams": True}
-REFUSED = (400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503, 504)
+REFUSED = (400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 500, 502, 503, 504)
 
 
 @operation("Paint from a description.", {200: Images, 202: Task}, REFUSED, body=Generation, **ORDER)
