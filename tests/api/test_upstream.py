@@ -8,7 +8,7 @@ import pytest
 
 from limner.runtime.vault import Vault
 from limner.sql import keys
-from tests.api.conftest import error, program, studio
+from tests.api.conftest import error, json, program, studio
 from tests.api.test_edits import masked
 from tests.conftest import held
 from tests.http.conftest import drawn
