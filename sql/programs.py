@@ -21,7 +21,7 @@ select asked.place, e.id, e.account_id, e.email, e.scopes, e.models, e.networks,
     t.is_open, t.paused_at, t.plan, t.model
 from asked
 cross join lateral token_enter(asked.hash, asked.ip, $3) as e
-cross join lateral ({terms.OFFER.replace("asked.account_id", "e.account_id")}) as t
+cross join lateral {terms.OFFER.replace("asked.account_id", "e.account_id")} as t
 """
 Wanted = tuple[bytes, str, float, str]
 """A token's hash, the address, the requests of a minute, and a model."""

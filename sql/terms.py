@@ -35,7 +35,7 @@ class PlanCapReached(TooMany):
         super().__init__(f"{words} It opens again on {opens:%-d %B at %H:%M} UTC.", after=after)
 
 
-OFFER = f"""
+OFFER = f"""(
     select {IS_OPEN} as is_open, s.paused_at, to_jsonb(p) as plan, (
         select to_jsonb(m) from model as m join provider as p on p.id = m.provider_id
         where m.id = asked.model_id and {models.IS_OFFERED}
@@ -44,13 +44,13 @@ OFFER = f"""
     left join subscription as s on s.account_id = asked.account_id and {LIVES}
     left join plan as p on p.id = {PLAN}
     offset 0
-"""
+)"""
 Offer = asyncpg.Record
 """A row of OFFER: not yet looked at."""
 AGREED = f"""
 select asked.place, t.*
 from unnest((select $1::uuid[]), (select $2::text[])) with ordinality as asked (account_id, model_id, place)
-cross join lateral ({OFFER}) as t
+cross join lateral {OFFER} as t
 order by asked.place
 """
 

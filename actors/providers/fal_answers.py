@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import orjson
 
-from limner.actors.providers import egress
+from limner.actors.providers import discretion
 from limner.actors.providers.base import Access, Fault, UpstreamError
-from limner.actors.providers.verdicts import ANY, BY_STATUS, Answer, Rule, verdict
+from limner.actors.providers.verdicts import ANY, BEYOND_REQUEST, BROKE, BY_STATUS, REQUEST, Answer, Rule, verdict
 
 RULES = (
-    Rule(Fault.BALANCE_EXHAUSTED, ANY, r"exhausted balance|reason: top_up|insufficient (?:balance|credit|fund)"),
+    Rule(Fault.BALANCE_EXHAUSTED, ANY, r"exhausted balance|reason: top_up"),
+    Rule(Fault.BALANCE_EXHAUSTED, BEYOND_REQUEST, r"insufficient (?:balance|credit|fund)"),
+    Rule(Fault.BALANCE_EXHAUSTED, REQUEST, BROKE),
     Rule(Fault.BALANCE_EXHAUSTED, (402,)),
     Rule(Fault.AUTH_DEAD, (401, 403), r"user is locked|admin lock"),
     Rule(Fault.AUTH_DEAD, (401,)),
@@ -28,7 +30,7 @@ RULES = (
 
 def judged(answer: Answer, access: Access) -> UpstreamError:
     """The one error that an answer without a picture is."""
-    error = verdict(answer, egress.secrets(access), rules=RULES, said=said(answer))
+    error = verdict(answer, discretion.secrets(access), rules=RULES, said=said(answer))
     if error.fault is Fault.INVALID_REQUEST and answer.headers.get("x-fal-retryable") == "true":
         error.fault = Fault.UPSTREAM_5XX  # they say themselves that the request is not to blame
     return error

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from limner.actors.providers import dialects, egress
+from limner.actors.providers import dialects, discretion
 from limner.actors.providers.base import Access, Fault, UpstreamError
 from limner.actors.providers.verdicts import ANY, QUOTA_DELAY, Answer, Rule, delay, without
 
@@ -26,10 +26,11 @@ RULES = (
     Rule(Fault.BALANCE_EXHAUSTED, (402,)),
     Rule(Fault.BALANCE_EXHAUSTED, (403, 429), BROKE),
     Rule(Fault.REGION_BLOCKED, (400, 401, 403), r"ip_address_blocked|ip address restriction"),
-    Rule(Fault.REGION_BLOCKED, (400, 403), r"location is not supported|\bcountry\b|\bregion\b|territory"),
+    Rule(Fault.REGION_BLOCKED, (403,), r"location is not supported|\bcountry\b|\bregion\b|territory"),
+    Rule(Fault.REGION_BLOCKED, (400,), r"location is not supported|not available in your (?:country|region|territory)"),
     Rule(Fault.AUTH_DEAD, (400,), r"api_key_invalid|api key (?:not valid|not found|expired)"),
-    Rule(Fault.REGION_BLOCKED, (400,), r"failed_precondition.*location"),
-    Rule(Fault.BALANCE_EXHAUSTED, (400,), r"failed_precondition"),
+    Rule(Fault.REGION_BLOCKED, (400,), r"^failed_precondition.*(?:location|\bcountry\b|\bregion\b|territory)"),
+    Rule(Fault.BALANCE_EXHAUSTED, (400,), r"^failed_precondition"),
     Rule(Fault.MODERATION_INPUT, (400,), r"prohibited_content|responsible ai|sensitive words|content polic"),
     Rule(Fault.MODEL_UNAVAILABLE, (400,), r"\bmodel\b.*(?:not found|not supported|does not support|no longer|retired)"),
     Rule(Fault.MODEL_UNAVAILABLE, (403,), r"(?:access|permission).* models?(?:/|\b.*may not exist)"),
@@ -88,7 +89,7 @@ that is not here is booked at 0."""
 
 def refusal(answer: Answer, access: Access, now: datetime | None = None) -> UpstreamError:
     """The one error that an answer with an HTTP error, or with an error inside, is."""
-    secrets = egress.secrets(access)
+    secrets = discretion.secrets(access)
     error = _error(answer.body)
     status = answer.status if answer.status != 200 else _number(error.get("code")) or 200
     details = [each for each in _list(error.get("details")) if isinstance(each, dict)]
@@ -105,7 +106,7 @@ def refusal(answer: Answer, access: Access, now: datetime | None = None) -> Upst
 
 def silence(whole: Facts, model: str, access: Access) -> UpstreamError:
     """The one error that a 200 without a picture is: the block reason decides, then the finish reason."""
-    spent, secrets = cost(model, whole.get("usageMetadata")), egress.secrets(access)
+    spent, secrets = cost(model, whole.get("usageMetadata")), discretion.secrets(access)
     feedback = _dict(whole.get("promptFeedback"))
     if blocked := str(feedback.get("blockReason") or ""):
         fault = BLOCKED.get(blocked, Fault.MODERATION_INPUT)

@@ -10,7 +10,7 @@ import aiohttp
 import anyio
 import orjson
 
-from limner.actors.providers import egress, parcels
+from limner.actors.providers import discretion, parcels
 from limner.actors.providers.base import Access, Fault, OnStep, Order, Step, UpstreamError
 from limner.actors.providers.events import events
 from limner.actors.providers.parcels import facts
@@ -58,6 +58,21 @@ async def ask(
     return Reply(answer, entries if isinstance(entries, list) else None, whole.get("usage"))
 
 
+def refusal(answer: Answer, order: Order, access: Access, rules: Sequence[Rule] = RULES) -> UpstreamError:
+    """The one error that an answer without a picture is. Who has no address for edits says nothing about the model."""
+    error = verdict(answer, discretion.secrets(access), rules=rules)
+    about = error.detail.lower()
+    is_nowhere = bool(order.references) and answer.status in (404, 405)
+    if (
+        is_nowhere
+        and error.fault is Fault.MODEL_UNAVAILABLE
+        and "model" not in about
+        and order.model.lower() not in about
+    ):
+        return UpstreamError(Fault.INVALID_REQUEST, error.detail, words="This painter takes no reference pictures.")
+    return error
+
+
 async def data(reply: Reply, access: Access) -> bytes:
     """The bytes of the first picture: inline, as a data URL, or fetched at once from where it lies.
 
@@ -101,7 +116,7 @@ async def _streamed(
                         shown += 1
                         await _show(event, shown, order, on_step)
                     elif final is None and (kind == "error" or event.get("error")):
-                        raise verdict(Answer(response.status, told, raw), egress.secrets(access), rules=rules)
+                        raise verdict(Answer(response.status, told, raw), discretion.secrets(access), rules=rules)
                     if raw == b"[DONE]" or (final is not None and shown >= order.partial_images):
                         break
     except aiohttp.ClientError:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from limner.actors.providers import dialects, egress, parcels
+from limner.actors.providers import dialects, discretion, parcels
 from limner.actors.providers.base import Access, Fault, OnStep, Order, Picture, QuotaScope, Step, UpstreamError
 from limner.actors.providers.egress import AGENT
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
@@ -68,8 +68,11 @@ OTHER = Form("sd3", _SD3, 0)
 
 RULES = (
     Rule(Fault.BALANCE_EXHAUSTED, (402,)),
+    Rule(Fault.BALANCE_EXHAUSTED, (401, 403, 429), r"payment_required|sufficient (?:credits|balance)|enough balance"),
     Rule(
-        Fault.BALANCE_EXHAUSTED, (400, 401, 403, 429), r"payment_required|sufficient (?:credits|balance)|enough balance"
+        Fault.BALANCE_EXHAUSTED,
+        (400,),
+        r"^(?:payment_required|insufficient_balance)\b|your organization does not have (?:enough|sufficient) (?:credits|balance)",
     ),
     Rule(Fault.MODERATION_INPUT, (400, 403, 422), r"content_moderation|content moderation|content_filter|flagged by"),
     Rule(Fault.REGION_BLOCKED, (403, 451), r"\bcountry\b|\bregion\b|location"),
@@ -174,7 +177,7 @@ def refusal(answer: Answer, access: Access) -> UpstreamError:
     errors = error.get("errors")
     said = [error.get("name"), *(errors if isinstance(errors, list) else []), error.get("message"), error.get("detail")]
     text = " ".join(str(each) for each in said if each) or dialects.raw(answer)
-    secrets = egress.secrets(access)
+    secrets = discretion.secrets(access)
     fault, after = dialects.judge(RULES, answer.status, without(text, secrets)), delay(answer.headers, text)
     if fault is Fault.RATE_LIMITED:
         after = PENALTY if after is None else after
