@@ -45,6 +45,8 @@ async def _with(db: Database, config: Config, name: str, way: Processor) -> None
         if payment.state == "paid":
             paid.add(payment.ref)
             await _paid_there(db, config, name, way, payment)
+        elif payment.received_cents and payment.state in settlement.CLOSED:
+            await _left_there(db, name, way, payment)
     for invoice in await invoices.paid_since(db, name, since):
         if invoice.processor_ref not in paid:
             await _paid_here(db, way, invoice)
@@ -66,6 +68,13 @@ async def _paid_there(db: Database, config: Config, name: str, way: Processor, p
         await audit.record(db, "cashier", "invoice.reconciled", str(invoice.id), {"state": invoice.state}, after)
         place = f"/admin/invoices/{invoice.id}"
         await telling.send(db, config, [News(f"alert reconciled {invoice.id}", f"⚠️ {words}", place, moneyless="")])
+
+
+async def _left_there(db: Database, name: str, way: Processor, payment: Payment) -> None:
+    """Money for what is closed: told, once, also where nobody looks at the invoice any more."""
+    invoice = await _invoice(db, name, payment.order_ref)
+    if invoice is not None and invoice.state != "paid" and invoice.processor_ref == payment.ref:
+        await settlement.apply(db, invoice, payment, way.store)
 
 
 async def _paid_here(db: Database, way: Processor, invoice: Invoice) -> None:

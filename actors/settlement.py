@@ -15,6 +15,11 @@ from limner.sql.invoices import Invoice, WrongState
 log = logger(__name__)
 
 ME = "cashier"
+CLOSED = {
+    "expired": "before it ran out",
+    "invalid": "before it was closed or called invalid there",
+    "canceled": "before it was canceled there",
+}
 
 
 async def apply(db: Database, invoice: Invoice, payment: Payment, store: str) -> None:
@@ -68,10 +73,10 @@ async def _moved(db: Database, invoice: Invoice, payment: Payment) -> None:
     if payment.state not in ("pending", invoice.state):
         with contextlib.suppress(WrongState):  # somebody else was faster, and knew more
             await invoices.move(db, invoice.id, payment.state)
-    if payment.state == "expired" and payment.received_cents:
+    if payment.state in CLOSED and payment.received_cents:
         words = (
-            f"{decimal(payment.received_cents)} of {decimal(invoice.amount_cents)} {invoice.currency} came before it ran out: "
-            "give it back, or mark it paid when the rest has come."
+            f"{decimal(payment.received_cents)} of {decimal(invoice.amount_cents)} {invoice.currency} came "
+            f"{CLOSED[payment.state]}: give it back, or mark it paid when the rest has come."
         )
         await payments.flag(db, invoice.id, "partial", words, _said(payment), actor=ME)
 
