@@ -14,7 +14,7 @@ from limner.actors.watch.telling import News
 from limner.runtime.config import Config
 from limner.runtime.database import Database
 from limner.runtime.log import logger
-from limner.sql import audit, billing, invoices, payments
+from limner.sql import audit, billing, doubts, invoices, payments
 from limner.sql.invoices import Invoice
 
 log = logger(__name__)
@@ -59,6 +59,8 @@ async def _paid_there(db: Database, config: Config, name: str, way: Processor, p
         log.info("payment_of_somebody_else", processor=name, ref=payment.ref)
         return
     if invoice.state == "paid":
+        if await doubts.is_open(db, invoice.id):  # what was in doubt one night may hold the next
+            await settlement.apply(db, invoice, payment, way.store)
         return
     await settlement.apply(db, invoice, payment, way.store)
     found = await invoices.get(db, invoice.id)
@@ -83,10 +85,11 @@ async def _paid_here(db: Database, way: Processor, invoice: Invoice) -> None:
         return
     if payment is not None:
         await settlement.apply(db, invoice, payment, way.store)
+        if payment.state == "invalid":  # that is told by itself, and somebody may have decided already
+            return
     state = "unknown" if payment is None else payment.state
     words = f"It is paid here, and {state} at the processor: see what became of the money."
-    if (await invoices.get(db, invoice.id)).trouble != "doubted":
-        await payments.flag(db, invoice.id, "unbacked", words, {"state": state}, actor="cashier")
+    await payments.flag(db, invoice.id, "unbacked", words, {"state": state}, actor="cashier")
 
 
 async def _invoice(db: Database, name: str, order_ref: str) -> Invoice | None:
