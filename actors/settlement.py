@@ -15,11 +15,7 @@ from limner.sql.invoices import Invoice, WrongState
 log = logger(__name__)
 
 ME = "cashier"
-CLOSED = {
-    "expired": "before it ran out",
-    "invalid": "before it was closed or called invalid there",
-    "canceled": "before it was canceled there",
-}
+CLOSED = ("expired", "invalid", "canceled")
 
 
 async def apply(db: Database, invoice: Invoice, payment: Payment, store: str) -> None:
@@ -74,11 +70,17 @@ async def _moved(db: Database, invoice: Invoice, payment: Payment) -> None:
         with contextlib.suppress(WrongState):  # somebody else was faster, and knew more
             await invoices.move(db, invoice.id, payment.state)
     if payment.state in CLOSED and payment.received_cents:
-        words = (
-            f"{decimal(payment.received_cents)} of {decimal(invoice.amount_cents)} {invoice.currency} came "
-            f"{CLOSED[payment.state]}: give it back, or mark it paid when the rest has come."
-        )
-        await payments.flag(db, invoice.id, "partial", words, _said(payment), actor=ME)
+        await payments.flag(db, invoice.id, "partial", _came(invoice, payment), _said(payment), actor=ME)
+
+
+def _came(invoice: Invoice, payment: Payment) -> str:
+    received, amount, currency = decimal(payment.received_cents), decimal(invoice.amount_cents), invoice.currency
+    if payment.state == "expired":
+        return f"{received} of {amount} {currency} came before it ran out: give it back, or mark it paid when the rest has come."
+    return (
+        f"{received} of {amount} {currency} came before it was closed or called invalid there: give it back, or mark it paid "
+        "when the rest has come."
+    )
 
 
 async def _mismatch(db: Database, invoice: Invoice, payment: Payment, words: str) -> None:
