@@ -75,12 +75,13 @@ async def _moved(db: Database, invoice: Invoice, payment: Payment) -> None:
 
 def _came(invoice: Invoice, payment: Payment) -> str:
     received, amount, currency = decimal(payment.received_cents), decimal(invoice.amount_cents), invoice.currency
-    if payment.state == "expired":
-        return f"{received} of {amount} {currency} came before it ran out: give it back, or mark it paid when the rest has come."
-    return (
+    words = (
         f"{received} of {amount} {currency} came before it was closed or called invalid there: give it back, or mark it paid "
         "when the rest has come."
     )
+    if payment.state == "expired":
+        words = f"{received} of {amount} {currency} came before it ran out: give it back, or mark it paid when the rest has come."
+    return words
 
 
 async def _mismatch(db: Database, invoice: Invoice, payment: Payment, words: str) -> None:
