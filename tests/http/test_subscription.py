@@ -175,14 +175,14 @@ async def test_carol_pauses_resumes_and_extends_with_a_reason(carol, alice, db, 
 )  # fmt: skip
 async def test_what_makes_no_sense_is_refused_on_the_users_page(carol, db, cast, fields):
     before = await held(db, cast.alice)
-    page = await carol.post(f"/admin/users/{cast.alice.id}/subscription", fields)
+    page = await carol.act(f"/admin/users/{cast.alice.id}/subscription", fields)
     assert page.status == 400
     assert 'role="alert"' in page.text and cast.alice.email in page.text
     assert (await held(db, cast.alice)).period == before.period
 
 
 async def test_who_has_no_plan_cannot_be_paused(carol, cast):
-    page = await carol.post(f"/admin/users/{cast.bob.id}/subscription", {"act": "pause", "reason": "x"})
+    page = await carol.act(f"/admin/users/{cast.bob.id}/subscription", {"act": "pause", "reason": "x"})
     assert "no plan that runs" in page.text
 
 
