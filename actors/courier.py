@@ -18,7 +18,7 @@ from limner.runtime.errors import Busy, Hopeless
 from limner.runtime.log import following, logger, redact
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
-from limner.sql import notices, segments
+from limner.sql import deliveries, notices, segments
 from limner.sql.notices import Notice
 
 log = logger(__name__)
@@ -91,12 +91,12 @@ async def _deliver_one(db: Database, config: Config, way: Way, notice: Notice) -
     except Hopeless as why:
         log.warning("notice_failed", notice=notice.id, why=str(why))
         tracing.here().failed(type(why).__name__)
-        await notices.failed(db, notice, str(why))
+        await deliveries.failed(db, notice, str(why))
         return False
     except Busy:
-        await notices.let_go(db, notice)
+        await deliveries.let_go(db, notice)
         raise
-    went = await notices.sent(db, notice)
+    went = await deliveries.sent(db, notice)
     log.info("notice_sent", notice=notice.id, channel=notice.channel, late=not went)
     return went
 

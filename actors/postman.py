@@ -22,7 +22,7 @@ from limner.runtime.errors import Busy, Hopeless, as_raised
 from limner.runtime.log import following, logger
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
-from limner.sql import broadcasts, gifts, mails, tickets
+from limner.sql import broadcasts, deliveries, gifts, mails, tickets
 from limner.sql.channels import NOTICE_QUEUED
 from limner.sql.mails import Mail
 
@@ -109,7 +109,7 @@ async def _deliver_one(db: Database, config: Config, connection: Server, mail: M
     except Hopeless as why:
         log.warning("mail_failed", notice=mail.id, template=mail.template)
         tracing.here().failed(type(why).__name__)
-        await mails.failed(db, mail, str(why))
+        await deliveries.failed(db, mail, str(why))
         return False
     except Busy as later:
         log.warning("mail_postponed", notice=mail.id, attempt=mail.attempts)
@@ -117,7 +117,7 @@ async def _deliver_one(db: Database, config: Config, connection: Server, mail: M
         if isinstance(later, Away):
             raise
         return False
-    went = await mails.sent(db, mail)
+    went = await deliveries.sent(db, mail)
     log.info("mail_sent", notice=mail.id, template=mail.template, attempt=mail.attempts, late=not went)
     return went
 

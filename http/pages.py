@@ -13,7 +13,7 @@ import jinja2
 from aiohttp import web
 from markupsafe import Markup
 
-from limner.http.state import CONFIG, REQUEST_ID, csrf_token, look_of, notice_of, viewer_of
+from limner.http.state import CONFIG, REQUEST_ID, csrf_token, file_of, look_of, notice_of, viewer_of
 from limner.runtime.errors import NotFound, Refused, TooMany
 from limner.runtime.spans import duration
 from limner.sql.accounts import Account
@@ -109,6 +109,7 @@ def _about(request: web.Request) -> dict[str, Any]:
         "csrf": csrf_token(request),
         "here": request.path,
         "notice": notice_of(request),
+        "file_url": file_of(request),
         "look": look_of(request),
         "now": datetime.now(UTC),
     }

@@ -41,9 +41,10 @@ async def ask(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.method in SAFE:
             return pages.see_other("/account/security", "factor_first")
         raise NotAllowed(str(why)) from None
-    except ProofNeeded:
+    except ProofNeeded as why:
         if request.method in SAFE:
-            return pages.see_other(f"/account/proof?next={quote(request.path_qs, safe='', errors='replace')}")
+            goal = quote(why.back or request.path_qs, safe="", errors="replace")
+            return pages.see_other(f"/account/proof?next={goal}")
         return await _prove_and_act(request, handler)
 
 

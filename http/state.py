@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import aiohttp
@@ -82,6 +83,8 @@ NOTICES = {
 }
 
 
+FILE_READY = "file"
+"""In an address: whoever comes here wanted the file of this list, and may take it along now."""
 CODE = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 
@@ -94,7 +97,11 @@ class FactorNeeded(Exception):
 
 
 class ProofNeeded(Exception):
-    """Who does this should have shown a moment ago that it is they."""
+    """Who does this should have shown a moment ago that it is they. ``back``: where that leads, if not where they went."""
+
+    def __init__(self, back: str = "") -> None:
+        super().__init__(back)
+        self.back = back
 
 
 def viewer_of(request: web.Request) -> Account | None:
@@ -150,20 +157,20 @@ def admin(request: web.Request) -> Account:
     return viewer
 
 
-def fresh(request: web.Request) -> Account:
+def fresh(request: web.Request, *, back: str = "") -> Account:
     """The admin who touches keys, money or roles, and showed within ten minutes that it is they. The first line of a
     handler: a form that comes without is kept, and sent on once the proof is there (http/proof.py).
 
-    Raises ProofNeeded, and what admin() raises.
+    ``back``: where whoever only looks is led after it, if not to the same address. Raises ProofNeeded, and what admin() raises.
     """
-    return proved(request, admin(request))
+    return proved(request, admin(request), back=back)
 
 
-def proved(request: web.Request, viewer: Account) -> Account:
+def proved(request: web.Request, viewer: Account, *, back: str = "") -> Account:
     """The same for whoever changes the doors of their own account. Raises ProofNeeded."""
     session = session_of(request)
     if session is None or not session.is_fresh:
-        raise ProofNeeded
+        raise ProofNeeded(back)
     return viewer
 
 
@@ -189,6 +196,14 @@ def _bind(secret: str, anchor: str) -> str:
 def notice_of(request: web.Request) -> str | None:
     """The sentence that a form left behind, once."""
     return NOTICES.get(request.cookies.get("notice", ""))
+
+
+def file_of(request: web.Request) -> str | None:
+    """The address of the file of this list, for who came for it and was asked first whether it is they."""
+    if FILE_READY not in request.query:
+        return None
+    asked = urlencode([(name, value) for name, value in request.query.items() if name != FILE_READY], errors="replace")
+    return f"{request.path}.csv{f'?{asked}' if asked else ''}"
 
 
 def address_of(request: web.Request) -> str:

@@ -6,16 +6,16 @@ fence (id, owner, attempt), so what a lost or revived worker still writes change
 
 from __future__ import annotations
 
-import dataclasses
 import random
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from limner.runtime.database import Database, Db, affected
 from limner.runtime.errors import FenceLost
+from limner.runtime.message import Fence as Fence
+from limner.runtime.message import Message as Message
 from limner.runtime.post import SEND, Post
 from limner.runtime.post import SENT as SENT  # the name that wakes mailboxes
 
@@ -23,37 +23,6 @@ CANCELED = "message_canceled"
 """A message in hand was taken back. Payload: "<mailbox> <message id>"."""
 PROGRESSED = "message_progressed"
 """A message in hand has got further. Payload: "<mailbox> <message id>"."""
-
-
-@dataclass(frozen=True)
-class Fence:
-    """Proof of ownership: this message, by this worker, at this attempt."""
-
-    id: int
-    owner: UUID
-    attempt: int
-
-
-@dataclass(frozen=True)
-class Message:
-    """Base of all messages: frozen dataclasses, named in the imperative, that live in one mailbox."""
-
-    mailbox: ClassVar[str]
-    fair: ClassVar[bool] = False
-    """Whether its senders put it into partitions that take turns: all messages of a mailbox, or none."""
-    fence: Fence = dataclasses.field(init=False, repr=False, compare=False, default=Fence(0, UUID(int=0), 0))
-
-    def payload(self) -> dict[str, Any]:
-        return {name: _plain(getattr(self, name)) for name in _shape(type(self))[0]}
-
-    @classmethod
-    def revive(cls, payload: dict[str, Any], fence: Fence) -> Self:
-        ids = _shape(cls)[1]
-        message = cls(
-            **{name: UUID(payload[name]) if name in ids else payload[name] for name in payload} if ids else payload
-        )
-        object.__setattr__(message, "fence", fence)
-        return message
 
 
 @dataclass(frozen=True)
@@ -316,19 +285,3 @@ async def report(db: Db, fence: Fence, progress: dict[str, Any]) -> None:
 def backoff(attempt: int, *, first: float = 1.0, most: float = 300.0) -> float:
     """Seconds to wait after the n-th failure: doubling, with jitter of a quarter either way."""
     return min(first * 2.0 ** (attempt - 1), most) * random.uniform(0.75, 1.25)  # noqa: S311
-
-
-def _shape(message: type) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The names of its fields, and which of them are UUIDs: JSON has only their text."""
-    if message not in _SHAPES:
-        names = tuple(field.name for field in dataclasses.fields(message) if field.name != "fence")
-        hints = typing.get_type_hints(message)
-        _SHAPES[message] = names, frozenset(name for name in names if hints[name] is UUID)
-    return _SHAPES[message]
-
-
-_SHAPES: dict[type, tuple[tuple[str, ...], frozenset[str]]] = {}
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, UUID) else value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +16,7 @@ from limner.runtime.child import Child, Launch, Life, Restart, is_nothing_but_ou
 from limner.runtime.errors import as_raised
 from limner.runtime.log import logger, redact
 from limner.runtime.mailbox import backoff
+from limner.runtime.signals import stop_on_signal, stop_when_orphaned
 
 __all__ = ["ABANDONED", "Child", "CrashStorm", "Supervisor", "contained", "supervise"]
 
@@ -265,30 +265,6 @@ class Supervisor:
             log.error("child_crashed", child=child.name, error=child.last_error, exc_info=crash)
         self._fallen = deque(fall for fall in self._fallen if fall[0] is not child)
         child.enter(state)
-
-
-async def stop_on_signal(
-    stop: Callable[[], None], *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-) -> None:
-    """Call ``stop`` at SIGTERM or SIGINT; a second signal ends the process at once."""
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        task_status.started()
-        asked = False
-        async for number in signals:
-            if asked:
-                os._exit(128 + number)
-            asked = True
-            log.info("stopping", signal=signal.Signals(number).name)
-            stop()
-
-
-async def stop_when_orphaned(stop: Callable[[], None]) -> None:
-    """Under supervisord: call ``stop`` when it has died, so that the next start finds no leftovers."""
-    parent = os.getppid()
-    while os.getppid() == parent:
-        await anyio.sleep(1)
-    log.warning("orphaned")
-    stop()
 
 
 async def supervise(supervisor: Supervisor, ready: Callable[[], object] = lambda: None) -> None:

@@ -85,43 +85,17 @@ async def look_at_recent(db: Database) -> Check:
     return next(check for check in await latest(db) if check.scope == "recent")
 
 
-# The same rules as books.RULES, for these accounts, jobs and invoices alone: what they say of all takes minutes.
-OF_ACCOUNTS = f"""
-select a.id::text as what, format('balance %s/%s/%s, entries %s/%s/%s (available/held/spent)',
-    b.available, b.held, b.spent, e.available, e.held, e.spent) as why
-from unnest($1::uuid[]) as a (id) left join balance as b on b.account_id = a.id
-cross join lateral (
-    select {books.SUMS}
-    from ledger_entry where account_id = a.id
-) as e
-where (b.available, b.held, b.spent) is distinct from (e.available, e.held, e.spent)
-"""
-OF_JOBS = """
-select j.id::text as what, format('%s, with %s pictures and entries %s', j.state, i.n, k.kinds) as why
-from job as j
-cross join lateral (select count(*) as n from image where job_id = j.id) as i
-cross join lateral (
-    select array_agg(kind order by id) as kinds,
-        count(*) filter (where kind = 'settle' and credits = j.credits) as charges from ledger_entry where job_id = j.id
-) as k
-where j.id = any($1::uuid[]) and (
-    (j.state = 'delivered') <> (i.n = 1) or (j.state = 'delivered') <> (k.charges = 1)
-    or j.state in ('failed', 'canceled') and k.kinds is distinct from '{reserve,release}'
-    or j.state in ('queued', 'running') and k.kinds is distinct from '{reserve}'
+# The rules of the books, of these accounts, jobs and invoices alone: what they say of all takes minutes.
+OF_ACCOUNTS = books.BALANCE_IS_THE_SUM.replace(
+    "from balance as b\nleft join", "from (select * from balance where account_id = any($1::uuid[])) as b\nleft join"
+).replace("where not exists", "where e.account_id = any($1::uuid[]) and not exists")
+OF_JOBS = "union all".join(
+    rule.replace("from job as j", "from (select * from job where id = any($1::uuid[])) as j")
+    for rule in (books.DELIVERED_IS_CHARGED_ONCE, books.UNDELIVERED_IS_RELEASED, books.UNFINISHED_IS_HELD)
 )
-"""
-OF_INVOICES = """
-select i.id::text as what, format('%s, with %s grants of %s credits for %s', i.state, count(e.id),
-    coalesce(sum(e.credits), 0), i.credits) as why
-from invoice as i left join ledger_entry as e on e.invoice_id = i.id and e.kind = 'grant'
-where i.id = any($1::uuid[]) or i.paid_at > now() - interval '1 hour'
-group by i.id
-having count(e.id) > 1 or i.state <> 'paid' and count(e.id) > 0
-    or i.purpose <> 'gift' and (
-        i.state = 'paid' and count(e.id) = 0
-        or count(e.id) = 1 and (sum(e.credits) <> i.credits or not bool_and(e.account_id = i.account_id))
-    )
-"""
+OF_INVOICES = books.PAID_IS_CREDITED_ONCE.replace(
+    "group by i.id", "where i.id = any($1::uuid[]) or i.paid_at > now() - interval '1 hour'\ngroup by i.id"
+)
 
 
 async def _broken(db: Db, ids: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:

@@ -32,7 +32,7 @@ returning id
 
 
 async def create(
-    db: Db, *, uses: int = 1, days: int = 14, note: str = "", reason: str = "", actor: str, ip: str = ""
+    db: Db, *, reason: str, uses: int = 1, days: int = 14, note: str = "", actor: str, ip: str = ""
 ) -> str:
     """A new code: 120 random bits, to be shown once; only the hash is kept. Raises Refused."""
     if not 1 <= uses <= MOST_USES:
@@ -44,13 +44,9 @@ async def create(
     code = secrets.token_urlsafe(15)
     async with db.transaction() as tx:
         invitation_id = await tx.fetchval(CREATE, hashed(code), code[:4], note, uses, actor, days)
-        about = {"uses": uses, "days": days, "note": note} | _why(reason)
+        about = {"uses": uses, "days": days, "note": note, "reason": reason}
         await audit.record(tx, actor, "invitation.create", f"invitation {invitation_id}", None, about, ip=ip)
     return code
-
-
-def _why(reason: str) -> dict[str, str]:
-    return {"reason": reason} if reason else {}
 
 
 LIVING = "revoked_at is null and expires_at > now() and uses < most_uses"
@@ -124,13 +120,13 @@ async def listing(db: Db, sought: Sought = ALL, before: Place = (None, None), co
 REVOKE = "update invitation set revoked_at = now() where id = $1 and revoked_at is null returning hint, note, uses"
 
 
-async def revoke(db: Db, invitation_id: UUID, reason: str = "", *, actor: str, ip: str = "") -> None:
+async def revoke(db: Db, invitation_id: UUID, reason: str, *, actor: str, ip: str = "") -> None:
     """At once; whoever came with it stays. Raises NotFound."""
     async with db.transaction() as tx:
         row = await tx.fetchrow(REVOKE, invitation_id)
         if row is None:
             raise NotFound("There is no such invitation, or it is revoked already.")
-        about = _why(reason) or None
+        about = {"reason": reason}
         await audit.record(tx, actor, "invitation.revoke", f"invitation {invitation_id}", dict(row), about, ip=ip)
 
 

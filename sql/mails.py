@@ -96,29 +96,6 @@ async def take(db: Db, seconds: float) -> Mail | None:
     return None if row is None else Mail(**row)
 
 
-# A code in it is worth money, and has reached whom it was for.
-SENT = """
-update notice set sent_at = now(), error = '', details = details - 'code'
-where id = $1 and attempts = $2 and sent_at is null and failed_at is null
-"""
-
-
-async def sent(db: Db, mail: Mail) -> bool:
-    """The server has it. False: somebody else set out with it meanwhile, or gave it up."""
-    return affected(await db.execute(SENT, mail.id, mail.attempts)) == 1
-
-
-FAILED = """
-update notice set failed_at = now(), error = $3
-where id = $1 and attempts = $2 and sent_at is null and failed_at is null
-"""
-
-
-async def failed(db: Db, mail: Mail, why: str) -> None:
-    """It can never be delivered."""
-    await db.execute(FAILED, mail.id, mail.attempts, why[:300])
-
-
 POSTPONE = f"""
 update notice set error = $4, next_at = now() + make_interval(secs => $3),
     failed_at = case when attempts >= {MOST_ATTEMPTS} and created_at < now() - interval '{PATIENCE}' then now() end

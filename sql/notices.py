@@ -111,36 +111,6 @@ async def take(db: Db, channel: str, seconds: float) -> Notice | None:
     return None if row is None else Notice(**row)
 
 
-LET_GO = """
-update notice set attempts = attempts - 1, next_at = null
-where id = $1 and attempts = $2 and sent_at is null and failed_at is null
-"""
-
-
-async def let_go(db: Db, notice: Notice) -> None:
-    """It did not get out: it is as if nobody had set out with it."""
-    await db.execute(LET_GO, notice.id, notice.attempts)
-
-
-SENT = "update notice set sent_at = now() where id = $1 and attempts = $2 and sent_at is null and failed_at is null"
-
-
-async def sent(db: Db, notice: Notice) -> bool:
-    """False: somebody else set out with it meanwhile, or gave it up."""
-    return affected(await db.execute(SENT, notice.id, notice.attempts)) == 1
-
-
-FAILED = """
-update notice set failed_at = now(), error = $3
-where id = $1 and attempts = $2 and sent_at is null and failed_at is null
-"""
-
-
-async def failed(db: Db, notice: Notice, error: str) -> None:
-    """It can never be delivered; ``error`` says why."""
-    await db.execute(FAILED, notice.id, notice.attempts, error[:300])
-
-
 @dataclass(frozen=True)
 class Untaken:
     """A message that Telegram has not taken, to any of those whom it is for. ``ids``: their notices."""

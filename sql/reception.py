@@ -140,9 +140,9 @@ async def delete(config: Config, email: str, reason: str) -> str:
         return f"{account.email} is deleted; a worker wipes the pictures"
 
 
-async def invite(config: Config, uses: int, days: int, note: str) -> str:
+async def invite(config: Config, uses: int, days: int, note: str, reason: str) -> str:
     async with open_briefly(config) as db:
-        code = await invitations.create(db, uses=uses, days=days, note=note, actor=ME)
+        code = await invitations.create(db, uses=uses, days=days, note=note, reason=reason, actor=ME)
         return f"{config.public_url}/register?invite={quote(code)}"
 
 
@@ -155,9 +155,9 @@ async def list_invitations(config: Config) -> list[str]:
         ] or ["nobody was invited"]
 
 
-async def revoke_invitation(config: Config, invitation_id: UUID) -> str:
+async def revoke_invitation(config: Config, invitation_id: UUID, reason: str) -> str:
     async with open_briefly(config) as db:
-        await invitations.revoke(db, invitation_id, actor=ME)
+        await invitations.revoke(db, invitation_id, reason, actor=ME)
         return "it is revoked"
 
 

@@ -6,7 +6,7 @@ import aiohttp
 import anyio
 import orjson
 
-from limner.actors.providers import dialects, egress, parcels
+from limner.actors.providers import dialects, discretion, parcels
 from limner.actors.providers.base import PREVIEW_LIMIT, Access, Fault, OnStep, Order, Step, UpstreamError
 from limner.actors.providers.verdicts import Answer
 from limner.runtime import raster
@@ -140,4 +140,4 @@ def secrets(access: Access) -> tuple[str, ...]:
     """Also the password alone, and the form in which both travel; but not the word that says that there is none."""
     header = _basic(access).get("Authorization", "")
     own = (access.secret.partition(":")[2], header.partition(" ")[2]) if header else ()
-    return (*own, *(secret for secret in egress.secrets(access) if header or secret != access.secret))
+    return (*own, *(secret for secret in discretion.secrets(access) if header or secret != access.secret))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, Prox
 from python_socks import ProxyError as SocksError
 from python_socks.async_.asyncio.v2 import Proxy
 
+from limner.actors.providers import discretion
 from limner.actors.providers.base import Access, Fault, OnStep, Step, UpstreamError
 from limner.runtime.addresses import is_public, may_be_public
 
@@ -34,8 +34,6 @@ BODY_LIMIT = 64 * 2**20
 CHUNK = 2**16
 AGENT = "Limner"
 SOCKS = ("socks5", "socks5h", "socks4")
-SHORT = 8
-"""Characters of a prompt below which it is cut out of an upstream's words only where it is quoted."""
 NOT_REACHED = (502, 503, 504, 3, 4, 5)
 """How a proxy says that it is well and its target is not: answers to CONNECT, and replies of SOCKS 5."""
 CERTIFICATE = (SSLCertVerificationError, aiohttp.ClientConnectorCertificateError)
@@ -182,30 +180,6 @@ def telling(on_step: OnStep, wire: Wire) -> OnStep:
     return tell
 
 
-def secrets(access: Access) -> tuple[str, ...]:
-    """What must never be written down of an access, nor judged: its key, its proxy's password, what its extra headers carry,
-    and the caller's own words, as an upstream may quote them."""
-    proxy = access.proxy or ""
-    headers = access.settings.get("extra_headers")
-    carried = [str(value) for value in headers.values()] if isinstance(headers, Mapping) else []
-    password = urlsplit(proxy).password if "://" in proxy else ""
-    return tuple(filter(None, (access.secret, proxy, password, *carried, *_quoted(access.prompt))))
-
-
-def _quoted(prompt: str) -> list[str]:
-    """A short one in quotation marks alone: it could be part of any word."""
-    folded = " ".join(prompt.split())
-    forms = {
-        prompt.strip(),
-        folded,
-        json.dumps(prompt.strip())[1:-1],
-        json.dumps(prompt.strip(), ensure_ascii=False)[1:-1],
-    }
-    if len(folded) < SHORT:
-        forms = {f"{mark}{form}{mark}" for form in forms for mark in "'\"`"} if folded else set()
-    return sorted(forms - {""}, key=len, reverse=True)
-
-
 async def body(response: aiohttp.ClientResponse, limit: int = BODY_LIMIT) -> bytes | None:
     """The whole body after decompression, or None once it is longer than ``limit`` bytes."""
     read = bytearray()
@@ -280,7 +254,7 @@ def _dialer(proxy: str) -> Proxy:
 
 
 def _transport(fault: Fault, access: Access, error: Exception) -> UpstreamError:
-    return UpstreamError(fault, f"{type(error).__name__}: {error}", secrets=secrets(access))
+    return UpstreamError(fault, f"{type(error).__name__}: {error}", secrets=discretion.secrets(access))
 
 
 def _tracing(wire: Wire, *, is_guarded: bool) -> aiohttp.TraceConfig:

@@ -9,7 +9,7 @@ import aiohttp
 import anyio
 import orjson
 
-from limner.actors.providers import egress, fal_answers, parcels, shapes, waiting
+from limner.actors.providers import discretion, egress, fal_answers, parcels, shapes, waiting
 from limner.actors.providers.base import (
     Access,
     Fault,
@@ -182,7 +182,7 @@ def _own_path(url: object, access: Access) -> str:
         or " " in parts.path
         or parts.username
     ):
-        raise UpstreamError(Fault.UPSTREAM_5XX, f"a job at a foreign address {url}", secrets=egress.secrets(access))
+        raise UpstreamError(Fault.UPSTREAM_5XX, f"a job at a foreign address {url}", secrets=discretion.secrets(access))
     return parts.path
 
 
@@ -195,12 +195,12 @@ async def _finish(session: aiohttp.ClientSession, job: _Job, access: Access, tel
         answer = await _ask(session, "GET", job.status, access)
         state = str(parcels.facts(answer.body).get("status"))
         if answer.status == 404:
-            raise JobGone(f"HTTP 404 for job {job.id}", secrets=egress.secrets(access))
+            raise JobGone(f"HTTP 404 for job {job.id}", secrets=discretion.secrets(access))
         if answer.status not in (200, 202):
             raise fal_answers.judged(answer, access)
         if state not in ("IN_QUEUE", "IN_PROGRESS", "COMPLETED"):
             raise UpstreamError(
-                Fault.UPSTREAM_5XX, f"job in a strange state {state[:80]}", secrets=egress.secrets(access)
+                Fault.UPSTREAM_5XX, f"job in a strange state {state[:80]}", secrets=discretion.secrets(access)
             )
         if state != shown:
             shown = state

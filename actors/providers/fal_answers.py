@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from limner.actors.providers import egress
+from limner.actors.providers import discretion
 from limner.actors.providers.base import Access, Fault, UpstreamError
 from limner.actors.providers.verdicts import ANY, BY_STATUS, Answer, Rule, verdict
 
@@ -28,7 +28,7 @@ RULES = (
 
 def judged(answer: Answer, access: Access) -> UpstreamError:
     """The one error that an answer without a picture is."""
-    error = verdict(answer, egress.secrets(access), rules=RULES, said=said(answer))
+    error = verdict(answer, discretion.secrets(access), rules=RULES, said=said(answer))
     if error.fault is Fault.INVALID_REQUEST and answer.headers.get("x-fal-retryable") == "true":
         error.fault = Fault.UPSTREAM_5XX  # they say themselves that the request is not to blame
     return error

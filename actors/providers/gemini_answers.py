@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from limner.actors.providers import dialects, egress
+from limner.actors.providers import dialects, discretion
 from limner.actors.providers.base import Access, Fault, UpstreamError
 from limner.actors.providers.verdicts import ANY, QUOTA_DELAY, Answer, Rule, delay, without
 
@@ -88,7 +88,7 @@ that is not here is booked at 0."""
 
 def refusal(answer: Answer, access: Access, now: datetime | None = None) -> UpstreamError:
     """The one error that an answer with an HTTP error, or with an error inside, is."""
-    secrets = egress.secrets(access)
+    secrets = discretion.secrets(access)
     error = _error(answer.body)
     status = answer.status if answer.status != 200 else _number(error.get("code")) or 200
     details = [each for each in _list(error.get("details")) if isinstance(each, dict)]
@@ -105,7 +105,7 @@ def refusal(answer: Answer, access: Access, now: datetime | None = None) -> Upst
 
 def silence(whole: Facts, model: str, access: Access) -> UpstreamError:
     """The one error that a 200 without a picture is: the block reason decides, then the finish reason."""
-    spent, secrets = cost(model, whole.get("usageMetadata")), egress.secrets(access)
+    spent, secrets = cost(model, whole.get("usageMetadata")), discretion.secrets(access)
     feedback = _dict(whole.get("promptFeedback"))
     if blocked := str(feedback.get("blockReason") or ""):
         fault = BLOCKED.get(blocked, Fault.MODERATION_INPUT)

@@ -10,7 +10,7 @@ import aiohttp
 import anyio
 import orjson
 
-from limner.actors.providers import egress, parcels
+from limner.actors.providers import discretion, parcels
 from limner.actors.providers.base import Access, Fault, OnStep, Order, Step, UpstreamError
 from limner.actors.providers.events import events
 from limner.actors.providers.parcels import facts
@@ -101,7 +101,7 @@ async def _streamed(
                         shown += 1
                         await _show(event, shown, order, on_step)
                     elif final is None and (kind == "error" or event.get("error")):
-                        raise verdict(Answer(response.status, told, raw), egress.secrets(access), rules=rules)
+                        raise verdict(Answer(response.status, told, raw), discretion.secrets(access), rules=rules)
                     if raw == b"[DONE]" or (final is not None and shown >= order.partial_images):
                         break
     except aiohttp.ClientError:

@@ -7,7 +7,7 @@ import re
 
 import anyio
 
-from limner.actors.providers import egress, images, parcels
+from limner.actors.providers import discretion, egress, images, parcels
 from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, QuotaScope, Step, UpstreamError
 from limner.actors.providers.egress import Wire, translated
 from limner.actors.providers.images import bearer, url
@@ -61,7 +61,7 @@ class OpenAI:
                 tell = egress.telling(on_step, wire)
                 reply = await images.ask(session, order, access, asked, tell, headers=bearer(access))
             if reply.answer.status != 200 or reply.entries is None:
-                raise verdict(reply.answer, egress.secrets(access))
+                raise verdict(reply.answer, discretion.secrets(access))
             data = await images.data(reply, access)
         done = parcels.picture(data, reply.answer.headers.get("x-request-id"), cost(order.model, reply.usage))
         await on_step(Step(0.95))
@@ -88,7 +88,7 @@ async def free(access: Access, path: str, *, headers: dict[str, str] | None = No
         ):
             answer = await parcels.answer(response, access)
     if answer.status != 200:
-        raise verdict(answer, egress.secrets(access))
+        raise verdict(answer, discretion.secrets(access))
     return answer
 
 
@@ -96,7 +96,7 @@ def entries(answer: Answer, access: Access) -> list[dict[str, object]]:
     """The ``data`` of a list. Raises UpstreamError(UPSTREAM_5XX) where there is none."""
     found = parcels.facts(answer.body).get("data")
     if not isinstance(found, list):
-        raise UpstreamError(Fault.UPSTREAM_5XX, "HTTP 200 without a list", secrets=egress.secrets(access))
+        raise UpstreamError(Fault.UPSTREAM_5XX, "HTTP 200 without a list", secrets=discretion.secrets(access))
     return [entry for entry in found if isinstance(entry, dict)]
 
 

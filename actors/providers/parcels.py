@@ -7,7 +7,7 @@ import anyio
 import orjson
 import pybase64
 
-from limner.actors.providers import egress
+from limner.actors.providers import discretion, egress
 from limner.actors.providers.base import Access, Fault, Picture, UpstreamError
 from limner.actors.providers.egress import Wire
 from limner.actors.providers.verdicts import Answer
@@ -22,7 +22,7 @@ async def answer(response: aiohttp.ClientResponse, access: Access) -> Answer:
     read = await egress.body(response)
     if read is None:
         detail = f"answer of more than {egress.BODY_LIMIT} bytes"
-        raise UpstreamError(Fault.NO_IMAGE, detail, secrets=egress.secrets(access))
+        raise UpstreamError(Fault.NO_IMAGE, detail, secrets=discretion.secrets(access))
     return Answer(response.status, headers(response), read)
 
 
@@ -70,7 +70,7 @@ async def fetched(url: str, access: Access) -> bytes:
     if url.startswith("data:"):
         return decoded(url.partition(",")[2])
     if not egress.may_fetch(url, access.base_url):
-        raise UpstreamError(Fault.NO_IMAGE, f"picture at a forbidden address {url}", secrets=egress.secrets(access))
+        raise UpstreamError(Fault.NO_IMAGE, f"picture at a forbidden address {url}", secrets=discretion.secrets(access))
     guarded = not egress.is_own(url, access.base_url)
     why = ""
     async with egress.session(access, Wire(), guarded=guarded) as session:
@@ -86,4 +86,4 @@ async def fetched(url: str, access: Access) -> bytes:
             if not left or 200 <= status < 500:
                 break
             await anyio.sleep(PAUSE)
-    raise UpstreamError(Fault.NO_IMAGE, f"picture's address gave no picture: {why}", secrets=egress.secrets(access))
+    raise UpstreamError(Fault.NO_IMAGE, f"picture's address gave no picture: {why}", secrets=discretion.secrets(access))

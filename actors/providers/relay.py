@@ -6,7 +6,7 @@ import aiohttp
 import anyio
 import orjson
 
-from limner.actors.providers import chat, egress, images, openai, parcels
+from limner.actors.providers import chat, discretion, egress, images, openai, parcels
 from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, Step, UpstreamError, checked
 from limner.actors.providers.egress import Wire, translated
 from limner.actors.providers.images import bearer, url
@@ -104,7 +104,7 @@ async def _imaged(
 ) -> Picture:
     reply = await images.ask(session, order, access, asked, on_step, headers=_headers(access, settings), rules=RELAYED)
     if reply.answer.status != 200 or reply.entries is None:
-        raise verdict(reply.answer, egress.secrets(access), rules=RELAYED)
+        raise verdict(reply.answer, discretion.secrets(access), rules=RELAYED)
     data = await images.data(reply, access)
     spent = _cost(reply.usage) or openai.cost(order.model.rpartition("/")[2], reply.usage)
     return parcels.picture(data, reply.answer.headers.get("x-request-id"), spent)
@@ -118,7 +118,7 @@ async def _chatted(session: aiohttp.ClientSession, asked: images.Fields, access:
         allow_redirects=False,
     ) as response:
         answer = await parcels.answer(response, access)
-    data = await parcels.fetched(chat.picture(answer, egress.secrets(access), RELAYED), access)
+    data = await parcels.fetched(chat.picture(answer, discretion.secrets(access), RELAYED), access)
     whole = parcels.facts(answer.body)
     upstream_id = str(whole.get("id") or "")[:200] or answer.headers.get("x-request-id")
     return parcels.picture(data, upstream_id, _cost(whole.get("usage")))

@@ -9,7 +9,7 @@ import aiohttp
 import anyio
 import orjson
 
-from limner.actors.providers import egress, parcels, shapes, waiting
+from limner.actors.providers import discretion, egress, parcels, shapes, waiting
 from limner.actors.providers.base import (
     Access,
     Fault,
@@ -194,7 +194,7 @@ async def _finish(
         if not told:
             answer = await _ask(session, "GET", f"predictions/{ref}", access)
             if answer.status == 404:
-                raise JobGone(f"HTTP 404 for prediction {ref}", secrets=egress.secrets(access))
+                raise JobGone(f"HTTP 404 for prediction {ref}", secrets=discretion.secrets(access))
             if answer.status != 200:
                 raise _verdict(answer, access)
             told = parcels.facts(answer.body)
@@ -214,7 +214,7 @@ async def _finish(
 
 def _address(over: dict[str, object], access: Access) -> str:
     """Where the picture of a prediction lies. Raises UpstreamError."""
-    secrets, error = egress.secrets(access), str(over.get("error") or "")
+    secrets, error = discretion.secrets(access), str(over.get("error") or "")
     match over.get("status"):
         case "succeeded":
             output = over.get("output")
@@ -264,7 +264,7 @@ def _verdict(answer: Answer, access: Access) -> UpstreamError:
     """Errors are RFC 7807's: {"title", "detail", "status", "type"}; some have nothing but the detail."""
     told = parcels.facts(answer.body)
     said = " ".join(str(told[name]) for name in ("title", "detail", "error") if told.get(name))
-    return verdict(answer, egress.secrets(access), rules=RULES, said=said)
+    return verdict(answer, discretion.secrets(access), rules=RULES, said=said)
 
 
 def _name(ref: str) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from limner.actors.providers import dialects, egress, parcels
+from limner.actors.providers import dialects, discretion, parcels
 from limner.actors.providers.base import Access, Fault, OnStep, Order, Picture, QuotaScope, Step, UpstreamError
 from limner.actors.providers.egress import AGENT
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
@@ -174,7 +174,7 @@ def refusal(answer: Answer, access: Access) -> UpstreamError:
     errors = error.get("errors")
     said = [error.get("name"), *(errors if isinstance(errors, list) else []), error.get("message"), error.get("detail")]
     text = " ".join(str(each) for each in said if each) or dialects.raw(answer)
-    secrets = egress.secrets(access)
+    secrets = discretion.secrets(access)
     fault, after = dialects.judge(RULES, answer.status, without(text, secrets)), delay(answer.headers, text)
     if fault is Fault.RATE_LIMITED:
         after = PENALTY if after is None else after

@@ -14,7 +14,7 @@ from aiohttp import web
 from limner.http import forms, sheets
 from limner.http.admin.filters import Choice, Filter, Name, Number, Words
 from limner.http.gallery import keyset
-from limner.http.state import DB, about, admin, fresh
+from limner.http.state import DB, FILE_READY, about, admin, fresh
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import audit
@@ -217,8 +217,11 @@ class List(Generic[Row]):
 
     async def send(self, request: web.Request) -> web.StreamResponse:
         """All that the filters let through, for admins, read page by page as it is written. Raises Refused."""
-        (fresh if self.people else admin)(request)
+        admin(request)
         db, asked = request.app[DB], (await self.asked(request)).at("")
+        if self.people:
+            # After a proof a file alone would leave the browser where it was asked.
+            fresh(request, back=asked.url(**{FILE_READY: "1"}))
         found = await self.fetch(db, asked, BATCH)
         if self.people:
             await audit.record(

@@ -126,9 +126,10 @@ def invite() -> None:
 @click.option("--uses", type=click.IntRange(1, 10_000), default=1, show_default=True, help="For how many accounts.")
 @click.option("--days", type=click.IntRange(1, 365), default=14, show_default=True, help="For how long.")
 @click.option("--note", default="", help="Whom it is for.")
-def invite_create(uses: int, days: int, note: str) -> None:
+@click.option("--reason", required=True, help="The audit keeps it.")
+def invite_create(uses: int, days: int, note: str, reason: str) -> None:
     """Make an invitation, and print its link: it is shown this once, and then nobody knows it."""
-    click.echo(run(call(DESK, "invite", settings(), uses, days, note)))
+    click.echo(run(call(DESK, "invite", settings(), uses, days, note, reason)))
 
 
 @invite.command("list")
@@ -140,9 +141,10 @@ def invite_list() -> None:
 
 @invite.command("revoke")
 @click.argument("id", type=click.UUID)
-def invite_revoke(id: Any) -> None:
+@click.option("--reason", required=True, help="The audit keeps it.")
+def invite_revoke(id: Any, reason: str) -> None:
     """End an invitation at once; whoever came with it stays."""
-    click.echo(run(call(DESK, "revoke_invitation", settings(), id)))
+    click.echo(run(call(DESK, "revoke_invitation", settings(), id, reason)))
 
 
 COMMANDS = (user, invite)

@@ -114,6 +114,14 @@ async def test_books_that_add_up_are_read_to_their_end_and_then_only_what_is_new
     assert (await books_checks.look_at_all(watched.db)).broken == 0
 
 
+@pytest.mark.parametrize(
+    "rule, times", [(books_checks.OF_ACCOUNTS, 2), (books_checks.OF_JOBS, 3), (books_checks.OF_INVOICES, 1)]
+)
+def test_what_is_new_is_looked_at_by_the_rules_of_all_and_alone(rule, times):
+    """Each part of a rule names its accounts, jobs or invoices: one that does not would read all of them each time."""
+    assert rule.count("any($1::uuid[])") == times
+
+
 async def test_what_is_broken_is_looked_at_until_it_is_mended(watched):
     await books_checks.look_at_recent(watched.db)
     await ordered(watched)

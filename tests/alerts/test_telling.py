@@ -10,7 +10,7 @@ import pytest
 
 from limner.actors import courier
 from limner.runtime.errors import Busy, Refused
-from limner.sql import alert_times, alerts, keys, notices, rests
+from limner.sql import alert_times, alerts, deliveries, keys, notices, rests
 from tests.alerts.conftest import CAROL, causes
 from tests.upstreams.telegram import telegram
 
@@ -234,7 +234,7 @@ async def test_one_that_is_on_its_way_is_left_alone(watched):
     taken = await notices.take(watched.db, "telegram", 30)
     await watched.look()
     assert taken is not None and await mails(watched) == []
-    await notices.let_go(watched.db, taken)
+    await deliveries.let_go(watched.db, taken)
     await watched.look()
     assert len(await mails(watched)) == 1
 

@@ -18,6 +18,7 @@ from limner.sql import accounts
 from limner.sql.channels import GENERATION_CHANGED
 from limner.sql.tokens import Token
 from tests.api.conftest import error, json
+from tests.faults.unwell import break_down
 from tests.http.painting import take_up
 
 
@@ -76,15 +77,6 @@ async def test_nothing_of_a_wait_is_left(working, at_work):
     assert waiting._watches == {}
 
 
-BREAKS = """
-create function breaks() returns trigger language plpgsql as $body$
-begin
-    raise exception 'the database goes away' using errcode = '57P01';
-end
-$body$;
-create constraint trigger breaks after insert on generation deferrable initially deferred for each row execute function breaks()
-"""
-
 UNREADABLE = """
 alter table partial rename to elsewhere;
 create function unreadable() returns setof elsewhere language plpgsql as $body$
@@ -97,7 +89,7 @@ create view partial as select * from unreadable()
 
 
 async def test_an_order_of_which_nobody_knows_whether_it_was_taken_invites_no_second_one(alices, db):
-    await db.execute(BREAKS)
+    await break_down(db, "insert on generation", "57P01", at_commit=True)
     page = await alices.order(Prefer="respond-async")
     assert (page.status, error(page)["code"]) == (500, "answer_unavailable")
     assert (page.headers["x-should-retry"], "Retry-After" in page.headers) == ("false", False)

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from limner.actors import courier
 from limner.runtime.errors import Busy
-from limner.sql import notices
+from limner.sql import deliveries, notices
 from tests.bot.conftest import CAROL
 from tests.upstreams.telegram import TOKEN
 
@@ -114,8 +114,8 @@ async def test_a_notice_whose_courier_was_killed_comes_back_and_the_killed_one_s
     await db.execute("update notice set next_at = now()")
     again = await notices.take(db, "telegram", 30)
     assert again is not None
-    await notices.failed(db, killed, "late")
-    assert not await notices.sent(db, killed) and await notices.sent(db, again)
+    await deliveries.failed(db, killed, "late")
+    assert not await deliveries.sent(db, killed) and await deliveries.sent(db, again)
 
 
 async def test_a_long_notice_is_cut_to_what_telegram_takes(fake, db, config, session):

@@ -71,6 +71,17 @@ async def test_it_is_stopped_and_goes_on(owner, cast, db, config):
     assert [act for _, act in await acts(db)] == ["broadcast.begin", "broadcast.stop", "broadcast.go_on"]
 
 
+async def test_only_who_sends_is_told_to_how_many_and_agrees_to_that(owner, cast, db):
+    """People are counted for that one question: in a large studio it takes a while."""
+    which = await written(owner)
+    agreed = []
+    for act in ("send", "away", "stop", "on"):
+        await owner.press(f"broadcasts:{act}:{which}")
+        what = await db.fetchval("select what from telegram_confirmation order by expires_at desc limit 1")
+        agreed.append((act, what.get("people")))
+    assert agreed == [("send", 3), ("away", None), ("stop", None), ("on", None)]
+
+
 async def test_what_was_rewritten_between_question_and_yes_is_not_sent(owner, cast, db):
     which = await written(owner)
     await owner.press(f"broadcasts:send:{which}")

@@ -67,6 +67,12 @@ class Page:
         """The values of all inputs of this name."""
         return [html.unescape(found) for found in re.findall(rf'name="{name}"[^>]*? value="([^"]*)"', self.text)]
 
+    def link(self, words: str) -> str:
+        """Where the link of these words leads."""
+        found = re.search(rf'href="([^"]+)"[^>]*>{re.escape(words)}</a>', self.text)
+        assert found, f"no link says {words!r}"
+        return html.unescape(found[1])
+
     @property
     def older(self) -> str | None:
         """Where the list goes on."""

@@ -93,7 +93,7 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
             db, str(invoice.id), 999, "USD", "Monthly", return_url=site.url, webhook_url=f"{site.url}/hooks/sandbox"
         )
         await invoices.attach(db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
-    await invitations.create(db, actor="test")
+    await invitations.create(db, reason="guests", actor="test")
     await sessions.start(db, cast.alice.id, ip="192.0.2.9", agent="another device")
     await tokens.create(db, cast.alice, "a program", tokens.Caps(), actor="test")
     promo = await codes.create(db, codes.Promo("SITEMAP", "days", 3), actor="test")

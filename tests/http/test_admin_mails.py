@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from limner.sql import accounts, audit, mails, notices, tickets
+from limner.sql import accounts, audit, deliveries, mails, notices, tickets
 
 AT = "2026-12-05T14:00:00+00:00"
 
@@ -75,7 +75,7 @@ async def test_carol_retries_what_failed_and_gives_up_what_waits(carol, cast, db
     mail = await mails.take(db, 60)
     refused = await act(carol, number, "retry")
     assert refused.status == 409 and "on its way just now" in refused.text
-    await mails.failed(db, mail, "550 5.1.1 nobody of that name")
+    await deliveries.failed(db, mail, "550 5.1.1 nobody of that name")
     assert "550 5.1.1 nobody of that name" in (await carol.get("/admin/mails?state=failed")).text
     assert (await act(carol, number, "retry", reason="")).status == 400
     assert await mails.take(db, 0) is None
@@ -90,7 +90,7 @@ async def test_carol_retries_what_failed_and_gives_up_what_waits(carol, cast, db
 
 
 async def test_what_went_out_is_not_sent_again(carol, db, ticket):
-    await mails.sent(db, await mails.take(db, 60))
+    await deliveries.sent(db, await mails.take(db, 60))
     for name in ("retry", "give_up"):
         page = await act(carol, await mail_id(db), name)
         assert page.status == 409 and "has gone out" in page.text

@@ -31,7 +31,7 @@ async def test_without_an_invitation_nobody_registers(club, db):
 
 
 async def test_an_invitation_lets_in_as_many_as_it_is_for(club, db):
-    code = await invitations.create(db, uses=2, actor="test")
+    code = await invitations.create(db, uses=2, reason="guests", actor="test")
     page = await (await club.browser()).get(f"/register?invite={code}")
     assert page.values("invite") == [code]
     people = [DORA | {"email": f"dora{number}@example.com", "invite": code} for number in range(6)]
@@ -49,13 +49,13 @@ async def test_an_invitation_lets_in_as_many_as_it_is_for(club, db):
 
 @pytest.mark.parametrize("end", ["expires_at = now()", "revoked_at = now()"])
 async def test_an_invitation_that_has_ended_lets_nobody_in(club, db, end):
-    code = await invitations.create(db, actor="test")
+    code = await invitations.create(db, reason="guests", actor="test")
     await db.execute(f"update invitation set {end}")
     assert (await (await club.browser()).post("/register", DORA | {"invite": code})).status == 403
 
 
 async def test_a_refused_registration_costs_no_use(club, db):
-    code = await invitations.create(db, actor="test")
+    code = await invitations.create(db, reason="guests", actor="test")
     dora = await club.browser()
     for wrong in ({"email": "alice@example.com"}, {"password": "short"}, {"email": "x@yopmail.com"}):
         assert (await dora.post("/register", DORA | wrong | {"invite": code})).status == 400
@@ -63,7 +63,7 @@ async def test_a_refused_registration_costs_no_use(club, db):
 
 
 async def test_where_it_is_closed_nobody_registers_at_all(dsn, tmp_path, db):
-    code = await invitations.create(db, actor="test")
+    code = await invitations.create(db, reason="guests", actor="test")
     async with serving(dsn, tmp_path, db, registration="closed") as site:
         dora = await site.browser()
         assert "Nobody can make an account here" in (await dora.get(f"/register?invite={code}")).text
@@ -97,7 +97,7 @@ async def test_carol_invites_and_sees_the_link_this_once(carol, site, db):
 
 async def test_more_invitations_than_a_page_holds_are_turned_found_and_taken_along(carol, db):
     for number in range(1, 61):
-        await invitations.create(db, note=f"for guest {number:02}", actor="carol@example.com")
+        await invitations.create(db, note=f"for guest {number:02}", reason="guests", actor="carol@example.com")
     await db.execute("update invitation set revoked_at = now() where note = 'for guest 07'")
     first = await carol.get("/admin/invitations")
     assert ("for guest 60" in first.text, "for guest 10" in first.text) == (True, False)

@@ -220,7 +220,7 @@ async def test_an_admin_of_before_who_leaves_is_named_nowhere(alice, carol, site
     """Dave gave and was given, invited, snoozed, marked paid, paid back, wrote to everybody, and had another address."""
     dave = await accounts.create(db, "dave@example.com", "no hash", role="admin", is_verified=True)
     monthly = await plans.by_code(db, "monthly")
-    await invitations.create(db, actor="dave@example.com")
+    await invitations.create(db, reason="guests", actor="dave@example.com")
     await alerts.see(db, [alerts.Trouble("queue_waits", "Pictures have been waiting for 3 min.", "queue_waits")])
     await alerts.snooze(db, await db.fetchval("select max(id) from alert"), 4, "known", actor="dave@example.com")
     bought = await billing.buy(db, cast.bob.id, monthly, "sandbox")
@@ -256,7 +256,7 @@ async def test_whoever_has_the_address_now_stays_where_they_stand(db, cast):
     await db.execute(
         "insert into former_address (account_id, email, until) values ($1, 'new@example.com', now())", cast.bob.id
     )
-    await invitations.create(db, actor="new@example.com")
+    await invitations.create(db, reason="guests", actor="new@example.com")
     await erasure.erase(db, cast.bob.id, actor="cli", why="asked for")
     assert await db.fetchval("select created_by from invitation") == "new@example.com"
 

@@ -48,16 +48,39 @@ async def asks(browser: Browser, place: Place) -> bool:
     return page.status == 401 and ASKS in page.text
 
 
-async def test_who_takes_a_file_of_people_along_is_asked_and_led_back(carol, db):
+async def test_who_takes_a_file_of_people_along_is_asked_and_led_to_the_list_that_offers_it(carol, db):
+    """A file leaves the browser where it is: that must not be the question."""
     await grow_old(db)
     answer = await carol.get("/admin/users.csv?q=alice")
-    assert answer.location == "/account/proof?next=%2Fadmin%2Fusers.csv%3Fq%3Dalice"
     assert await db.fetchval("select count(*) from audit where action = 'export'") == 0
     goal = (await carol.get(answer.location)).values("next")[0]
     answer = await carol.post("/account/proof", {"next": goal, "proof_password": PASSWORD})
-    file = await carol.get(answer.location)
-    assert (file.status, b"alice@example.com" in file.body) == (200, True)
-    assert (await carol.get("/admin/keys.csv")).status == 200, "nobody stands in it"
+    listed = await carol.get(answer.location)
+    assert (listed.status, "alice@example.com" in listed.text, "bob@example.com" in listed.text) == (200, True, False)
+    file = await carol.get(listed.link("Download the file"))
+    assert file.headers["Content-Disposition"] == 'attachment; filename="users.csv"'
+    assert (b"alice@example.com" in file.body, b"bob@example.com" in file.body) == (True, False)
+
+
+async def test_a_file_that_nobody_stands_in_is_not_asked_for_and_the_list_offers_none_by_itself(carol, db):
+    await grow_old(db)
+    assert (await carol.get("/admin/keys.csv")).status == 200
+    assert "Download the file" not in (await carol.get("/admin/users")).text
+
+
+@pytest.mark.parametrize("room", ["wall", "reports"])
+async def test_a_list_that_is_made_up_of_pictures_offers_its_file_as_well(carol, db, room):
+    await grow_old(db)
+    goal = (await carol.get((await carol.get(f"/admin/{room}.csv")).location)).values("next")[0]
+    answer = await carol.post("/account/proof", {"next": goal, "proof_password": PASSWORD})
+    file = await carol.get((await carol.get(answer.location)).link("Download the file"))
+    assert (file.status, file.headers["Content-Type"].partition(";")[0]) == (200, "text/csv")
+
+
+async def test_only_who_may_take_it_is_offered_a_file(site, cast, db):
+    await db.execute("update account set role = 'support' where id = $1", cast.bob.id)
+    bob = await site.browser(cast.bob)
+    assert "Download the file" not in (await bob.get("/admin/users?file=1")).text
 
 
 async def test_ten_minutes_after_the_login_nobody_is_asked(carol, cast, db):

@@ -66,7 +66,7 @@ async def test_support_sees_no_secret_on_any_page(site, cast, db, alice):
     vault, secrets = Vault.from_config(site.config), [CANARY]
     await keys.add(db, vault, "demo", "a key", CANARY, actor="test")
     await proxies.add(db, vault, "another way", f"socks5://{CANARY}:{CANARY}@192.0.2.2:1080", actor="test")
-    secrets.append(await invitations.create(db, actor="test"))
+    secrets.append(await invitations.create(db, reason="guests", actor="test"))
     secrets += await gifts.make(db, Batch(2, None, 5), actor="test")
     secrets.append(await tokens.create(db, cast.alice, "a program", tokens.Caps(), actor="test"))
     for row in await db.fetch("select id from ticket"):

@@ -19,6 +19,7 @@ from limner.runtime.errors import Refused
 from limner.sql import (
     accounts,
     broadcasts,
+    deliveries,
     erasure,
     invoices,
     mails,
@@ -408,7 +409,7 @@ async def test_it_is_not_done_while_a_chat_may_still_refuse_it(server, db, confi
         await herald.spread(db, studio)
         await postman.deliver(db, studio)
     assert (await broadcasts.get(db, found.id)).state == "sending"
-    await notices.failed(db, taken, "Forbidden: bot was blocked by the user")
+    await deliveries.failed(db, taken, "Forbidden: bot was blocked by the user")
     await all_spread(db, studio)
     assert recipients(server) == ["alice@example.com", "bob@example.com", "carol@example.com"]
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from limner.actors import postman
 from limner.actors.mail.server import Away
 from limner.runtime.errors import Busy, Hopeless
-from limner.sql import mails, notices, tickets
+from limner.sql import deliveries, mails, notices, tickets
 from tests.mail.conftest import sending
 from tests.upstreams.smtp import PASSWORD, mail_server
 
@@ -216,10 +216,10 @@ async def test_whoever_comes_late_changes_nothing(server, db, config):
     slow = await mails.take(db, 0)
     quick = await mails.take(db, 60)
     assert slow and quick and slow.id == quick.id
-    await mails.failed(db, slow, "late news")
+    await deliveries.failed(db, slow, "late news")
     await mails.postpone(db, slow, 1, "late news")
-    assert not await mails.sent(db, slow) and await states(db) == {ALICE: "waits"}
-    assert await mails.sent(db, quick) and await states(db) == {ALICE: "sent"}
+    assert not await deliveries.sent(db, slow) and await states(db) == {ALICE: "waits"}
+    assert await deliveries.sent(db, quick) and await states(db) == {ALICE: "sent"}
 
 
 @pytest.mark.parametrize(

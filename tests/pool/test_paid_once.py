@@ -23,6 +23,7 @@ from limner.sql.attempts import Lease
 from limner.sql.generations import Order
 from limner.sql.models import Size
 from tests.faults.crew import SETTLED, happens
+from tests.faults.unwell import break_down
 from tests.upstreams.base import Asked
 from tests.upstreams.openai import FakeOpenAI, Script, error, event, painted
 
@@ -30,14 +31,7 @@ UPLOAD = """
 insert into upload (account_id, storage_key, sha256, mime, width, height, bytes)
 values ($1, 'uploads/reference.png', repeat('0', 64), 'image/png', 64, 64, 100) returning id
 """
-BREAKS = """
-create function breaks() returns trigger language plpgsql as $body$
-begin
-    raise exception 'the database is not well' using errcode = '{code}';
-end
-$body$;
-create trigger breaks before {what} for each row when ({when}) execute function breaks()
-"""
+UNWELL = pytest.mark.parametrize("code", ["57P03", "53100"], ids=["away", "disk full"])
 
 
 @contextlib.contextmanager
@@ -82,10 +76,10 @@ async def test_nobody_reads_where_the_pictures_are_kept(audited, db, config):
     assert line == "waiting for its turn"
 
 
-@pytest.mark.parametrize("code", ["57P03", "53100"], ids=["away", "disk full"])
+@UNWELL
 async def test_a_picture_is_not_lost_over_its_progress(audited, db, code):
     stage = audited
-    await db.execute(BREAKS.format(code=code, what="update on job", when="new.percent is not null"))
+    await break_down(db, "update on job", code, when="new.percent is not null")
     await stage.key()
     generation = await stage.order()
     await stage.painted()
@@ -93,10 +87,10 @@ async def test_a_picture_is_not_lost_over_its_progress(audited, db, code):
     assert await stage.faults() == [None]
 
 
-@pytest.mark.parametrize("code", ["57P03", "53100"], ids=["away", "disk full"])
+@UNWELL
 async def test_a_picture_is_delivered_when_the_database_is_well_again(audited, db, code):
     stage = audited
-    await db.execute(BREAKS.format(code=code, what="insert on image", when="true"))
+    await break_down(db, "insert on image", code)
     await stage.key()
     generation = await stage.order()
     with capture_logs() as said:

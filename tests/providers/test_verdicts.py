@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from limner.actors.providers import egress
+from limner.actors.providers import discretion
 from limner.actors.providers.base import WORDS, Access, Fault, UpstreamError
 from limner.actors.providers.relay import RELAYED
 from limner.actors.providers.verdicts import RULES, Answer, delay, judge, verdict
@@ -187,7 +187,7 @@ POISON = [
 )
 def test_what_a_caller_says_is_no_judgement_on_a_key(status: int, body: dict[str, Any], said: str) -> None:
     raw = orjson.dumps(body).replace(b"{said}", orjson.dumps(said)[1:-1])
-    secrets = egress.secrets(Access(KEY, "https://relay.example/v1", prompt=said))
+    secrets = discretion.secrets(Access(KEY, "https://relay.example/v1", prompt=said))
     harmless = verdict(Answer(status, {}, orjson.dumps(body).replace(b"{said}", b"a fox")), secrets)
     for rules in (RULES, RELAYED):
         assert verdict(Answer(status, {}, raw), secrets, rules=rules).fault is harmless.fault

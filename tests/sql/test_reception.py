@@ -101,9 +101,11 @@ async def test_somebody_is_deleted_but_no_admin(db, config, cast):
 
 
 async def test_an_invitation_is_made_listed_and_revoked(db, config):
-    link = await reception.invite(config, 2, 7, "for the club")
+    link = await reception.invite(config, 2, 7, "for the club", "they asked")
     code = link.rpartition("=")[2]
     listed = (await reception.list_invitations(config))[0]
     assert ("for the club" in listed, code in listed, code[:4] in listed) == (True, False, True)
-    await reception.revoke_invitation(config, await db.fetchval("select id from invitation"))
+    await reception.revoke_invitation(config, await db.fetchval("select id from invitation"), "it leaked")
     assert "revoked" in (await reception.list_invitations(config))[0]
+    why = await db.fetch("select action, after ->> 'reason' from audit where actor = 'cli' order by id")
+    assert [tuple(row) for row in why] == [("invitation.create", "they asked"), ("invitation.revoke", "it leaked")]

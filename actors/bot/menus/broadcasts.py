@@ -39,7 +39,9 @@ async def press(visit: Visit, args: list[str]) -> Screen:
             return await _other_way(visit, await _find(visit, found))
         case ["pace", found]:
             return await _ask_pace(visit, await _find(visit, found))
-        case [("send" | "away" | "stop" | "on") as act, found]:
+        case ["send", found]:
+            return await _ask_to_send(visit, await _find(visit, found))
+        case [("away" | "stop" | "on") as act, found]:
             return await _ask(visit, await _find(visit, found), act)
     raise visit.stale()
 
@@ -173,18 +175,23 @@ def _draft(found: Broadcast) -> Draft:
     return Draft(found.words, found.segment, found.plan_id, found.by_telegram, found.per_minute)
 
 
-async def _ask(visit: Visit, found: Broadcast, act: str) -> Screen:
+async def _ask_to_send(visit: Visit, found: Broadcast) -> Screen:
     visit.insist(OWNERS)
     people, _ = await segments.count(visit.db, found.segment, found.plan_id)
     text = visit.say(
-        f"broadcasts.sure_{act}", subject=found.subject, n=people, to=await _to_whom(visit, found),
+        "broadcasts.sure_send", subject=found.subject, n=people, to=await _to_whom(visit, found),
         minutes=-(-people // found.per_minute),
     )  # fmt: skip
-    if act == "send":
-        text = Html(f"{text}\n\n{_preview(visit, found)}")
     about = {"id": str(found.id), "people": people, "as_seen": found.as_it_is}
-    yes = visit.label(f"broadcasts.yes_{act}", n=people)
-    return await sure(visit, f"broadcasts.{act}", about, text, back=f"broadcasts:see:{found.id}", yes=yes)
+    yes, back = visit.label("broadcasts.yes_send", n=people), f"broadcasts:see:{found.id}"
+    return await sure(visit, "broadcasts.send", about, Html(f"{text}\n\n{_preview(visit, found)}"), back=back, yes=yes)
+
+
+async def _ask(visit: Visit, found: Broadcast, act: str) -> Screen:
+    visit.insist(OWNERS)
+    text, yes = visit.say(f"broadcasts.sure_{act}", subject=found.subject), visit.label(f"broadcasts.yes_{act}")
+    back = f"broadcasts:see:{found.id}"
+    return await sure(visit, f"broadcasts.{act}", {"id": str(found.id)}, text, back=back, yes=yes)
 
 
 async def _send(visit: Visit, what: dict[str, Any]) -> Screen:
