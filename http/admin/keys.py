@@ -173,7 +173,9 @@ async def set_state(request: web.Request) -> web.StreamResponse:
     minutes = forms.whole(form, "minutes", least=1, most=LONGEST_REST, default=15)
     key = await _key(request.app[DB], key_id)
     verb, effect = STATES[state]
-    will: dict[str, object] = {"state": state} | ({"rests for": f"{minutes} minutes"} if state == "cooldown" else {})
+    will: dict[str, object] = {"state": state}
+    if state == "cooldown":
+        will["rests for"] = f"{minutes} minutes"
     was: dict[str, object] = {"state": key["state"], "why": key["why"]}
     back, grave = f"/admin/keys/{key_id}", state == "disabled"
     reason = sure.asked(form, f"{verb} {key['label']}", was, will, effect=effect, back=back, grave=grave)
