@@ -245,7 +245,8 @@ async def _meant(
         was, will = {"until": _day(now.period_end)}, {"until": _day(now.period_end + timedelta(days=days))}
     elif now is not None and paused is not None:
         was, will = {"paused": now.paused_at is not None}, {"paused": paused}
-    return sure.asked(form, act, was, will, back=f"/admin/users/{account.id}", grave=bool(paused))
+    effect, back = f"It is about the subscription of {account.email}.", f"/admin/users/{account.id}"
+    return sure.asked(form, act, was, will, effect=effect, back=back, grave=bool(paused))
 
 
 def _day(moment: datetime) -> str:
