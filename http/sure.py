@@ -78,7 +78,7 @@ def asked(
 def _begun(form: forms.Form) -> str:
     """The reason that the first step had a field for already."""
     name = next((name for name in form if name.endswith("reason") and name not in OURS), "reason")
-    return forms.kept(form, name)[name][:LONGEST_REASON]
+    return forms.kept(form, name)[name]
 
 
 def _changes(was: Mapping[str, object], will: Mapping[str, object]) -> tuple[tuple[str, str, str], ...]:
