@@ -13,6 +13,8 @@ from limner.actors.providers.base import Fault
 
 DAY_HITS = 3
 """So many failures in a row that name a quota of the day mean that the day is used up, however short the delays."""
+SHORTEST, LONGEST = 1.0, 86_400.0
+"""Seconds of a rest, whatever a provider says: below, trials follow each other; above, a moment was told as a span."""
 MOST_WAYS = 3
 """By its proxy, by the backup, straight: so often may one request go to the same key, as long as none of them got through."""
 
@@ -36,13 +38,14 @@ class Blame(StrEnum):
 class Reaction:
     """``another``: how many more keys to try after this fault, None for as many as there are.
 
-    ``rest``: seconds for whom is blamed, when the provider does not say; ``grows``: doubled by each failure up to a minute.
-    ``may_cost``: it may have been billed although nothing came.
+    ``rest``: seconds for whom is blamed, when the provider does not say; ``least``: those that it rests whatever is said;
+    ``grows``: doubled by each failure up to a minute. ``may_cost``: it may have been billed although nothing came.
     """
 
     blame: Blame
     another: int | None
     rest: float = 0.0
+    least: float = SHORTEST
     grows: bool = False
     may_cost: bool = False
 
@@ -59,7 +62,7 @@ REACTIONS = {
     Fault.MODERATION_OUTPUT: Reaction(Blame.ORDER, 0, may_cost=True),
     Fault.NO_IMAGE: Reaction(Blame.ORDER, 1, may_cost=True),
     Fault.INVALID_REQUEST: Reaction(Blame.NOBODY, 0),
-    Fault.UPSTREAM_5XX: Reaction(Blame.KEY_FOR_MODEL, None, rest=5, grows=True),
+    Fault.UPSTREAM_5XX: Reaction(Blame.KEY_FOR_MODEL, None, rest=5, least=5, grows=True),
     Fault.TIMEOUT_UNKNOWN: Reaction(Blame.COUNTED, 1, may_cost=True),
     Fault.CANCELLED: Reaction(Blame.NOBODY, 0),
 }
@@ -71,12 +74,14 @@ def goes_on(faults: Sequence[str]) -> bool:
     return another is None or faults.count(faults[-1]) <= another
 
 
-def is_poison(fault: Fault, before: int, failures: int) -> bool:
+def is_poison(fault: Fault, before: int, failures: int, *, elsewhere: bool) -> bool:
     """Whether it is the order that breaks them: the same key broke down over it ``before``, and has painted for others since.
 
-    ``failures``: how many of the key came in a row before this one. While nobody gets anything the order waits on.
+    Twice could be a key that stumbles at times: it takes a third, or ``elsewhere``, another key that paints for others and
+    broke down over it. ``failures``: how many of the key came in a row before this one. While nobody gets anything the
+    order waits on.
     """
-    return fault is Fault.UPSTREAM_5XX and before > 0 and failures == 0
+    return fault is Fault.UPSTREAM_5XX and failures == 0 and before >= (1 if elsewhere else 2)
 
 
 def may_go_another_way(fault: Fault) -> bool:
@@ -85,13 +90,14 @@ def may_go_another_way(fault: Fault) -> bool:
 
 
 def rest_seconds(fault: Fault, after: float | None, failures: int) -> float:
-    """How long who is blamed rests: what the provider said and never less, else our own measure; with a little jitter.
+    """How long who is blamed rests: what the provider said, within reason, else our own measure; with a little jitter.
 
     ``failures``: how many came in a row before this one.
     """
     reaction = REACTIONS[fault]
     seconds = min(reaction.rest * 2 ** min(failures, 10), 60) if reaction.grows else reaction.rest
-    return (after if after is not None else seconds) * random.uniform(1.0, 1.1)  # noqa: S311
+    told = seconds if after is None else min(max(after, reaction.least), LONGEST)
+    return told * random.uniform(1.0, 1.1)  # noqa: S311
 
 
 def until_tomorrow(now: datetime, zone: str) -> float:

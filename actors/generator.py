@@ -222,7 +222,8 @@ class Generator(Actor):
         try:
             shape = await outline.examine(picture.data)
         except raster.BadImage as error:
-            raise UpstreamError(Fault.NO_IMAGE, f"not a whole picture: {error}") from error
+            why = f"not a whole picture: {error}"
+            raise UpstreamError(Fault.NO_IMAGE, why, cost_micros=picture.cost_micros) from error
         name = f"pictures/{job.id}/{lease.attempt_id}-{job.fence.owner.hex[:8]}"
         faults.point("before-put", job.id)
         stored = await self._put(job, f"{name}.{shape.mime.rpartition('/')[2]}", picture.data, shape.mime)
@@ -269,7 +270,9 @@ class Generator(Actor):
     def _access(self, lease: Lease, job: Job) -> Access:
         """What goes on over there may take all the time that is left: at its end the stop-watch is first, and calls it off."""
         goes_on = isinstance(provider(lease.kind), Resumable)
-        return self.pool.access(lease, job.left + BREATH if goes_on else min(ATTEMPT, job.left - BREATH), job.prompt)
+        timeout = job.left + BREATH if goes_on else min(ATTEMPT, job.left - BREATH)
+        texts = tuple(value for value in job.parameters.values() if isinstance(value, str))
+        return self.pool.access(lease, timeout, job.prompt, texts)
 
     def _pseudonym(self, job: Job) -> str:
         secret = self.config.secret_keys[0]

@@ -85,7 +85,9 @@ class Pool:
         log.debug("attempt_detail", job=str(job.id), detail=error.detail)  # upstreams quote prompts
         cost = getattr(error, "cost_micros", 0)
         possible = job.cost_micros if reaction.may_cost and not cost else 0
-        before = await attempts.of_key(self.db, job.id, lease.key_id, fault) if fault is Fault.UPSTREAM_5XX else 0
+        before, elsewhere = 0, False
+        if fault is Fault.UPSTREAM_5XX:
+            before, elsewhere = await attempts.of_key(self.db, job.id, lease.key_id, fault)
         # First the rest, then the slot: nobody takes the freed slot of a key, or a way, that is about to rest.
         await self._let_rest(lease, job.model_id, error, f"{fault}: {error.detail}"[:300], before)
         close = attempts.answered if reaction.blame is Blame.ORDER else attempts.close
@@ -93,7 +95,7 @@ class Pool:
             self.db, lease.attempt_id, fault=fault, detail=error.detail, cost_micros=cost, possible_micros=possible
         )
         self.freed()
-        if failover.is_poison(fault, before, lease.failures):
+        if failover.is_poison(fault, before, lease.failures, elsewhere=elsewhere):
             log.warning("order_breaks_painters", job=str(job.id), key=lease.label)
             return False
         return failover.goes_on(await attempts.faults(self.db, job.id))
@@ -140,7 +142,7 @@ class Pool:
             cause = f"{Fault.DAILY_QUOTA}: {hits} failures in a row named a quota of the day"
             await rests.rest(self.db, lease.key_id, model_id, tomorrow, cause, is_daily=True, **about)  # type: ignore[arg-type]
 
-    def access(self, way: Way, timeout: float, prompt: str = "") -> Access:
+    def access(self, way: Way, timeout: float, prompt: str = "", texts: tuple[str, ...] = ()) -> Access:
         """The way in, opened. Raises NoKey while a rotation is ahead of this process, UpstreamError for what is damaged."""
         secret = self._open(way.sealed_secret, keys.bound_to(way.key_id), Fault.AUTH_DEAD)
         proxy = None
@@ -150,7 +152,7 @@ class Pool:
         is_local = way.is_local or (way.kind == "openai" and not way.base_url)  # the operator's own setting
         timeout = max(timeout, 1)
         silence = min(timeout, self.config.painter_silence)
-        return Access(secret, base_url, proxy, way.switch, timeout, way.settings, is_local, silence, prompt)
+        return Access(secret, base_url, proxy, way.switch, timeout, way.settings, is_local, silence, prompt, texts)
 
     def _open(self, sealed: str, bound_to: str, fault: Fault) -> str:
         """Raises NoKey while a rotation is ahead of this process: one that was started later can paint it.

@@ -181,12 +181,18 @@ async def faults(db: Db, job_id: UUID) -> list[str]:
     return [row["fault"] for row in await db.fetch(FAULTS, job_id, LET_GO)]
 
 
-OF_KEY = "select count(*) from attempt where job_id = $1 and key_id = $2 and fault = $3 and detail <> $4"
+OF_KEY = """
+select count(*) filter (where a.key_id = $2) as often,
+    coalesce(bool_or(a.key_id <> $2 and k.failures = 0), false) as elsewhere
+from attempt as a join provider_key as k on k.id = a.key_id
+where a.job_id = $1 and a.fault = $3 and a.detail <> $4
+"""
 
 
-async def of_key(db: Db, job_id: UUID, key_id: int, fault: str) -> int:
-    """How often this key came to this fault with this job."""
-    return await db.fetchval(OF_KEY, job_id, key_id, fault, LET_GO)  # type: ignore[no-any-return]
+async def of_key(db: Db, job_id: UUID, key_id: int, fault: str) -> tuple[int, bool]:
+    """How often this key came to this fault with this job; and whether another one did, that has painted for others since."""
+    ((often, elsewhere),) = await db.fetch(OF_KEY, job_id, key_id, fault, LET_GO)
+    return often, elsewhere
 
 
 CLOSE_LEFT = """

@@ -143,7 +143,7 @@ async def set_state(db: Db, proxy_id: int, state: str, reason: str, *, actor: st
 # What began before the rest did belongs to the same cycle, and counts once.
 REST = """
 update proxy set state = 'cooldown', why = $2, failures = failures + 1, probing_until = null,
-    rests_until = clock_timestamp() + make_interval(secs => least(30 * 2 ^ failures, 600))
+    rests_until = clock_timestamp() + make_interval(secs => least(30 * 2 ^ least(failures, 5), 600))
 where id = $1 and (state = 'active' or state = 'cooldown' and rests_until <= coalesce(
     (select started_at from attempt where id = $3), now()))
 returning id

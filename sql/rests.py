@@ -5,12 +5,15 @@ from __future__ import annotations
 from limner.runtime.database import Db
 from limner.sql.channels import KEY_CHANGED
 
+# Held against a key once in five seconds at the most: failures that follow each other faster are one and the same.
+AGAIN = "(failures = 0 or failed_at is null or failed_at <= clock_timestamp() - interval '5 seconds')"
+
 # $3: when the failed attempt began. One that began before the rest did belongs to the same cycle, and counts once.
-REST_MODEL = """
+REST_MODEL = f"""
 with before as (select until from key_rest where key_id = $1 and model_id = $2),
 counted as (
-    update provider_key set failures = failures + 1
-    where id = $1 and $7 and not exists (select from before where until > $3)
+    update provider_key set failures = failures + 1, failed_at = clock_timestamp()
+    where id = $1 and $7 and {AGAIN} and not exists (select from before where until > $3)
 )
 insert into key_rest as r (key_id, model_id, until, cause, day_hits)
 values ($1, $2, now() + make_interval(secs => $4), $5, $6::int)
@@ -18,14 +21,14 @@ on conflict (key_id, model_id) do update set until = greatest(r.until, excluded.
     day_hits = case when $6::int = 0 then 0 when r.until > $3 then greatest(r.day_hits, 1) else r.day_hits + 1 end
 returning r.day_hits
 """
-REST_GROUP = """
+REST_GROUP = f"""
 with before as (
     select g.until from group_rest as g join provider_key as k using (provider_id, account_group)
     where k.id = $1 and g.model_id = $2
 ),
 counted as (
-    update provider_key set failures = failures + 1
-    where id = $1 and $7 and not exists (select from before where until > $3)
+    update provider_key set failures = failures + 1, failed_at = clock_timestamp()
+    where id = $1 and $7 and {AGAIN} and not exists (select from before where until > $3)
 )
 insert into group_rest as r (provider_id, account_group, model_id, until, cause, day_hits)
 select provider_id, account_group, $2, now() + make_interval(secs => $4), $5, $6::int from provider_key where id = $1
@@ -66,7 +69,7 @@ async def rest(
         return int(hits)
 
 
-COUNT = "update provider_key set failures = failures + 1 where id = $1"
+COUNT = f"update provider_key set failures = failures + 1, failed_at = clock_timestamp() where id = $1 and {AGAIN}"
 
 
 async def count(db: Db, key_id: int) -> None:

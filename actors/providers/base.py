@@ -97,7 +97,8 @@ class Access:
     """The way in: key, address, proxy. ``switch`` steers the demo and the simulator.
 
     ``timeout`` is seconds in all, ``silence`` those that an answer may let us wait for its first or its next byte.
-    ``prompt``: the caller's own words, which are no judgement where an upstream quotes them.
+    ``prompt`` and ``texts``, what an order says beside it: the caller's own words, which are no judgement where an upstream
+    quotes them.
 
     ``settings`` are the provider's own, as its painter's module lists them. ``is_local``: private addresses are allowed.
     """
@@ -111,6 +112,7 @@ class Access:
     is_local: bool = False
     silence: float = 300
     prompt: str = field(default="", repr=False)
+    texts: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

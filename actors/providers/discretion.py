@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from limner.actors.providers.base import Access
 
@@ -18,12 +18,24 @@ def secrets(access: Access) -> tuple[str, ...]:
     proxy = access.proxy or ""
     headers = access.settings.get("extra_headers")
     carried = [str(value) for value in headers.values()] if isinstance(headers, Mapping) else []
-    password = urlsplit(proxy).password if "://" in proxy else ""
-    return tuple(filter(None, (access.secret, proxy, password, *carried, *_quoted(access.prompt))))
+    words = (*_quoted(access.prompt), *_texts(access))
+    return tuple(filter(None, (access.secret, proxy, *_signed_in(proxy), *carried, *words)))
 
 
-def _quoted(prompt: str) -> list[str]:
-    """A short one in quotation marks alone: it could be part of any word."""
+def _signed_in(proxy: str) -> list[str]:
+    """A proxy's password, and a name that is no everyday word: as they stand in its address, and as they are meant."""
+    parts = urlsplit(proxy) if "://" in proxy else urlsplit("")
+    told = [parts.password or "", *(name for name in [parts.username or ""] if len(name) >= SHORT)]
+    return [form for each in told for form in (each, unquote(each))]
+
+
+def _texts(access: Access) -> list[str]:
+    """One word alone could be a choice, such as transparent, and is cut out only where it is quoted."""
+    return [form for text in access.texts for form in _quoted(text, SHORT if " " in text.strip() else len(text) + 1)]
+
+
+def _quoted(prompt: str, short: int = SHORT) -> list[str]:
+    """One of less than ``short`` characters in quotation marks alone: it could be part of any word."""
     folded = " ".join(prompt.split())
     forms = {
         prompt.strip(),
@@ -31,6 +43,6 @@ def _quoted(prompt: str) -> list[str]:
         json.dumps(prompt.strip())[1:-1],
         json.dumps(prompt.strip(), ensure_ascii=False)[1:-1],
     }
-    if len(folded) < SHORT:
+    if len(folded) < short:
         forms = {f"{mark}{form}{mark}" for form in forms for mark in "'\"`"} if folded else set()
     return sorted(forms - {""}, key=len, reverse=True)

@@ -6,10 +6,12 @@ import orjson
 
 from limner.actors.providers import discretion
 from limner.actors.providers.base import Access, Fault, UpstreamError
-from limner.actors.providers.verdicts import ANY, BY_STATUS, Answer, Rule, verdict
+from limner.actors.providers.verdicts import ANY, BEYOND_REQUEST, BROKE, BY_STATUS, REQUEST, Answer, Rule, verdict
 
 RULES = (
-    Rule(Fault.BALANCE_EXHAUSTED, ANY, r"exhausted balance|reason: top_up|insufficient (?:balance|credit|fund)"),
+    Rule(Fault.BALANCE_EXHAUSTED, ANY, r"exhausted balance|reason: top_up"),
+    Rule(Fault.BALANCE_EXHAUSTED, BEYOND_REQUEST, r"insufficient (?:balance|credit|fund)"),
+    Rule(Fault.BALANCE_EXHAUSTED, REQUEST, BROKE),
     Rule(Fault.BALANCE_EXHAUSTED, (402,)),
     Rule(Fault.AUTH_DEAD, (401, 403), r"user is locked|admin lock"),
     Rule(Fault.AUTH_DEAD, (401,)),

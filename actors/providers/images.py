@@ -58,6 +58,21 @@ async def ask(
     return Reply(answer, entries if isinstance(entries, list) else None, whole.get("usage"))
 
 
+def refusal(answer: Answer, order: Order, access: Access, rules: Sequence[Rule] = RULES) -> UpstreamError:
+    """The one error that an answer without a picture is. Who has no address for edits says nothing about the model."""
+    error = verdict(answer, discretion.secrets(access), rules=rules)
+    about = error.detail.lower()
+    is_nowhere = bool(order.references) and answer.status in (404, 405)
+    if (
+        is_nowhere
+        and error.fault is Fault.MODEL_UNAVAILABLE
+        and "model" not in about
+        and order.model.lower() not in about
+    ):
+        return UpstreamError(Fault.INVALID_REQUEST, error.detail, words="This painter takes no reference pictures.")
+    return error
+
+
 async def data(reply: Reply, access: Access) -> bytes:
     """The bytes of the first picture: inline, as a data URL, or fetched at once from where it lies.
 

@@ -61,9 +61,11 @@ class OpenAI:
                 tell = egress.telling(on_step, wire)
                 reply = await images.ask(session, order, access, asked, tell, headers=bearer(access))
             if reply.answer.status != 200 or reply.entries is None:
-                raise verdict(reply.answer, discretion.secrets(access))
-            data = await images.data(reply, access)
-        done = parcels.picture(data, reply.answer.headers.get("x-request-id"), cost(order.model, reply.usage))
+                raise images.refusal(reply.answer, order, access)
+            spent = cost(order.model, reply.usage)
+            with parcels.costing(spent):
+                data = await images.data(reply, access)
+                done = parcels.picture(data, reply.answer.headers.get("x-request-id"), spent)
         await on_step(Step(0.95))
         return done
 

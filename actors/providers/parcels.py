@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import aiohttp
 import anyio
 import orjson
@@ -38,6 +41,16 @@ def facts(body: bytes) -> dict[str, object]:
     except orjson.JSONDecodeError:
         return {}
     return whole if isinstance(whole, dict) else {}
+
+
+@contextmanager
+def costing(micros: int) -> Iterator[None]:
+    """What fails inside, of an answer whose cost is told, has cost that: it is paid for all the same."""
+    try:
+        yield
+    except UpstreamError as error:
+        error.cost_micros = error.cost_micros or micros
+        raise
 
 
 def picture(data: bytes, upstream_id: str | None = None, cost_micros: int = 0) -> Picture:

@@ -12,7 +12,7 @@ from limner.actors.providers.egress import Wire, translated
 from limner.actors.providers.images import bearer, url
 from limner.actors.providers.openai import entries, free, nearest
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
-from limner.actors.providers.verdicts import ANY, RULES, Answer, Rule, verdict
+from limner.actors.providers.verdicts import ANY, RULES, Answer, Rule
 from limner.sql import painters
 from limner.sql.painters import RelaySettings as Settings
 
@@ -104,10 +104,11 @@ async def _imaged(
 ) -> Picture:
     reply = await images.ask(session, order, access, asked, on_step, headers=_headers(access, settings), rules=RELAYED)
     if reply.answer.status != 200 or reply.entries is None:
-        raise verdict(reply.answer, discretion.secrets(access), rules=RELAYED)
-    data = await images.data(reply, access)
+        raise images.refusal(reply.answer, order, access, RELAYED)
     spent = _cost(reply.usage) or openai.cost(order.model.rpartition("/")[2], reply.usage)
-    return parcels.picture(data, reply.answer.headers.get("x-request-id"), spent)
+    with parcels.costing(spent):
+        data = await images.data(reply, access)
+        return parcels.picture(data, reply.answer.headers.get("x-request-id"), spent)
 
 
 async def _chatted(session: aiohttp.ClientSession, asked: images.Fields, access: Access, settings: Settings) -> Picture:
@@ -118,10 +119,12 @@ async def _chatted(session: aiohttp.ClientSession, asked: images.Fields, access:
         allow_redirects=False,
     ) as response:
         answer = await parcels.answer(response, access)
-    data = await parcels.fetched(chat.picture(answer, discretion.secrets(access), RELAYED), access)
     whole = parcels.facts(answer.body)
     upstream_id = str(whole.get("id") or "")[:200] or answer.headers.get("x-request-id")
-    return parcels.picture(data, upstream_id, _cost(whole.get("usage")))
+    spent = _cost(whole.get("usage"))
+    with parcels.costing(spent):
+        data = await parcels.fetched(chat.picture(answer, discretion.secrets(access), RELAYED), access)
+        return parcels.picture(data, upstream_id, spent)
 
 
 def _fields(order: Order, settings: Settings) -> images.Fields:
@@ -170,7 +173,7 @@ def _listed(entry: dict[str, object], settings: Settings) -> Listed | None:
     paints, sees = shape.get("output_modalities"), shape.get("input_modalities")
     if not model or (isinstance(paints, list) and "image" not in paints):
         return None
-    takes = "image" in sees if isinstance(sees, list) else settings.has_edits
+    takes = isinstance(sees, list) and "image" in sees  # nobody has to say so; an operator may add it
     sizes = tuple(f"{width}x{height}" for width, height in settings.sizes)
     return Listed(model, str(entry.get("name") or model), ("text", "image") if takes else ("text",), sizes)
 

@@ -26,7 +26,7 @@ from limner.actors.providers.base import (
 from limner.actors.providers.egress import Wire, telling, translated
 from limner.actors.providers.images import bearer, url
 from limner.actors.providers.parameters import Kind
-from limner.actors.providers.verdicts import ANY, BY_STATUS, Answer, Rule, verdict
+from limner.actors.providers.verdicts import ANY, BEYOND_REQUEST, BROKE, BY_STATUS, REQUEST, Answer, Rule, verdict
 from limner.sql import painters
 from limner.sql.painters import ReplicateSettings as Settings
 from limner.sql.painters import Shape
@@ -68,7 +68,8 @@ PICTURES = "collections/text-to-image"
 RULES = (
     Rule(Fault.MODERATION_OUTPUT, ANY, r"nsfw"),
     Rule(Fault.MODERATION_INPUT, ANY, r"flagged as sensitive|\be005\b|content[_ ]policy|safety (?:system|filter)"),
-    Rule(Fault.BALANCE_EXHAUSTED, ANY, r"insufficient credit|spend limit|free time limit|payment required"),
+    Rule(Fault.BALANCE_EXHAUSTED, BEYOND_REQUEST, r"insufficient credit|spend limit|free time limit|payment required"),
+    Rule(Fault.BALANCE_EXHAUSTED, REQUEST, BROKE),
     Rule(Fault.BALANCE_EXHAUSTED, (402,)),
     Rule(Fault.AUTH_DEAD, (401,)),
     Rule(Fault.AUTH_DEAD, (403,), r"token|authenticat|credential|disabled|suspended"),
@@ -79,7 +80,7 @@ RULES = (
     *BY_STATUS,
 )
 FAILURES = (
-    *RULES[:3],
+    *RULES[:3],  # as far as money
     Rule(Fault.RATE_LIMITED, ANY, r"\be003\b|high demand|rate limit|too many requests"),
     Rule(Fault.NO_IMAGE, ANY, r"no (?:image|output)"),
     Rule(Fault.INVALID_REQUEST, ANY, r"\be006\b|invalid (?:input|value|image)|unsupported image|is not one of"),
@@ -120,7 +121,7 @@ class Replicate:
             async with egress.session(access, wire) as session:
                 answer = await _ask(session, "POST", f"predictions/{_name(ref)}/cancel", access)
         if answer.status not in (200, 201, 202, 404):
-            raise _verdict(answer, access)
+            raise refusal(answer, access)
 
     async def check(self, access: Access) -> None:
         """Read the account, which costs nothing. Raises UpstreamError when the key is not accepted."""
@@ -149,7 +150,7 @@ async def _create(
     answer = await _ask(session, "POST", path, access, body, headers)
     told = parcels.facts(answer.body)
     if answer.status not in range(200, 300) or not NAME.fullmatch(str(told.get("id") or "")):
-        raise _verdict(answer, access)
+        raise refusal(answer, access)
     return told
 
 
@@ -179,7 +180,7 @@ async def _upload(session: aiohttp.ClientSession, carried: str, access: Access) 
     urls = parcels.facts(answer.body).get("urls")
     address = urls.get("get") if isinstance(urls, dict) else None
     if answer.status not in range(200, 300) or not isinstance(address, str):
-        raise _verdict(answer, access)
+        raise refusal(answer, access)
     return address
 
 
@@ -196,7 +197,7 @@ async def _finish(
             if answer.status == 404:
                 raise JobGone(f"HTTP 404 for prediction {ref}", secrets=discretion.secrets(access))
             if answer.status != 200:
-                raise _verdict(answer, access)
+                raise refusal(answer, access)
             told = parcels.facts(answer.body)
         seen, told = told, {}
         state = str(seen.get("status"))
@@ -256,11 +257,11 @@ async def _free(access: Access, path: str) -> dict[str, object]:
         async with egress.session(access, wire) as session:
             answer = await _ask(session, "GET", path, access)
     if answer.status != 200:
-        raise _verdict(answer, access)
+        raise refusal(answer, access)
     return parcels.facts(answer.body)
 
 
-def _verdict(answer: Answer, access: Access) -> UpstreamError:
+def refusal(answer: Answer, access: Access) -> UpstreamError:
     """Errors are RFC 7807's: {"title", "detail", "status", "type"}; some have nothing but the detail."""
     told = parcels.facts(answer.body)
     said = " ".join(str(told[name]) for name in ("title", "detail", "error") if told.get(name))

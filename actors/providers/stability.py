@@ -68,8 +68,11 @@ OTHER = Form("sd3", _SD3, 0)
 
 RULES = (
     Rule(Fault.BALANCE_EXHAUSTED, (402,)),
+    Rule(Fault.BALANCE_EXHAUSTED, (401, 403, 429), r"payment_required|sufficient (?:credits|balance)|enough balance"),
     Rule(
-        Fault.BALANCE_EXHAUSTED, (400, 401, 403, 429), r"payment_required|sufficient (?:credits|balance)|enough balance"
+        Fault.BALANCE_EXHAUSTED,
+        (400,),
+        r"^(?:payment_required|insufficient_balance)\b|your organization does not have (?:enough|sufficient) (?:credits|balance)",
     ),
     Rule(Fault.MODERATION_INPUT, (400, 403, 422), r"content_moderation|content moderation|content_filter|flagged by"),
     Rule(Fault.REGION_BLOCKED, (403, 451), r"\bcountry\b|\bregion\b|location"),

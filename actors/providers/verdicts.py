@@ -17,6 +17,21 @@ QUOTA_DELAY = 120.0
 
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 ANY = range(1000)
+REQUEST = (400, 413, 415, 422)
+"""Statuses that are about the request: only what is named, or a whole phrase that is known, says there that a key is to blame."""
+BEYOND_REQUEST = tuple(status for status in ANY if status not in REQUEST)
+OF_KEYS = (Fault.AUTH_DEAD, Fault.REGION_BLOCKED, Fault.BALANCE_EXHAUSTED)
+BROKE = (
+    r"^(?:[\w.-]+ )?(?:code:\S+ )?insufficient (?:credit|balance|fund)s?(?:$|[.,;:!]| (?:in|on|for) )"
+    r"|\byour (?:account|organization|team)\b[^.'\"]{0,40}(?:insufficient|not have (?:enough|sufficient)) (?:credit|balance|fund)"
+    r"|\byour (?:credit |account )?balance is (?:too low|insufficient|not enough)"
+)
+"""How an account without money is told of at such a status: by how a message begins, or by whose it is."""
+GONE_MODEL = (
+    r"\bmodel not found|\bmodel (?:does not exist|(?:has been|is) (?:deprecated|retired))"
+    r"|\bmodel[: ]+[`'\"]?[\w./:@-]+[`'\"]?,? "
+    r"(?:does not exist|(?:is |was |has been )?(?:not found|deprecated|retired|no longer))"
+)
 ECHOES = ("input", "inputs", "prompt", "messages", "ctx")
 """Where an error quotes the request that it is about."""
 CATEGORIES = frozenset(
@@ -81,16 +96,28 @@ RULES = (
         Fault.BALANCE_EXHAUSTED,
         ANY,
         r"insufficient_quota|insufficient_user_quota|credit_balance_exhausted|(?:spend|usage)_limit_exceeded"
-        r"|billing_hard_limit|billing_not_active|insufficient (?:credit|balance|fund)|exceeded your current quota",
+        r"|billing_hard_limit|billing_not_active|exceeded your current quota",
     ),
+    Rule(Fault.BALANCE_EXHAUSTED, BEYOND_REQUEST, r"insufficient (?:credit|balance|fund)"),
+    Rule(Fault.BALANCE_EXHAUSTED, REQUEST, BROKE),
     Rule(Fault.BALANCE_EXHAUSTED, (402,)),
     Rule(Fault.REGION_BLOCKED, (401, 403), r"\bip\b.*(?:allow|authori[sz]ed|permitted|whitelist)|ip_not_authorized"),
-    Rule(Fault.REGION_BLOCKED, (400, 403), r"unsupported_country|country|region\b|territory|location is not supported"),
+    Rule(Fault.REGION_BLOCKED, (403,), r"unsupported_country|country|region\b|territory|location is not supported"),
+    Rule(
+        Fault.REGION_BLOCKED,
+        (400,),
+        r"unsupported_country|(?:country|region|territory),? (?:or territory )?(?:is )?not supported|location is not supported"
+        r"|not (?:available|supported) in your (?:country|region|territory|location)",
+    ),
     Rule(Fault.AUTH_DEAD, (401,)),
     Rule(
+        Fault.AUTH_DEAD, (403,), r"invalid_api_key|api key|account_deactivated|deactivated|suspended|terminated|leaked"
+    ),
+    Rule(
         Fault.AUTH_DEAD,
-        (400, 403),
-        r"invalid_api_key|api key|account_deactivated|deactivated|suspended|terminated|leaked",
+        (400,),
+        r"invalid_api_key|account_deactivated|(?:incorrect|invalid) api key|api key (?:is )?(?:not valid|invalid|not found)"
+        r"|(?:api key|your account) (?:has|is|was)\b[a-z ]{0,20} (?:expired|revoked|deactivated|suspended|terminated|leaked)",
     ),
     Rule(
         Fault.MODEL_UNAVAILABLE,
@@ -99,9 +126,10 @@ RULES = (
     ),
     Rule(
         Fault.MODEL_UNAVAILABLE,
-        (400, 404, 410, 422, 503),
+        (404, 410, 503),
         r"model .*(?:does not exist|not found|deprecated|retired|no longer)",
     ),
+    Rule(Fault.MODEL_UNAVAILABLE, (400, 422), GONE_MODEL),
     Rule(Fault.MODEL_UNAVAILABLE, (503,), r"no available channel for model"),
     Rule(Fault.MODEL_UNAVAILABLE, (403, 404, 410)),
     Rule(Fault.PROXY_FAILED, (407,)),
@@ -129,6 +157,7 @@ def verdict(
     raw = "" if text else answer.body[:8192].decode("utf-8", "replace")
     text = text or raw[:400]
     status = _status(answer.status, error)
+    rules = _about_keys(rules, str(error.get("param") or "")) if status in REQUEST else rules
     fault = (_by_name(status, _names(error), rules) if said is None else None) or judge(
         status, without(text, secrets), rules
     )
@@ -146,6 +175,12 @@ def without(text: str, secrets: Sequence[str]) -> str:
     for quoted in sorted(filter(None, secrets), key=len, reverse=True):
         text = re.sub(re.escape(quoted), "***", text, flags=re.IGNORECASE)
     return text
+
+
+def _about_keys(rules: Sequence[Rule], param: str) -> Sequence[Rule]:
+    """Without what would blame a key, where the answer says which parameter of the request it is about."""
+    aside = (*OF_KEYS, *([Fault.MODEL_UNAVAILABLE] if param != "model" else [])) if param else ()
+    return [rule for rule in rules if rule.fault not in aside]
 
 
 def _by_name(status: int, names: str, rules: Sequence[Rule]) -> Fault | None:

@@ -146,9 +146,9 @@ async def test_no_request_asks_a_key_twice(audited, db):
 
 async def test_a_key_that_fails_over_and_over_wants_a_look_and_comes_back_by_a_probe(audited, db):
     stage = audited
-    bad = await stage.key("upstream_5xx after=0.05")
+    bad = await stage.key("upstream_5xx")
     await stage.key("slow seconds=0.02")
-    async with stage.workers(1, key_most_failures=3, key_probe_seconds=1), stage.traffic():
+    async with stage.workers(1, key_most_failures=1, key_probe_seconds=1), stage.traffic():
         await stage.until("select state = 'manual_review' from provider_key where id = $1", bad)
         await stage.switch(bad, "ok")
         async with stage.looked_after():

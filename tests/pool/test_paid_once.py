@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import anyio
 import pytest
@@ -121,8 +122,8 @@ async def painter(stage, kind: type[FakeOpenAI] = FakeOpenAI, brushes: int = 1) 
         yield upstream
 
 
-async def asked(stage, prompt: str = "a fox in the snow") -> None:
-    order = Order(stage.alice, prompt, "gpt-image-2", Size(1024, 1024))
+async def asked(stage, prompt: str = "a fox in the snow", **parameters: str) -> UUID:
+    order = Order(stage.alice, prompt, "gpt-image-2", Size(1024, 1024), parameters=parameters)
     return await generations.order(stage.db, order, deadline=60)
 
 

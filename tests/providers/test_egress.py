@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
+from limner.actors.providers import discretion
 from limner.actors.providers.base import Access, Fault, Order, UpstreamError
 from limner.actors.providers.egress import PublicResolver, may_fetch
 from limner.actors.providers.openai import OpenAI
@@ -51,6 +52,13 @@ async def test_a_dead_proxy_is_a_proxy_fault_and_its_password_stays_secret(schem
 async def test_a_proxy_that_makes_no_sense_fails_closed(proxy: str, upstream: FakeOpenAI) -> None:
     assert (await fault_of(upstream.base_url, proxy)).fault is Fault.PROXY_FAILED
     assert upstream.asked == []
+
+
+def test_a_proxys_password_is_cut_out_however_it_is_written() -> None:
+    access = Access(KEY, "https://relay.example/v1", "http://customer-zone-7:p%40ss%2Fword%3A9@proxy.example:3128")
+    said = "407 for customer-zone-7 with p@ss/word:9, that is p%40ss%2Fword%3A9"
+    told = UpstreamError(Fault.PROXY_FAILED, said, secrets=discretion.secrets(access)).detail
+    assert told == "407 for *** with ***, that is ***"
 
 
 async def test_a_proxy_that_wants_a_password_is_a_proxy_fault() -> None:

@@ -100,6 +100,13 @@ async def test_a_success_without_a_picture_is_no_image(upstream: FakeOpenAI, scr
     assert (await fault_of(upstream, script)).fault is Fault.NO_IMAGE
 
 
+async def test_a_broken_picture_is_paid_for_all_the_same(upstream: FakeOpenAI) -> None:
+    usage = {"input_tokens": 0, "output_tokens": 1000}
+    caught = await fault_of(upstream, Script(body={"data": [{"b64_json": "aGVsbG8="}], "usage": usage}))
+    assert (caught.fault, caught.cost_micros) == (Fault.NO_IMAGE, cost(ORDER.model, usage))
+    assert caught.cost_micros > 0
+
+
 async def test_a_success_with_empty_data_is_silent_moderation(upstream: FakeOpenAI) -> None:
     assert (await fault_of(upstream, Script(body={"created": 1, "data": []}))).fault is Fault.MODERATION_OUTPUT
 

@@ -72,6 +72,43 @@ async def test_a_relay_without_edits_refuses_references(relay: FakeRelay) -> Non
     assert relay.asked == []
 
 
+NOWHERE = [
+    Script(status=404, body=error(404, "Invalid URL (POST /v1/images/edits)")),
+    Script(status=404, body=b"404 page not found"),
+    Script(status=405, body={"detail": "Method Not Allowed"}),
+]
+
+
+@pytest.mark.parametrize("script", NOWHERE)
+async def test_a_relay_that_knows_no_edits_loses_no_model_over_one(relay: FakeRelay, script: Script) -> None:
+    edit = dataclasses.replace(ORDER, references=(FOX,))
+    assert (await fault_of(relay, script, order=edit)).fault is Fault.INVALID_REQUEST
+
+
+async def test_a_model_that_is_gone_is_gone_for_edits_too(relay: FakeRelay) -> None:
+    gone = Script(status=404, body=error(404, "model_not_found: there is none of that name"))
+    nowhere = Script(status=404, body=b"404 page not found")
+    edit = dataclasses.replace(ORDER, references=(FOX,))
+    assert (await fault_of(relay, gone, order=edit)).fault is Fault.MODEL_UNAVAILABLE
+    assert (await fault_of(relay, nowhere)).fault is Fault.MODEL_UNAVAILABLE, "without references nothing else is wrong"
+
+
+async def test_no_model_is_said_to_take_pictures_where_nobody_said_so(relay: FakeRelay) -> None:
+    relay.script(
+        KEY, Script(body={"data": [{"id": "flux"}, {"id": "sees", "architecture": {"input_modalities": ["image"]}}]})
+    )
+    found = await Relay().models(Access(KEY, relay.base_url, is_local=True))
+    assert [(each.id, each.abilities) for each in found] == [("flux", ("text",)), ("sees", ("text", "image"))]
+
+
+@pytest.mark.parametrize("entry", [{"b64_json": "&&&"}, {"url": "http://127.0.0.1:9/x.png"}, {"b64_json": "aGVsbG8="}])
+async def test_what_was_told_to_cost_is_booked_although_no_picture_came(
+    relay: FakeRelay, entry: dict[str, Any]
+) -> None:
+    caught = await fault_of(relay, Script(body={"data": [entry], "usage": {"cost": 0.04}}))
+    assert (caught.fault, caught.cost_micros) == (Fault.NO_IMAGE, 40_000)
+
+
 async def test_edits_go_as_a_form(relay: FakeRelay) -> None:
     await paint(relay, {"response_format": "b64_json"}, dataclasses.replace(ORDER, references=(FOX,), mask=FOX))
     assert [name for name, _, _ in relay.asked[0].files] == ["image[]", "mask"]

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from limner.actors.providers import discretion
+from limner.actors.providers import discretion, fal_answers, gemini_answers, replicate, stability
 from limner.actors.providers.base import WORDS, Access, Fault, UpstreamError
 from limner.actors.providers.relay import RELAYED
 from limner.actors.providers.verdicts import RULES, Answer, delay, judge, verdict
@@ -197,3 +197,67 @@ def test_what_a_caller_says_is_no_judgement_on_a_key(status: int, body: dict[str
 def test_what_an_upstream_names_counts_before_what_it_tells() -> None:
     body = error("invalid_api_key", "Your account has insufficient funds, or a key that is not known.")
     assert told(403, body).fault is Fault.AUTH_DEAD
+
+
+REQUESTS: list[tuple[str, int, dict[str, Any]]] = [
+    ("openai", 400, error("invalid_image", "The mask region is empty.")),
+    ("openai", 400, error("invalid_mask_region", "The mask does not fit.")),
+    ("openai", 400, error(None, "Request was terminated: image could not be decoded")),
+    ("openai", 400, error(None, "Invalid negative_prompt: 'insufficient funds'")),
+    ("openai", 400, error(None, "negative_prompt must not say: a country without territory, suspended")),
+    ("openai", 400, error(None, "Your account has insufficient funds", param="negative_prompt")),
+    ("openai", 400, error("invalid_api_key", "an API key that has been leaked", param="prompt")),
+    ("openai", 400, error(None, "The model could not read the image: it was not found", param="image")),
+    ("openai", 400, error(None, "The model could not read the image: it was not found")),
+    ("openai", 422, {"detail": "insufficient funds is not a style"}),
+    ("fal", 422, {"detail": [{"loc": ["body"], "msg": "'insufficient funds' is too short", "type": "value_error"}]}),
+    ("replicate", 422, {"title": "Input validation failed", "detail": "payment required is not one of the styles"}),
+    ("stability", 400, {"name": "bad_request", "errors": ["negative_prompt: not enough balance of colours"]}),
+    ("gemini", 400, {"error": {"status": "INVALID_ARGUMENT", "message": "The region of the country is not a size"}}),
+]
+"""Answers about what somebody asked for."""
+
+
+def of(painter: str, status: int, body: dict[str, Any], access: Access) -> UpstreamError:
+    answer = Answer(status, {}, orjson.dumps(body))
+    match painter:
+        case "fal":
+            return fal_answers.judged(answer, access)
+        case "replicate":
+            return replicate.refusal(answer, access)
+        case "stability":
+            return stability.refusal(answer, access)
+        case "gemini":
+            return gemini_answers.refusal(answer, access)
+        case _:
+            return verdict(answer, discretion.secrets(access), rules=RELAYED)
+
+
+@pytest.mark.parametrize(("painter", "status", "body"), REQUESTS)
+def test_a_bad_request_takes_no_key_out(painter: str, status: int, body: dict[str, Any]) -> None:
+    assert of(painter, status, body, Access(KEY, "https://relay.example/v1")).fault is Fault.INVALID_REQUEST
+
+
+@pytest.mark.parametrize(("painter", "body", "fault"), [
+    ("openai", error(None, "Insufficient credits"), Fault.BALANCE_EXHAUSTED),
+    ("openai", error("bad_response", "Insufficient balance, please top up", "one_api_error"), Fault.BALANCE_EXHAUSTED),
+    ("openai", error(None, "Your account does not have enough credits."), Fault.BALANCE_EXHAUSTED),
+    ("openai", error(None, "Incorrect API key provided"), Fault.AUTH_DEAD),
+    ("openai", error(None, "Your account has been suspended."), Fault.AUTH_DEAD),
+    ("openai", error(None, "Country, region, or territory not supported"), Fault.REGION_BLOCKED),
+    ("openai", error(None, "User location is not supported for the API use."), Fault.REGION_BLOCKED),
+    ("openai", error(None, "The model `dall-e-3` does not exist", param="model"), Fault.MODEL_UNAVAILABLE),
+    ("stability", {"name": "payment_required", "errors": ["You lack credits"]}, Fault.BALANCE_EXHAUSTED),
+])  # fmt: skip
+def test_whole_phrases_that_are_known_still_tell_of_a_key(painter: str, body: dict[str, Any], fault: Fault) -> None:
+    assert of(painter, 400, body, Access(KEY, "https://relay.example/v1")).fault is fault
+
+
+@pytest.mark.parametrize("said", ["your account has been suspended", "invalid api key"])
+def test_a_callers_other_texts_are_no_judgement_either(said: str) -> None:
+    access = Access(KEY, "https://relay.example/v1", prompt="a fox", texts=("high", said))
+    for status in (400, 403):
+        caught = of("openai", status, error(None, f"negative_prompt was: {said}; quality was high"), access)
+        assert caught.fault is of("openai", status, error(None, "negative_prompt was: x"), access).fault
+        assert said not in caught.detail
+        assert "quality was high" in caught.detail, "a choice is no text"
