@@ -67,7 +67,7 @@ INTRODUCTION = """# The admin's screens
 Every room of the admin, and one of what lies in it, in a studio that is made up: light on the left, dark on the right. The
 pictures and this page are made by `make pictures`. What the bot shows stands in [the bot's menus](bot.md)."""
 PATIENCE = 120
-QUALITY = 45
+QUALITY = 40
 
 
 async def enter(page: Page, site: str, who: str) -> None:
