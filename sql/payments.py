@@ -54,14 +54,26 @@ async def flag(db: Db, invoice_id: UUID, trouble: str, words: str, said: dict[st
         return True
 
 
-CLEAR = "update invoice set trouble = '', trouble_words = '' where id = $1 and trouble <> '' returning id"
+# What came up meanwhile stays: it would never be told again.
+CLEAR = """
+update invoice set trouble = '', trouble_words = ''
+where id = $1 and trouble = $2 and trouble_words = $3 and trouble <> '' returning id
+"""
 
 
 async def dealt_with(db: Db, invoice: Invoice, reason: str, *, actor: str, ip: str = "") -> None:
-    """Somebody has decided: nobody need be told any more. Raises WrongState when there is nothing to decide."""
+    """Somebody has decided about this trouble: nobody need be told any more. ``invoice``: as it was shown to them.
+
+    Raises WrongState when there is nothing to decide, or something else is by now.
+    """
     async with db.transaction() as tx:
-        if await tx.fetchval(CLEAR, invoice.id) is None:
-            raise WrongState("There is nothing to decide about this invoice.")
+        if await tx.fetchval(CLEAR, invoice.id, invoice.trouble, invoice.trouble_words) is None:
+            now = await invoices.get(tx, invoice.id)
+            raise WrongState(
+                f"Something else came up meanwhile: {now.trouble_words}"
+                if now.trouble
+                else "There is nothing to decide about this invoice."
+            )
         before = {"trouble": invoice.trouble, "words": invoice.trouble_words}
         await audit.record(tx, actor, "invoice.dealt_with", str(invoice.id), before, {"reason": reason}, ip=ip)
         tx.tell(INVOICE_CHANGED, str(invoice.id))
@@ -132,7 +144,7 @@ async def mark_paid(db: Db, invoice_id: UUID, reason: str, *, actor: str, ip: st
         else:
             await tx.execute("update invoice set paid_by = $2 where id = $1", invoice_id, actor)
             await invoices.settle(tx, invoice_id, actor=actor)
-        await tx.execute(CLEAR, invoice_id)
+        await tx.execute(CLEAR, invoice_id, invoice.trouble, invoice.trouble_words)
         after = {"state": "paid", "reason": reason}
         await audit.record(tx, actor, "invoice.marked_paid", str(invoice_id), {"state": invoice.state}, after, ip=ip)
         tx.tell(INVOICE_CHANGED, str(invoice_id))

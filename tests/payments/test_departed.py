@@ -44,7 +44,7 @@ async def test_nothing_is_bought_by_hand_for_an_account_that_is_gone(till):
     await erasure.erase(till.db, till.cast.bob.id, actor="cli", why="asked for")
     with pytest.raises(WrongState, match="is deleted"):
         await payments.mark_paid(till.db, invoice.id, "by post", **BY)
-    page = await carol.post(f"/admin/invoices/{invoice.id}/payment", {"reason": "by post"})
+    page = await carol.act(f"/admin/invoices/{invoice.id}/payment", {"reason": "by post"})
     assert (page.status, "is deleted" in page.text) == (409, True)
     assert f"/admin/invoices/{invoice.id}/payment" not in (await carol.get(f"/admin/invoices/{invoice.id}")).text
     grants = f"/admin/users/{till.cast.bob.id}/grants"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -111,9 +112,8 @@ async def _ask(visit: Visit, invoice: Invoice, act: str) -> Screen:
         plan=invoice.plan.name, state=visit.told(invoice.state), words=visit.told(invoice.trouble_words)[:300],
     )  # fmt: skip
     yes = visit.label(f"payments.yes_{act}")
-    return await sure(
-        visit, f"payments.{act}", {"invoice": str(invoice.id)}, text, back=f"payments:see:{invoice.id}", yes=yes
-    )
+    about = {"invoice": str(invoice.id), "trouble": invoice.trouble, "words": invoice.trouble_words}
+    return await sure(visit, f"payments.{act}", about, text, back=f"payments:see:{invoice.id}", yes=yes)
 
 
 async def _ask_why(visit: Visit, invoice: Invoice, kind: str) -> Screen:
@@ -163,8 +163,10 @@ async def _paid(visit: Visit, what: dict[str, Any]) -> Screen:
 
 
 async def _decided(visit: Visit, what: dict[str, Any]) -> Screen:
+    """About what stood there when it was asked: what came up meanwhile is to be decided on its own."""
     invoice = await _find(visit, what["invoice"])
-    await payments.dealt_with(visit.db, invoice, visit.reason, actor=visit.actor)
+    seen = replace(invoice, trouble=what.get("trouble", ""), trouble_words=what.get("words", ""))
+    await payments.dealt_with(visit.db, seen, visit.reason, actor=visit.actor)
     return await _done(visit, invoice.id)
 
 
