@@ -30,7 +30,7 @@ MIGRATIONS = $(wildcard sql/migrations/*.sql)
 # Time-outs are set for the whole session; a new release is migrated to while the old one is still serving.
 SQUAWK := --assume-in-transaction --exclude=require-lock-timeout,require-statement-timeout,require-timeout-settings,prefer-bigint-over-int,prefer-bigint-over-smallint
 
-.PHONY: help setup cli up demo test check format css css-check lock faults bench containers clean
+.PHONY: help setup cli up demo test check format css css-check lock faults bench bot-page pictures containers clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -93,6 +93,12 @@ faults: $(DEV_STAMP) ## the long forms: kill, freeze and cut everything; the see
 
 bench: $(DEV_STAMP) ## how long from click to picture
 	PYTHONPATH=. $(PY) -m benchmarks.click_to_picture $(ARGS)
+
+bot-page: $(DEV_STAMP) ## make docs/reference/bot.md again from the bot's menus
+	TRANSCRIBE=1 $(PY) -m pytest -q -n 0 tests/bot/test_transcript.py
+
+pictures: $(DEV_STAMP) ## take the pictures of docs/images again: every screen of the admin, both themes (needs Chromium)
+	$(PY) docs/images/retake.py $(ARGS)
 
 containers: $(RUN_STAMP) ## the whole Compose file for real: build, paint, kill, restart, upgrade, roll back, bundle (needs Docker)
 	@COMPOSE="$(COMPOSE)" tests/containers/run

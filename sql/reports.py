@@ -8,7 +8,7 @@ from uuid import UUID
 
 from limner.runtime.database import Database, Db, affected
 from limner.runtime.errors import Refused
-from limner.sql import audit
+from limner.sql import audit, lists
 from limner.sql.shares import NotShared
 from limner.sql.takedowns import LONGEST_REASON, NotAsBelieved
 
@@ -116,7 +116,7 @@ async def open_cases(db: Db, *, after: tuple[datetime, UUID] | None = None, coun
 async def settled_cases(db: Db, *, before: tuple[datetime, UUID] | None = None, count: int = 25) -> list[Case]:
     """Newest first, by keyset."""
     at, last = before or (None, None)
-    return [_case(row) for row in await db.fetch(SETTLED, at, last, count)]
+    return [_case(row) for row in await lists.read(db, SETTLED, at, last, count)]
 
 
 def _case(row: object) -> Case:

@@ -148,16 +148,22 @@ async def _record(
     await audit.record(tx, actor, f"broadcast.{act}", str(found.id), before, {"state": state} | after, ip=ip)
 
 
-# After months the outbox forgets a notice: that it was let go is all that is known of it then.
-PROGRESS = """
+# What is in the outbox and was not sent is looked up alone: of what has arrived there is far more. After months the outbox
+# forgets a notice: that it was let go is all that is known of it then.
+UNSENT = """
+select n.id, n.failed_at, n.error from notice as n
+where n.dedupe_key = 'broadcast ' || $1::uuid::text and n.dedupe_key like 'broadcast %' and n.sent_at is null
+"""
+PROGRESS = f"""
+with unsent as ({UNSENT})
 select case when b.is_listed then count(*) filter (where r.state = 'waiting')
         else greatest(0, b.people - count(*) filter (where r.state <> 'waiting')) end::int as waiting,
-    count(*) filter (where n.sent_at is null and n.failed_at is null and n.id is not null)::int as under_way,
-    count(*) filter (where r.state = 'queued' and (n.sent_at is not null or n.id is null))::int as sent,
+    count(*) filter (where n.id is not null and n.failed_at is null)::int as under_way,
+    count(*) filter (where r.state = 'queued' and n.id is null)::int as sent,
     count(n.failed_at)::int as failed,
     count(*) filter (where r.state = 'skipped')::int as skipped
 from broadcast as b left join broadcast_recipient as r on r.broadcast_id = b.id
-left join notice as n on n.id = r.notice_id and r.state = 'queued' where b.id = $1 and b.state <> 'draft' group by b.id
+left join unsent as n on n.id = r.notice_id and r.state = 'queued' where b.id = $1 and b.state <> 'draft' group by b.id
 """
 
 
@@ -166,10 +172,14 @@ async def progress(db: Db, broadcast_id: UUID) -> Progress:
     return Progress(0, 0, 0, 0, 0) if row is None else Progress(**row)
 
 
-TROUBLES = """
-select case when r.state = 'skipped' then 'passed over: ' || r.why else n.error end as why, count(*)::int as people
-from broadcast_recipient as r left join notice as n on n.id = r.notice_id
-where r.broadcast_id = $1 and (r.state = 'skipped' or n.failed_at is not null) group by 1 order by 2 desc, 1 limit 10
+TROUBLES = f"""
+with unsent as ({UNSENT})
+select why, count(*)::int as people from (
+    select 'passed over: ' || why as why from broadcast_recipient where broadcast_id = $1 and state = 'skipped'
+    union all
+    select n.error from unsent as n join broadcast_recipient as r on r.notice_id = n.id and r.broadcast_id = $1
+    where n.failed_at is not null and r.state <> 'skipped'
+) as t group by 1 order by 2 desc, 1 limit 10
 """
 
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.crowd import looking, seeding
+from benchmarks.crowd import affairs, looking, seeding
 from limner.runtime import embedded
 from limner.runtime.config import Config
 from limner.runtime.database import open_database
@@ -64,7 +64,7 @@ async def _report(config: Config, chosen: argparse.Namespace) -> dict[str, objec
             began = time.monotonic()
             await seeding.seed(db, Vault.from_config(config), storage, chosen.people, chosen.entries, _say)
             _say(f"seeded in {time.monotonic() - began:.0f} s")
-        counts = dict(await db.fetchrow(seeding.COUNTS) or {})
+        counts = {**(await db.fetchrow(seeding.COUNTS) or {}), **(await db.fetchrow(affairs.COUNTS) or {})}
         report: dict[str, object] = {"counts": counts}
         if chosen.verify:
             found = await books.verify(db, storage, live=True)

@@ -70,9 +70,30 @@ LISTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "by an admin": {"actor": "carol"},
     },
     "sessions": {**SEARCHES, "support": {"role": "support"}},
+    "alerts": {"open": {"state": "open"}, "over": {"state": "over"}, "of a rule": {"rule": "disk_full"}},
+    "wall": {"shown": {"state": "shown"}, "refused": {"state": "refused"}, "taken off": {"state": "taken_off"}},
+    "reports": {"settled": {"state": "settled"}, "down": {"state": "down"}},
+    "invitations": {
+        **SEARCHES, "active": {"state": "active"}, "used": {"state": "used"}, "expired": {"state": "expired"},
+        "revoked": {"state": "revoked"},
+    },
+    "broadcasts": {**SEARCHES, "draft": {"state": "draft"}, "stopped": {"state": "stopped"}, "done": {"state": "done"}},
+    "health": {},
 }  # fmt: skip
 """Every list, and what it is narrowed to beside its first page."""
-DAYS = ("users", "subscriptions", "invoices", "ledger", "generations", "codes", "notices", "mails", "audit", "sessions")
+DAYS = (
+    "users",
+    "subscriptions",
+    "invoices",
+    "ledger",
+    "generations",
+    "codes",
+    "notices",
+    "mails",
+    "audit",
+    "sessions",
+    "invitations",
+)
 """Those that can be narrowed to days."""
 
 # Where a page lies that nobody reaches by turning: nine tenths of all rows come before it.
@@ -97,13 +118,30 @@ select created_at, id from code order by created_at offset (select count(*) / 10
 DEEP_SESSIONS = """
 select created_at, id from session order by created_at offset (select count(*) / 10 from session) limit 1
 """
+DEEP_WALL = """
+select offered_at as created_at, id from wall_offer where state = 'waiting' order by offered_at, id
+offset (select count(*) / 10 from wall_offer where state = 'waiting') limit 1
+"""
+DEEP_REPORTS = """
+select min(created_at) as created_at, image_id as id from report where settled_at is null group by image_id order by 1
+offset (select count(distinct image_id) * 9 / 10 from report where settled_at is null) limit 1
+"""
+DEEP_INVITATIONS = """
+select created_at, id from invitation order by created_at offset (select count(*) / 10 from invitation) limit 1
+"""
+DEEP_BROADCASTS = """
+select created_at, id from broadcast order by created_at offset (select count(*) / 10 from broadcast) limit 1
+"""
+TO_EVERYBODY = "select broadcast_id from broadcast_recipient limit 1"
+DEEP_ALERTS = "select max(id) / 10 as id from alert"
 DEEP_NOTICES = "select max(id) / 10 as id from notice"
 DEEP_AUDIT = "select max(id) / 10 as id from audit"
 DEEP: Mapping[str, str] = {
     "users": DEEP_USERS, "invoices": DEEP_INVOICES, "subscriptions": DEEP_SUBSCRIPTIONS, "ledger": DEEP_LEDGER,
     "generations": DEEP_GENERATIONS, "codes": DEEP_CODES, "sessions": DEEP_SESSIONS, "notices": DEEP_NOTICES,
     "mails": DEEP_NOTICES,
-    "audit": DEEP_AUDIT,
+    "audit": DEEP_AUDIT, "wall": DEEP_WALL, "reports": DEEP_REPORTS, "invitations": DEEP_INVITATIONS,
+    "broadcasts": DEEP_BROADCASTS, "alerts": DEEP_ALERTS,
 }  # fmt: skip
 
 
@@ -140,7 +178,7 @@ async def _looks(db: Database) -> dict[str, str]:
             found[f"{room}: until a day"] = f"/admin/{room}?{urlencode({'until': day})}"
         if room in DEEP:
             found[f"{room}: deep"] = f"/admin/{room}?{urlencode({'before': await _place(db, DEEP[room])})}"
-    return found
+    return found | {"broadcasts: to everybody": f"/admin/broadcasts/{await db.fetchval(TO_EVERYBODY)}"}
 
 
 async def _place(db: Database, sql: str) -> str:

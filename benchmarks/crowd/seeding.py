@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from benchmarks.crowd import affairs
 from limner.runtime.database import Database
 from limner.runtime.storage import Storage
 from limner.runtime.vault import Vault
@@ -311,6 +312,9 @@ async def _fill(
     key_ids = await connection.fetchval(KEYS)
     await _run(connection, say, "attempts", (ATTEMPTS, (key_ids,)))
     await _run(connection, say, "pictures", (IMAGES, (hung.key, hung.thumb_key, hung.sha256, hung.size)))
+    await _run(
+        connection, say, "wall, reports", (affairs.SHARED, (people,)), *((sql, ()) for sql in affairs.OF_PICTURES)
+    )
     await _run(connection, say, "ledger", (LEDGER, ()), (BALANCES, ()))
     await _run(
         connection,
@@ -321,6 +325,8 @@ async def _fill(
         (CODES, ()),
         guarded=((AUDIT, ()),),
     )
+    house = [(sql, ()) for sql in affairs.OF_THE_HOUSE]
+    await _run(connection, say, "alerts, invitations, broadcasts, letters", (affairs.BROADCASTS, (people,)), *house)
 
 
 async def _run(
