@@ -14,18 +14,18 @@ from limner.actors import failover, resumption
 from limner.actors.pool import NoKey, Pool
 from limner.actors.providers import base
 from limner.actors.providers.base import Access, Fault, JobGone, Picture, Resumable, Step, UpstreamError, provider
+from limner.actors.stopwatch import Stopwatch
 from limner.runtime import faults, outline, raster, tracing
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
 from limner.runtime.database import TROUBLE, Database
-from limner.runtime.errors import Busy, FenceLost, Hopeless, LimnerError, Refused
+from limner.runtime.errors import Busy, FenceLost, Hopeless, LimnerError, Refused, as_raised
 from limner.runtime.log import follow, logger
 from limner.runtime.lull import Lull
 from limner.runtime.mailbox import backoff
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage, StorageUnavailable, Stored
-from limner.runtime.supervisor import contained
 from limner.runtime.vault import Vault
 from limner.sql import errands, images, jobs
 from limner.sql.attempts import Lease
@@ -35,7 +35,7 @@ from limner.sql.jobs import Job, Painted
 log = logger(__name__)
 
 BREATH = 2.0
-"""Seconds between two looks whether the owner of a running job asked to stop, and between two bare figures of its progress."""
+"""Seconds between two bare figures of its progress, and between the end of a call and its job's deadline."""
 ATTEMPT = 600.0
 """Seconds that one attempt may take in all (PROTOCOLS §0), where nothing goes on over there that could be called off."""
 NEARLY = 0.9
@@ -62,7 +62,15 @@ class Generator(Actor):
         self.lull = lull
         self.storage = storage
         self.pool = Pool(db, config, vault)
+        self.stopwatch = Stopwatch(db)
         self.concurrency = config.worker_slots
+
+    async def run(self) -> None:
+        with as_raised():
+            async with anyio.create_task_group() as group:
+                group.start_soon(self.stopwatch.run)
+                await super().run()
+                group.cancel_scope.cancel()
 
     async def receive(self, message: PaintPicture) -> None:
         faults.point("after-claim", message.job_id)
@@ -76,8 +84,7 @@ class Generator(Actor):
             await self._see_through(job)
 
     async def _see_through(self, job: Job) -> None:
-        stop = _Stop()
-        trouble = await self._paint_until(job, stop)
+        stop, trouble = await self.stopwatch.over(job, lambda: self._paint_and_deliver(job))
         if isinstance(trouble, CalledOff):
             stop.cancel()
         if trouble is not None:
@@ -107,16 +114,6 @@ class Generator(Actor):
             line, back = "waiting for its turn", None
         await jobs.postpone(self.db, job, why.after or 1.0, line, back=back)
         self.acknowledged(job.fence)  # it is back in the line: nobody else may acknowledge it
-
-    async def _paint_until(self, job: Job, stop: _Stop) -> Exception | None:
-        """Paint and deliver, until done or stopped; returns what went wrong. A task group would wrap it."""
-        trouble = None
-        with anyio.CancelScope() as scope:
-            async with anyio.create_task_group() as group:
-                group.start_soon(stop.watch, self.db, job, scope)
-                trouble = await contained(lambda: self._paint_and_deliver(job))
-                group.cancel_scope.cancel()
-        return trouble
 
     async def _paint_and_deliver(self, job: Job) -> None:
         await self._deliver(job, await self.paint(job))
@@ -164,7 +161,7 @@ class Generator(Actor):
             await self._show(job, "trying another painter", 0, anew=True)
 
     async def _look_back(self, job: Job, lease: Lease) -> list[int]:
-        if await jobs.asked_to_stop(self.db, job.id):
+        if await jobs.asked_to_stop(self.db, [job.id]):
             raise CalledOff
         return await self.pool.look_back(job, lease)
 
@@ -280,29 +277,3 @@ class Generator(Actor):
     def _pseudonym(self, job: Job) -> str:
         secret = self.config.secret_keys[0]
         return hashlib.sha256(f"{secret} {job.account_id}".encode()).hexdigest()[:32]
-
-
-class _Stop:
-    """Watches for what ends a job from outside: its deadline, or its owner. An empty reason: neither."""
-
-    reason = ""
-    state = "failed"
-    fault = Fault.TIMEOUT_UNKNOWN
-
-    async def watch(self, db: Database, job: Job, scope: anyio.CancelScope) -> None:
-        while (left := job.left) > 0:
-            await anyio.sleep(min(BREATH, left))
-            if await self._asked(db, job):
-                self.cancel()
-                return scope.cancel()
-        self.reason = "it took too long"
-        scope.cancel()
-
-    def cancel(self) -> None:
-        self.reason, self.state, self.fault = "canceled while it was painted", "canceled", Fault.CANCELLED
-
-    async def _asked(self, db: Database, job: Job) -> bool:
-        try:
-            return await jobs.asked_to_stop(db, job.id)
-        except TROUBLE:
-            return False  # the next breath asks again

@@ -14,6 +14,7 @@ from limner.actors.watch.telling import News
 from limner.runtime.config import Config
 from limner.runtime.database import Database
 from limner.runtime.log import logger
+from limner.runtime.phrases import phrase
 from limner.sql import audit, billing, invoices, payments
 from limner.sql.invoices import Invoice
 
@@ -61,11 +62,13 @@ async def _paid_there(db: Database, config: Config, name: str, way: Processor, p
     await settlement.apply(db, invoice, payment, way.store)
     found = await invoices.get(db, invoice.id)
     if found.state == "paid":
-        words = f"Invoice {invoice.id} was paid at {name}, and {invoice.state} here: it is credited now."
+        late = "Invoice {id} was paid at {processor}, and {state} here: it is credited now."
+        words = telling.saying(phrase(late, id=str(invoice.id), processor=name, state=invoice.state))
         after = {"state": "paid", "ref": payment.ref}
         await audit.record(db, "cashier", "invoice.reconciled", str(invoice.id), {"state": invoice.state}, after)
         place = f"/admin/invoices/{invoice.id}"
-        await telling.send(db, config, [News(f"alert reconciled {invoice.id}", f"⚠️ {words}", place, moneyless="")])
+        news = News(f"alert reconciled {invoice.id}", words, place, moneyless=lambda language: "")
+        await telling.send(db, config, [news])
 
 
 async def _paid_here(db: Database, way: Processor, invoice: Invoice) -> None:

@@ -197,6 +197,11 @@ class Config(BaseSettings):
     api_rpm: int = Field(
         600, ge=1, le=1_000_000, description="orders a minute that the programs of one account may send to the API"
     )
+    api_wait: int = Field(
+        570, ge=1, le=86_400,
+        description="seconds that the API holds a request until its order is over, before it says where to find it; programs "
+        "that give up sooner order a second time (OpenAI's after 600)",
+    )  # fmt: skip
     api_queue: int = Field(
         200, ge=1, le=100_000, description="unfinished pictures of one account beyond which the API takes no more"
     )

@@ -17,7 +17,7 @@ import orjson
 
 from limner.runtime.connection import Connection
 from limner.runtime.entrance import enter
-from limner.runtime.errors import as_raised
+from limner.runtime.errors import Busy, as_raised
 from limner.runtime.log import logger
 from limner.runtime.pool import Pool
 from limner.runtime.together import Together
@@ -46,6 +46,8 @@ HARDEN = "select pg_logical_emit_message(true, 'limner', '')"
 
 BREATH = 0.002
 """Seconds between notifications of one process: what is told sooner goes out together, a breath later."""
+PATIENCE = 0.05
+"""Seconds that what is not urgent waits for something that is."""
 TELL = "select pg_notify(channel, payload) from unnest($1::text[], $2::text[]) as t(channel, payload)"
 
 TROUBLE = (
@@ -77,7 +79,7 @@ class Db(Protocol):
     async def execute(self, sql: str, *args: Any) -> str: ...
     async def together(self, carry: Carry[A, R], item: A) -> R: ...
     def transaction(self) -> contextlib.AbstractAsyncContextManager[Transaction]: ...
-    def tell(self, channel: str, payload: str = "") -> None: ...
+    def tell(self, channel: str, payload: str = "", *, can_wait: bool = False) -> None: ...
 
 
 Carry = Callable[[Db, Sequence[A]], Awaitable[Sequence[R]]]
@@ -109,7 +111,7 @@ class Transaction:
         """Alone: nobody else is in this transaction."""
         return (await carry(self, [item]))[0]
 
-    def tell(self, channel: str, payload: str = "") -> None:
+    def tell(self, channel: str, payload: str = "", *, can_wait: bool = False) -> None:
         self.told.append((channel, payload))
 
     @contextlib.asynccontextmanager
@@ -135,10 +137,11 @@ class Database:
         self.post: Any = None
         """The mailbox's group commit for this pool, made when it is first needed."""
         self._hardening: Together[None, None] = Together(self._harden)
+        self._is_soft = anyio.Event()
         self._parties: dict[Any, Together[Any, Any]] = {}
         self._told: dict[tuple[str, str], None] = {}
         self._told_at = 0.0
-        self._wake = anyio.Event()
+        self._wake, self._hurry = anyio.Event(), anyio.Event()
 
     async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
         return await self._in_time(self.pool.fetch, sql, args)
@@ -167,6 +170,21 @@ class Database:
         """
         await self._hardening.do(None)
 
+    def harden_soon(self) -> None:
+        """``harden`` behind the caller's back, which nobody waits for; what waits for the disk later has it done, too."""
+        self._is_soft.set()
+
+    async def _harden_forever(self) -> None:
+        while True:
+            await self._is_soft.wait()
+            self._is_soft = anyio.Event()
+            try:
+                await self.harden()
+            except (Busy, *TROUBLE) as error:
+                log.warning(
+                    "not_hardened", error=str(error) or type(error).__name__
+                )  # Postgres does it within a second
+
     async def _harden(self, callers: Sequence[None]) -> Sequence[None]:
         await self.fetchval(HARDEN)  # "execute" without arguments would have it planned each time
         return callers
@@ -187,10 +205,15 @@ class Database:
         for channel, payload in tx.told:
             self.tell(channel, payload)
 
-    def tell(self, channel: str, payload: str = "") -> None:
-        """Tell, then forget: equal notifications that wait together go out as one."""
+    def tell(self, channel: str, payload: str = "", *, can_wait: bool = False) -> None:
+        """Tell, then forget: equal notifications that wait together go out as one.
+
+        ``can_wait``: with the next one that cannot, or PATIENCE later.
+        """
         self._told[channel, payload] = None
         self._wake.set()
+        if not can_wait:
+            self._hurry.set()
 
     def may_carry(self, channel: str, payload: str) -> bool:
         """Whether a statement that goes out now is to notify by itself; in a storm it is to be told instead."""
@@ -205,7 +228,9 @@ class Database:
         """Send what was told, outside any write transaction: NOTIFY inside one serialises commits."""
         while True:
             await self._wake.wait()
-            self._wake = anyio.Event()
+            with anyio.move_on_after(PATIENCE):
+                await self._hurry.wait()
+            self._wake, self._hurry = anyio.Event(), anyio.Event()
             await anyio.sleep(max(self._told_at + 2 * BREATH - time.monotonic(), 0))
             await self.flush()
 
@@ -239,6 +264,7 @@ async def open_database(
             log.warning("no_limits_behind_the_pooler", missing=missing)
         group = await stack.enter_async_context(anyio.create_task_group())
         group.start_soon(database.notify_forever)
+        group.start_soon(database._harden_forever)
         group.start_soon(opened.cool_forever)
         try:
             yield database

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from limner.runtime import phrases
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import audit
@@ -15,13 +16,16 @@ HOUR = "interval '1 hour'"
 """In which nobody is told twice of the same cause; what comes back within it is the same trouble."""
 MOST_SNOOZED = 72
 """Hours."""
+MORNING = "08:00"
+"""When the morning is where the studio has neither a digest nor quiet hours."""
 
 
 @dataclass(frozen=True)
 class Trouble:
     """What is wrong at this moment. ``cause`` names it: the same trouble, the same cause.
 
-    ``place``: the path of the page where it is mended; ``button``: what leads there in the bot.
+    ``words``: a Phrase, where it is to be told in other languages than English. ``place``: the path of the page where it is
+    mended; ``button``: what leads there in the bot.
     """
 
     cause: str
@@ -55,6 +59,13 @@ class Alert:
     is_held: bool = False
     snoozed_until: datetime | None = None
     is_snoozed: bool = False
+    said: dict[str, Any] | None = None
+
+    @property
+    def phrase(self) -> str:
+        """Its words as what can be told in every language; as mere text when a release before this one saw it last."""
+        made = phrases.from_data(self.said) if self.said else self.words
+        return made if made == self.words else self.words
 
     @property
     def news(self) -> int:
@@ -66,10 +77,10 @@ COLUMNS = """id, cause, words, began_at, ended_at,
     extract(epoch from coalesce(ended_at, now()) - began_at)::float as seconds, rule, severity,
     case when place = '' then '/admin' else place end as place, case when button = '' then 'home' else button end as button,
     returns, told, told_at, told_returns, messages, is_held, snoozed_until,
-    coalesce(snoozed_until > now(), false) as is_snoozed"""
+    coalesce(snoozed_until > now(), false) as is_snoozed, said"""
 SEEN = """
-select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[])
-    as t (cause, words, rule, severity, place, button, after_seconds)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::jsonb[])
+    as t (cause, words, rule, severity, place, button, after_seconds, said)
 """
 NOT_ANY_MORE = "delete from alert_pending where not cause = any($1::text[]) and not rule = any($2::text[])"
 PEND = """
@@ -80,12 +91,13 @@ on conflict do nothing
 # One that was gone for less than its calm has come back.
 STILL = f"""
 with seen as ({SEEN})
-update alert as a set words = s.words, rule = s.rule, severity = s.severity, place = s.place, button = s.button,
+update alert as a set words = s.words, said = s.said, rule = s.rule, severity = s.severity, place = s.place, button = s.button,
     returns = a.returns + (a.gone_at is not null)::int, gone_at = null,
     told = case when a.rule = '' and a.told_at is not null then 'open' else a.told end
 from seen as s
 where a.cause = s.cause and a.ended_at is null and (a.gone_at is not null
-    or (a.words, a.rule, a.severity, a.place, a.button) is distinct from (s.words, s.rule, s.severity, s.place, s.button))
+    or (a.words, a.said, a.rule, a.severity, a.place, a.button)
+        is distinct from (s.words, s.said, s.rule, s.severity, s.place, s.button))
 """
 # What has lasted for long enough begins, or goes on where the same trouble was within the hour.
 BEGIN = f"""
@@ -96,15 +108,15 @@ ripe as (
     returning s.*, p.since
 ),
 back as (
-    update alert as a set ended_at = null, gone_at = null, returns = a.returns + 1, words = r.words, severity = r.severity,
-        place = r.place, button = r.button, rule = r.rule
+    update alert as a set ended_at = null, gone_at = null, returns = a.returns + 1, words = r.words, said = r.said,
+        severity = r.severity, place = r.place, button = r.button, rule = r.rule
     from ripe as r
     where a.id = (select max(id) from alert where cause = r.cause) and a.rule <> ''
         and greatest(a.ended_at, a.told_at) > now() - {HOUR}
     returning a.cause
 )
-insert into alert (cause, words, rule, severity, place, button, began_at)
-select cause, words, rule, severity, place, button, since from ripe where cause not in (select cause from back)
+insert into alert (cause, words, said, rule, severity, place, button, began_at)
+select cause, words, said, rule, severity, place, button, since from ripe where cause not in (select cause from back)
 on conflict (cause) where ended_at is null do nothing
 """
 GONE = """
@@ -121,13 +133,17 @@ where a.ended_at is null and a.gone_at <= now()
 """
 
 
+TOLD_OF = ("cause", "words", "rule", "severity", "place", "button", "after_seconds")
+
+
 async def see(db: Db, troubles: Sequence[Trouble], unread: Sequence[str] = ()) -> None:
     """These are there at this moment, and no others: begin, go on, end. For whoever is alone, in a transaction.
 
     ``unread``: the rules of which nothing is known at this moment; theirs stay as they are.
     """
     causes = [each.cause for each in troubles]
-    columns: list[list[Any]] = [[getattr(each, field.name) for each in troubles] for field in fields(Trouble)]
+    columns: list[list[Any]] = [[getattr(each, name) for each in troubles] for name in TOLD_OF]
+    columns.append([phrases.as_data(each.words) for each in troubles])
     await db.execute(NOT_ANY_MORE, causes, unread)
     await db.execute(PEND, causes, [each.rule for each in troubles])
     await db.execute(STILL, *columns)
@@ -206,10 +222,6 @@ async def listing(
 
 
 FIND = f"select {COLUMNS} from alert where id = $1"
-SNOOZE = """
-update alert set snoozed_until = now() + make_interval(hours => $2), snoozed_by = $3 where id = $1 and ended_at is null
-returning snoozed_until
-"""
 
 
 async def get(db: Db, alert_id: int) -> Alert:
@@ -220,13 +232,39 @@ async def get(db: Db, alert_id: int) -> Alert:
     return Alert(**row)
 
 
+SNOOZE = """
+update alert set snoozed_until = now() + make_interval(secs => $2), snoozed_by = $3 where id = $1 and ended_at is null
+returning snoozed_until
+"""
+
+
 async def snooze(db: Db, alert_id: int, hours: int, reason: str, *, actor: str, ip: str = "") -> None:
     """Say nothing of it for so long, but for its end. 0: wake it up. Raises NotFound, and Refused for one that is over."""
     if not 0 <= hours <= MOST_SNOOZED:
         raise Refused(f"An alert sleeps for 1 to {MOST_SNOOZED} hours, not {hours}.", field="hours")
+    await _sleep(db, alert_id, hours * 3600.0, reason, actor, ip)
+
+
+# The morning is when the digest comes, or the quiet hours end; the small hours still belong to the day before.
+UNTIL_MORNING = f"""
+with morning as (
+    select time_zone, now() at time zone time_zone as clock, coalesce(digest_at, quiet_to, '{MORNING}') as at from alert_times
+),
+next as (select time_zone, (clock - interval '4 hours')::date + at + interval '1 day' as at from morning)
+select extract(epoch from (at at time zone time_zone) - now())::float8 from next
+"""
+
+
+async def snooze_until_morning(db: Db, alert_id: int, reason: str, *, actor: str) -> None:
+    """Say nothing of it until tomorrow morning in the studio's time zone, but for its end. Raises as ``snooze`` does."""
+    async with db.transaction() as tx:  # of one moment
+        await _sleep(tx, alert_id, await tx.fetchval(UNTIL_MORNING), reason, actor, "")
+
+
+async def _sleep(db: Db, alert_id: int, seconds: float, reason: str, actor: str, ip: str) -> None:
     async with db.transaction() as tx:
         alert = await get(tx, alert_id)
-        until = await tx.fetchval(SNOOZE, alert_id, hours, actor)
+        until = await tx.fetchval(SNOOZE, alert_id, seconds, actor)
         if until is None:
             raise Refused("It is over: there is nothing to be quiet about.", field="hours")
         before = {"until": alert.snoozed_until and alert.snoozed_until.isoformat()}

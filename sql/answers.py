@@ -20,8 +20,8 @@ from limner.sql.tokens import Token
 class Answer:
     """One picture of an order. ``credits``: what it costs, 0 once they were given back.
 
-    ``image_id`` and what follows are None until it is delivered, and once it is deleted.
-    ``fault``: the class of the last attempt's failure, of a picture that failed. ``takedown``: why it is not to be seen.
+    ``image_id`` and what follows are None until it is delivered, and once it is deleted. ``waits_until``: no painter is free
+    before. ``fault``: the class of the last attempt's failure, of a picture that failed. ``takedown``: why it is not to be seen.
     """
 
     job_id: UUID
@@ -30,6 +30,7 @@ class Answer:
     credits: int
     fault: str | None
     takedown: str | None
+    waits_until: datetime | None
     image_id: UUID | None
     storage_key: str | None
     mime: str | None
@@ -72,6 +73,7 @@ cross join lateral (
     select g.id, g.state as order_state, g.model_id, g.width as asked_width, g.height as asked_height, g.parameters,
         exists (select from generation_reference as r where r.generation_id = g.id) as is_edit,
         g.created_at, g.changed_at, j.id as job_id, j.state, j.reason, j.position,
+        case when j.state = 'queued' then j.waits_until end as waits_until,
         case when j.state = 'delivered' and i.id is null and exists (
             select from ledger_entry as e where e.job_id = j.id and e.kind = 'refund'
         ) then 0 else j.credits end as credits,

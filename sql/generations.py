@@ -101,32 +101,37 @@ class KeyReused(Refused):
     status = 422
 
 
-async def order(db: Db, asked: Order, *, deadline: int) -> UUID:
+async def order(db: Db, asked: Order, *, deadline: int, offer: terms.Offer | None = None, hardens: bool = True) -> UUID:
     """Reserve, write the jobs, send one message for each: in one transaction. Returns the generation's id, when it is durable.
 
-    ``deadline``: seconds until an unfinished job fails, unless its plan's longest wait is shorter. Raises Refused
-    (NoSubscription, QuotaExhausted, PlanCapReached, NotFound …).
+    ``deadline``: seconds until an unfinished job fails, unless its plan's longest wait is shorter. ``offer``: the terms of
+    this moment, when they are at hand. ``hardens`` False: it is durable a moment later, for whoever answers only when the
+    order is over: what ends one waits for the disk, and for all that came before it. Raises Refused (NoSubscription,
+    QuotaExhausted, PlanCapReached, NotFound …).
     The same idempotency key gives the same generation, charged once. The request that this task is about is kept
     with it, so that the log of whoever paints can be found by it.
     """
     asked.check()
     if asked.idempotency_key and (known := await _known(db, asked)):
-        return await _hardened(db, known)
-    agreed = await terms.agreed(db, asked.account_id, asked.model_id)
+        return await _hardened(db, known, hardens)
+    if offer is None:
+        agreed = await terms.agreed(db, asked.account_id, asked.model_id)
+    else:
+        agreed = await terms.settled(db, offer, asked.model_id)
     agreed.model.check(asked.size, len(asked.uploads) + len(asked.pictures), len(asked.prompt))
     jobs = [uuid4() for _ in range(asked.count)]
     generation_id = await _place(db, asked, agreed, jobs, min(deadline, agreed.plan.longest_wait_seconds))
     if generation_id is None:  # somebody else was faster with the same key
-        return await _hardened(db, await _known(db, asked) or generation_id_missing(asked))
+        return await _hardened(db, await _known(db, asked) or generation_id_missing(asked), hardens)
     db.tell(mailbox.SENT, PaintPicture.mailbox)
     db.tell(GENERATION_CHANGED, f"{asked.thread_id or generation_id} {generation_id}")
     log.info("ordered", generation=str(generation_id), model=agreed.model.id, pictures=len(jobs))
-    return await _hardened(db, generation_id)
+    return await _hardened(db, generation_id, hardens)
 
 
-async def _hardened(db: Db, generation_id: UUID) -> UUID:
+async def _hardened(db: Db, generation_id: UUID, hardens: bool) -> UUID:
     """An order is answered when it is on the disk. Inside a transaction that is for the caller to see to."""
-    if isinstance(db, Database):
+    if hardens and isinstance(db, Database):
         await db.harden()
     return generation_id
 

@@ -109,9 +109,9 @@ async def start(db: Db, job_id: UUID, fence: Fence, *, wants_key: bool = False) 
     """
     job = await db.together(_begun, (job_id, fence, wants_key))
     if job is not None:
-        _tell(db, job)
+        db.tell(GENERATION_CHANGED, f"{job.thread_id} {job.generation_id}", can_wait=True)
         if isinstance(job.key, Lease) and isinstance(db, Database):
-            await db.harden()
+            db.harden_soon()
     return job
 
 
@@ -179,12 +179,14 @@ async def is_of_taken_down(db: Db, job: Job) -> bool:
     return bool(await db.fetchval(TAKEN_DOWN, job.generation_id))
 
 
-ASKED = "select state <> 'delivered' and (cancel_asked or state <> 'running') from job where id = $1"
+ASKED = """
+select id from job where id = any($1::uuid[]) and state <> 'delivered' and (cancel_asked or state <> 'running')
+"""
 
 
-async def asked_to_stop(db: Db, job_id: UUID) -> bool:
-    """By its owner, or by whoever has ended it meanwhile."""
-    return bool(await db.fetchval(ASKED, job_id))
+async def asked_to_stop(db: Db, job_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of them: by their owners, or by whoever has ended them meanwhile."""
+    return {row["id"] for row in await db.fetch(ASKED, job_ids)}
 
 
 PREVIEW = """
@@ -242,7 +244,7 @@ async def deliver_all(db: Db, deliveries: Sequence[Delivery]) -> list[bool]:
             with following(job.request_id):
                 log.info("delivered", job=str(job.id), generation=str(job.generation_id))
     if rows:
-        db.tell(mailbox.SENT, FramePicture.mailbox)
+        db.tell(mailbox.SENT, FramePicture.mailbox, can_wait=True)
     return [job.id in rows for job, _ in deliveries]
 
 

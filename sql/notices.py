@@ -38,8 +38,8 @@ APART = "new:"
 """Stands before what a button below a notice carries at Telegram: it opens a message of its own, and the notice stays."""
 
 QUEUE = """
-insert into notice (channel, recipient, subject, body, dedupe_key, request_id, traceparent, buttons)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
+insert into notice (channel, recipient, subject, body, dedupe_key, request_id, traceparent, buttons, details)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 on conflict (channel, recipient, dedupe_key) where dedupe_key is not null do nothing
 """
 
@@ -53,11 +53,12 @@ async def queue(
     subject: str = "",
     dedupe_key: str | None = None,
     buttons: Buttons = (),
+    details: Mapping[str, object] | None = None,
 ) -> None:
     """Write it into the outbox, in the transaction of what it tells about. Channels: "telegram", "mail"."""
     rows = [[dict(each) for each in row] for row in buttons] or None
     about = (dedupe_key, request_id(), tracing.traceparent(), rows)
-    await db.execute(QUEUE, channel, recipient, subject, body, *about)
+    await db.execute(QUEUE, channel, recipient, subject, body, *about, details)
     db.tell(NOTICE_QUEUED)
 
 
@@ -113,11 +114,19 @@ async def take(db: Db, channel: str, seconds: float) -> Notice | None:
 
 @dataclass(frozen=True)
 class Untaken:
-    """A message that Telegram has not taken, to any of those whom it is for. ``ids``: their notices."""
+    """A message that Telegram has not taken, to any of those whom it is for. ``ids``: their notices.
+
+    ``details``: what it says in each language; None: a release before this one wrote it.
+    """
 
     dedupe_key: str
     body: str
+    details: dict[str, Any] | None
     ids: list[int]
+
+    def text(self, language: str) -> str:
+        said = (self.details or {}).get("said", {})
+        return str(said.get(language, self.body))
 
 
 WITHOUT_MONEY = " without money"
@@ -131,12 +140,12 @@ def without_money(dedupe_key: str) -> str:
 # Of what is said without its money, the other one tells everything. One that is on its way leaves its message for the next look.
 UNTAKEN = f"""
 with own as (
-    select id, dedupe_key, body, sent_at, failed_at, created_at from notice
+    select id, dedupe_key, body, details, sent_at, failed_at, created_at from notice
     where channel = 'telegram' and dedupe_key like 'alert %' and created_at > now() - interval '2 days'
         and not dedupe_key like '%{WITHOUT_MONEY}'
 ),
 stuck as (
-    select dedupe_key, min(body) as body, count(*) as n from own group by dedupe_key
+    select dedupe_key, min(body) as body, (array_agg(details))[1] as details, count(*) as n from own group by dedupe_key
     having bool_and(sent_at is null)
         and (bool_and(failed_at is not null) or min(created_at) < now() - make_interval(mins => $1))
 ),
@@ -151,8 +160,8 @@ held as (
         and (failed_at is not null or next_at is null or next_at <= now())
     for update skip locked
 )
-select dedupe_key, body, array_agg(held.id order by held.id) as ids from unmailed join held using (dedupe_key)
-group by dedupe_key, body, n having count(*) = n order by min(held.id)
+select dedupe_key, body, details, array_agg(held.id order by held.id) as ids from unmailed join held using (dedupe_key)
+group by dedupe_key, body, details, n having count(*) = n order by min(held.id)
 """
 
 

@@ -22,17 +22,25 @@ MOST_GUESSES = 5
 ROLES = ("owner", "operator", "viewer")
 BOOKKEEPERS = frozenset({"owner", "viewer"})
 """Who sees money: an operator has to do with keys and pictures, not with that."""
+STAFF = frozenset({"owner", "operator"})
+"""Who may change keys and pictures, and silence an alert."""
 
 
 @dataclass(frozen=True)
 class Admin:
-    """Somebody on the allow-list. ``locale``: the language they chose; None: that of their Telegram."""
+    """Somebody on the allow-list. ``locale``: the language they chose; None: that of their Telegram, as last heard in
+    ``spoken`` (empty: never)."""
 
     telegram_id: int
     name: str
     role: str
     locale: str | None
     created_at: datetime
+    spoken: str = ""
+
+    @property
+    def language(self) -> str:
+        return self.locale or self.spoken or "en"
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,8 @@ class Pending:
     expires_at: datetime
 
 
-ADMIN = "select telegram_id, name, role, locale, created_at from telegram_admin where telegram_id = $1"
+COLUMNS = "telegram_id, name, role, locale, created_at, spoken"
+ADMIN = f"select {COLUMNS} from telegram_admin where telegram_id = $1"
 
 
 async def admin(db: Db, telegram_id: int) -> Admin | None:
@@ -52,12 +61,20 @@ async def admin(db: Db, telegram_id: int) -> Admin | None:
     return Admin(**row) if row else None
 
 
-ADMINS = "select telegram_id, name, role, locale, created_at from telegram_admin order by created_at, telegram_id"
+ADMINS = f"select {COLUMNS} from telegram_admin order by created_at, telegram_id"
 
 
 async def admins(db: Db) -> list[Admin]:
     """The allow-list, the eldest first."""
     return [Admin(**row) for row in await db.fetch(ADMINS)]
+
+
+SET_SPOKEN = "update telegram_admin set spoken = $2 where telegram_id = $1"
+
+
+async def set_spoken(db: Db, telegram_id: int, language: str) -> None:
+    """In which language their Telegram is."""
+    await db.execute(SET_SPOKEN, telegram_id, language)
 
 
 SET_LOCALE = "update telegram_admin set locale = $2 where telegram_id = $1"
@@ -69,7 +86,7 @@ async def set_locale(db: Db, telegram_id: int, locale: str) -> None:
 
 
 ONE_AT_A_TIME = "select pg_advisory_xact_lock(hashtextextended('telegram pairing', 0))"
-REVOKE = "delete from telegram_admin where telegram_id = $1 returning telegram_id, name, role, locale, created_at"
+REVOKE = f"delete from telegram_admin where telegram_id = $1 returning {COLUMNS}"
 
 
 async def revoke(db: Db, telegram_id: int, actor: str, *, even_the_last: bool = False) -> Admin:
@@ -97,23 +114,25 @@ async def revoke(db: Db, telegram_id: int, actor: str, *, even_the_last: bool = 
 EXPIRED = "delete from telegram_pairing where expires_at <= now()"
 
 ASK = """
-insert into telegram_pairing as p (telegram_id, name, code_hash, expires_at)
-values ($1, $2, $3, now() + make_interval(mins => $4))
+insert into telegram_pairing as p (telegram_id, name, code_hash, expires_at, spoken)
+values ($1, $2, $3, now() + make_interval(mins => $4), $6)
 on conflict (telegram_id) do update
-set name = excluded.name, code_hash = excluded.code_hash, expires_at = excluded.expires_at, created_at = now()
+set name = excluded.name, spoken = excluded.spoken,
+    code_hash = excluded.code_hash, expires_at = excluded.expires_at, created_at = now()
 where p.created_at <= now() - make_interval(secs => $5)
 returning true
 """
 
 
-async def ask(db: Db, telegram_id: int, name: str) -> str | None:
-    """Somebody wants in: their new code, of which only the hash is kept. An earlier one ends with it.
+async def ask(db: Db, telegram_id: int, name: str, spoken: str = "") -> str | None:
+    """Somebody wants in: their new code, of which only the hash is kept. An earlier one ends with it. ``spoken``: the language
+    of their Telegram.
 
     None when they got one a moment ago: it stands.
     """
     code = "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
     await db.execute(EXPIRED)
-    is_new = await db.fetchval(ASK, telegram_id, printable(name), _hash(code), CODE_MINUTES, float(CODE_PAUSE))
+    is_new = await db.fetchval(ASK, telegram_id, printable(name), _hash(code), CODE_MINUTES, float(CODE_PAUSE), spoken)
     return code if is_new else None
 
 
@@ -145,12 +164,12 @@ async def pending_by_code(db: Db, code: str) -> Pending:
     raise Refused(refusal, field="code")
 
 
-USE_UP = "delete from telegram_pairing where code_hash = $1 and expires_at > now() returning telegram_id, name"
+USE_UP = "delete from telegram_pairing where code_hash = $1 and expires_at > now() returning telegram_id, name, spoken"
 
-LET_IN = """
-insert into telegram_admin (telegram_id, name, role) values ($1, $2, $3)
-on conflict (telegram_id) do update set name = excluded.name, role = excluded.role
-returning telegram_id, name, role, locale, created_at
+LET_IN = f"""
+insert into telegram_admin (telegram_id, name, role, spoken) values ($1, $2, $3, $4)
+on conflict (telegram_id) do update set name = excluded.name, role = excluded.role, spoken = excluded.spoken
+returning {COLUMNS}
 """
 
 
@@ -165,7 +184,7 @@ async def confirm(db: Db, code: str, *, actor: str, role: str | None = None) -> 
             raise Refused("That code was used a moment ago.", field="code")
         telegram_id = used["telegram_id"]
         known, role = await admin(tx, telegram_id), await becomes(tx, telegram_id, role)
-        row = await tx.fetchrow(LET_IN, telegram_id, used["name"], role)
+        row = await tx.fetchrow(LET_IN, telegram_id, used["name"], role, used["spoken"])
         assert row is not None
         before = {"name": known.name, "role": known.role} if known else None
         after = {"name": row["name"], "role": row["role"]}
@@ -190,9 +209,7 @@ def _checked_role(role: str, others: list[Admin]) -> str:
     return role
 
 
-SET_ROLE = (
-    "update telegram_admin set role = $2 where telegram_id = $1 returning telegram_id, name, role, locale, created_at"
-)
+SET_ROLE = f"update telegram_admin set role = $2 where telegram_id = $1 returning {COLUMNS}"
 
 
 async def set_role(db: Db, telegram_id: int, role: str, actor: str) -> Admin:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -17,6 +16,9 @@ from limner.sql import models
 from limner.sql.models import Model
 from limner.sql.plans import Plan
 from limner.sql.subscriptions import ENDED, IS_OPEN, LIVES, PAUSED, PLAN, NoSubscription
+
+PLAN_FIELDS = [field.name for field in fields(Plan)]
+MODEL_FIELDS = [field.name for field in fields(Model)]
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,7 @@ class PlanCapReached(TooMany):
         super().__init__(f"{words} It opens again on {opens:%-d %B at %H:%M} UTC.", after=after)
 
 
-AGREED = f"""
-select asked.place, t.*
-from unnest((select $1::uuid[]), (select $2::text[])) with ordinality as asked (account_id, model_id, place)
-cross join lateral (
+OFFER = f"""(
     select {IS_OPEN} as is_open, s.paused_at, to_jsonb(p) as plan, (
         select to_jsonb(m) from model as m join provider as p on p.id = m.provider_id
         where m.id = asked.model_id and {models.IS_OFFERED}
@@ -45,29 +44,39 @@ cross join lateral (
     left join subscription as s on s.account_id = asked.account_id and {LIVES}
     left join plan as p on p.id = {PLAN}
     offset 0
-) as t
+)"""
+Offer = asyncpg.Record
+"""A row of OFFER: not yet looked at."""
+AGREED = f"""
+select asked.place, t.*
+from unnest((select $1::uuid[]), (select $2::text[])) with ordinality as asked (account_id, model_id, place)
+cross join lateral {OFFER} as t
 order by asked.place
 """
 
 
 async def agreed(db: Db, account_id: UUID, name: str) -> Terms:
-    """``name``: the model's id, at best. Raises NoSubscription, and Refused for a model not on offer or not in the plan."""
-    row = await db.together(_rows, (account_id, name))
-    if row["plan"] is None:
+    """``name``: the model's id, at best. Raises what ``settled`` raises."""
+    return await settled(db, await db.together(_rows, (account_id, name)), name)
+
+
+async def settled(db: Db, offer: Offer, name: str) -> Terms:
+    """What was offered to somebody, of a model. Raises NoSubscription, and Refused for one not on offer or not in the plan."""
+    if offer["plan"] is None:
         raise NoSubscription
-    if not row["is_open"]:
-        raise NoSubscription(PAUSED if row["paused_at"] else ENDED)
-    plan = Plan(**{field.name: row["plan"][field.name] for field in fields(Plan)})
-    if row["model"] is None:
+    if not offer["is_open"]:
+        raise NoSubscription(PAUSED if offer["paused_at"] else ENDED)
+    plan = Plan(*[offer["plan"][name] for name in PLAN_FIELDS])
+    if offer["model"] is None:
         model = await models.offered(db, name)
     else:
-        model = models.from_row({field.name: row["model"][field.name] for field in fields(Model)})
+        model = models.from_row({field: offer["model"][field] for field in MODEL_FIELDS})
     if not plan.allows(model.id):
         raise Refused(f"Your plan does not include {model.name}.", field="model")
     return Terms(plan, model)
 
 
-async def _rows(db: Db, asked: Sequence[tuple[UUID, str]]) -> Sequence[Any]:
+async def _rows(db: Db, asked: Sequence[tuple[UUID, str]]) -> Sequence[Offer]:
     return await db.fetch(AGREED, *zip(*asked, strict=True))
 
 

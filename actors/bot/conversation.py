@@ -38,12 +38,22 @@ async def answer(db: Db, update: Update, config: Config) -> list[Answer]:
     admin = await books.admin(db, person.id)
     if admin is None:
         return await _greeting(db, person) if update.message else []
-    visit = Visit(db, admin, config, admin.locale or words.spoken_by(person.language_code))
+    visit = Visit(db, admin, config, admin.locale or await _spoken(db, admin, person))
     if update.callback_query is not None:
         return [Answer(each) for each in await _pressed(visit, update.callback_query)]
     if update.message is not None:
         return [Answer(sending.message(person.id, await switchboard.heard(visit, update.message.text or "")))]
     return []
+
+
+async def _spoken(db: Db, admin: books.Admin, person: User) -> str:
+    """In which language their Telegram is, remembered for the alerts."""
+    if not person.language_code:
+        return admin.language
+    spoken = words.spoken_by(person.language_code)
+    if spoken != admin.spoken:
+        await books.set_spoken(db, admin.telegram_id, spoken)
+    return spoken
 
 
 async def _greeting(db: Db, person: User) -> list[Answer]:

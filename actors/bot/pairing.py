@@ -13,8 +13,8 @@ from limner.sql import telegram as books
 async def greet(db: Db, person: User) -> Screen | None:
     """Write down that they want in, with a new code in place of the last one; nothing, when that is a moment old."""
     name = f"{person.full_name} (@{person.username})" if person.username else person.full_name
-    code = await books.ask(db, person.id, name)
+    locale = words.spoken_by(person.language_code)
+    code = await books.ask(db, person.id, name, locale)
     if code is None:
         return None
-    locale = words.spoken_by(person.language_code)
     return Screen(words.say(locale, "frame.pairing", code=code, minutes=books.CODE_MINUTES))

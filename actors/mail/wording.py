@@ -5,17 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-LANGUAGES = ("en", "ru", "zh")
-MONTHS = {
-    "en": (
-        "January", "February", "March", "April", "May", "June",
-        "July", "August", "September", "October", "November", "December",
-    ),
-    "ru": (
-        "января", "февраля", "марта", "апреля", "мая", "июня",
-        "июля", "августа", "сентября", "октября", "ноября", "декабря",
-    ),
-}  # fmt: skip
+from limner.runtime.phrases import LANGUAGES, MONTHS, form
 
 
 def language_of(locale: str) -> str:
@@ -49,14 +39,4 @@ def money(cents: int, currency: str) -> str:
 
 def plural(language: str, number: int, forms: tuple[str, ...]) -> str:
     """The number with the form that goes with it: English has two, Russian three, Chinese one."""
-    return f"{number} {forms[_form(language, number)]}"
-
-
-def _form(language: str, number: int) -> int:
-    if language == "en":
-        return 0 if number == 1 else 1
-    if language == "zh":
-        return 0
-    if number % 10 == 1 and number % 100 != 11:
-        return 0
-    return 1 if 2 <= number % 10 <= 4 and not 12 <= number % 100 <= 14 else 2
+    return f"{number} {forms[form(language, number)]}"

@@ -17,6 +17,8 @@ HAS_RUN_OUT = 10
 IS_FOR_ANOTHER_NAME = 62
 """What OpenSSL calls them (X509_V_ERR_…)."""
 DAY = 86400.0
+OVER, NOT_OURS = "has run out", "is for another name"
+"""What is wrong with a certificate beside its days."""
 
 
 class Certificate(NamedTuple):
@@ -53,7 +55,7 @@ async def _ends(host: str, port: int, context: ssl.SSLContext) -> float:
 def _refused(error: ssl.SSLCertVerificationError) -> Certificate | None:
     """An authority of one's own, such as Caddy's in a trial, renews by itself, and only its own browsers know it."""
     if error.verify_code == HAS_RUN_OUT:
-        return Certificate(0.0, "has run out")
+        return Certificate(0.0, OVER)
     if error.verify_code == IS_FOR_ANOTHER_NAME:
-        return Certificate(0.0, "is for another name")
+        return Certificate(0.0, NOT_OURS)
     return None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+
 from limner.actors.watch.telling import News, send
-from limner.actors.watch.words import gathered
+from limner.actors.watch.tongues import told
+from limner.actors.watch.words import gathered, say, times
 from limner.runtime.config import Config
 from limner.runtime.database import Db
-from limner.runtime.spans import duration
 from limner.sql import alert_times, alerts
 from limner.sql.alert_rules import is_money
 from limner.sql.alert_times import Yesterday
@@ -18,23 +21,21 @@ MOST = 8
 
 async def say_good_morning(db: Db, config: Config) -> None:
     """Once a day, when it is time and nobody wants quiet; whoever comes late says it late."""
-    times = await alert_times.get(db)
-    if times.is_morning and not times.is_quiet and await alert_times.good_morning(db, times.today):
-        day, awake = (
-            await alert_times.yesterday(db),
-            [each for each in await alerts.still_open(db) if not each.is_snoozed],
-        )
-        moneyless = digest(day, [each for each in awake if not is_money(each.rule)], with_money=False)
+    now = await alert_times.get(db)
+    if now.is_morning and not now.is_quiet and await alert_times.good_morning(db, now.today):
+        day = await alert_times.yesterday(db)
+        awake = [each for each in await alerts.still_open(db) if not each.is_snoozed]
+        moneyless = [each for each in awake if not is_money(each.rule)]
         news = News(
-            f"alert digest {times.today}", digest(day, awake), template="digest", details=_details(day, awake),
-            moneyless=moneyless,
+            f"alert digest {now.today}", partial(digest, day, awake), template="digest", details=partial(_details, day, awake),
+            moneyless=partial(digest, day, moneyless, with_money=False),
         )  # fmt: skip
         await send(db, config, [news])
 
 
-def _details(day: Yesterday, awake: list[Alert]) -> dict[str, object]:
+def _details(day: Yesterday, awake: Sequence[Alert], language: str) -> Mapping[str, object]:
     """The same for a mail."""
-    said = " · ".join(alert.words for alert in awake[:MOST])
+    said = " · ".join(told(language, alert.phrase) for alert in awake[:MOST])
     return {
         "day": day.day.isoformat(), "delivered": day.delivered, "failed": day.failed, "orders": day.orders,
         "revenue": _revenue(day), "paid": day.paid, "accounts": day.accounts, "alerts": said,
@@ -45,15 +46,15 @@ def _revenue(day: Yesterday) -> str:
     return ", ".join(f"{cents / 100:,.2f} {currency}" for currency, cents in sorted(day.revenue.items())) or "0"
 
 
-def digest(day: Yesterday, awake: list[Alert], *, with_money: bool = True) -> str:
+def digest(day: Yesterday, awake: Sequence[Alert], language: str, *, with_money: bool = True) -> str:
     """What it says on Telegram."""
     lines = [
-        f"☀️ Yesterday, {day.day:%A %-d %B}",
-        f"🖼 {day.delivered} delivered, {day.failed} failed, of {day.orders} orders",
-        *([f"💰 {_revenue(day)} from {day.paid} payments"] if with_money else []),
-        f"👤 {day.accounts} new accounts",
+        say(language, "yesterday", day=day.day),
+        say(language, "pictures", delivered=day.delivered, failed=day.failed, orders=day.orders),
+        *([say(language, "money", sums=_revenue(day), paid=day.paid)] if with_money else []),
+        say(language, "accounts", n=day.accounts),
     ]
     if day.faults:
-        lines.append(f"🔧 Most frequent fault: {day.fault}, {day.faults} times")
-    troubles = [f"⚠️ {alert.words} ({duration(alert.seconds)})" for alert in awake]
-    return "\n".join([*lines, gathered(troubles, MOST) if awake else "✅ Nothing is wrong."])
+        lines.append(say(language, "fault", fault=day.fault, times=times(language, day.faults)))
+    troubles = [say(language, "open", words=told(language, each.phrase), lasted=each.seconds) for each in awake]
+    return "\n".join([*lines, gathered(troubles, MOST, language) if awake else say(language, "all_well")])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 
-from limner.actors.watch.words import gathered, line
+from limner.actors.watch.tongues import told
+from limner.actors.watch.words import gathered, line, say
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.log import logger
+from limner.runtime.phrases import LANGUAGES
 from limner.sql import alert_times, alerts, notices, telegram
 from limner.sql.alert_rules import KINDS, is_money
 from limner.sql.alerts import Alert
@@ -24,8 +27,8 @@ MOST_IN_AN_HOUR = 4
 MOST_LINES = 12
 """Of one message."""
 RUNBOOKS = "docs/how-to/alerts"
-KEYS = "🔑 Look at the keys"
-STUDIO = "📊 Look at the studio"
+InLanguage = Callable[[str], str]
+"""A text, once somebody says in which language."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,18 @@ class News:
     """One message. ``key``: the same for the same one; ``place``: where it is mended; ``page``: its runbook, or nothing.
 
     ``template`` and ``details``: of the mail, where it says more than the text. ``moneyless``: what those are told who see no
-    money; None: the same as everybody, empty: nothing.
+    money; None: the same as everybody; what is empty is not said. ``snooze``: what the button carries that silences it.
     """
 
     key: str
-    text: str
+    text: InLanguage
     place: str = "/admin"
     button: str = "home"
     page: str = ""
     template: str = "alert"
-    details: Mapping[str, object] = field(default_factory=dict)
-    moneyless: str | None = None
+    details: Callable[[str], Mapping[str, object]] = lambda language: {}
+    moneyless: InLanguage | None = None
+    snooze: str = ""
 
 
 async def tell_what_is_due(db: Db, config: Config, put_aside: Collection[str]) -> None:
@@ -59,7 +63,7 @@ async def tell_what_is_due(db: Db, config: Config, put_aside: Collection[str]) -
     lately = await alerts.told_lately(db)
     now = [alert for alert in free if not alert.is_held and _has_room(alert, lately)]
     if waited:
-        await _tell(db, config, waited, put_aside, "🌙 In the quiet hours:")
+        await _tell(db, config, waited, put_aside, is_late=True)
     for _, group in groupby(sorted(now, key=_together), key=_together):
         await _tell(db, config, list(group), put_aside)
 
@@ -73,25 +77,28 @@ def _together(alert: Alert) -> tuple[str, bool]:
     return alert.rule, alert.ended_at is not None
 
 
-async def _tell(db: Db, config: Config, found: Sequence[Alert], put_aside: Collection[str], head: str = "") -> None:
-    text = _text(found, put_aside, head)
-    moneyless = _text([alert for alert in found if not is_money(alert.rule)], put_aside, head)
+async def _tell(
+    db: Db, config: Config, found: Sequence[Alert], put_aside: Collection[str], *, is_late: bool = False
+) -> None:
+    text = partial(_text, found, put_aside, is_late)
+    moneyless = partial(_text, [alert for alert in found if not is_money(alert.rule)], put_aside, is_late)
     key = f"alert {found[0].id} {found[0].messages + 1}"
     place = _common({alert.place for alert in found}, "/admin/alerts")
     button = _common(
         {alert.button for alert in found},
         "keys" if all(alert.cause.startswith("key ") for alert in found) else "home",
     )
-    ailing = {KINDS[alert.rule].page for alert in found if alert.ended_at is None and alert.rule in KINDS}
-    page = _common(ailing, "")
+    ailing = [alert for alert in found if alert.ended_at is None]
+    page = _common({KINDS[alert.rule].page for alert in ailing if alert.rule in KINDS}, "")
+    snooze = f"alerts:see:{ailing[0].id}" if len(ailing) == 1 else "alerts" if ailing else ""
     await alerts.told(db, found)
-    await send(db, config, [News(key, text, place, button, page, moneyless=moneyless)])
+    await send(db, config, [News(key, text, place, button, page, moneyless=moneyless, snooze=snooze)])
 
 
-def _text(found: Sequence[Alert], put_aside: Collection[str], head: str) -> str:
+def _text(found: Sequence[Alert], put_aside: Collection[str], is_late: bool, language: str) -> str:
     """One line for each; empty when there is none."""
-    lines = gathered([line(alert, put_aside) for alert in found], MOST_LINES)
-    return f"{head}\n{lines}" if head and lines else lines
+    lines = gathered([line(alert, language, put_aside) for alert in found], MOST_LINES, language)
+    return f"{say(language, 'quiet')}\n{lines}" if is_late and lines else lines
 
 
 def _common(found: set[str], otherwise: str) -> str:
@@ -102,7 +109,7 @@ async def send(db: Db, config: Config, news: Iterable[News]) -> None:
     """One notice for each admin and each message: by Telegram, or by mail where nobody is paired."""
     paired = await telegram.admins(db) if config.bot_token is not None else []
     for each in news:
-        log.warning("alert", key=each.key, text=each.text)
+        log.warning("alert", key=each.key, text=each.text("en"))
         for admin in paired:
             await _telegram(db, config, each, admin)
         if not paired:
@@ -110,34 +117,49 @@ async def send(db: Db, config: Config, news: Iterable[News]) -> None:
 
 
 async def _telegram(db: Db, config: Config, news: News, admin: Admin) -> None:
-    text, key = news.text, news.key
-    if admin.role not in telegram.BOOKKEEPERS and news.moneyless not in (None, text):
-        text, key = news.moneyless or "", notices.without_money(key)
+    """In the reader's language; beside it in all, for the mails that may have to be written instead."""
+    language, words, key = admin.language, news.text, news.key
+    if (
+        news.moneyless is not None
+        and admin.role not in telegram.BOOKKEEPERS
+        and news.moneyless("en") != news.text("en")
+    ):
+        words, key = news.moneyless, notices.without_money(key)
+    text = words(language)
     if not text:
         return
     if news.page and not config.docs_url:
-        text = f"{text}\n\nWhat to do: {runbook(config, news.page)}"
-    await notices.queue(db, "telegram", str(admin.telegram_id), text, dedupe_key=key, buttons=_buttons(config, news))
+        text = f"{text}\n\n{say(language, 'what_to_do', page=runbook(config, news.page))}"
+    said = {each: news.text(each) for each in LANGUAGES}
+    buttons = _buttons(config, news, admin)
+    await notices.queue(
+        db, "telegram", str(admin.telegram_id), text, dedupe_key=key, buttons=buttons, details={"said": said}
+    )
 
 
 async def _mail(db: Db, config: Config, news: News) -> None:
+    """To each in the language of their account."""
     if not config.smtp_host:
         return
-    details: dict[str, object] = {**news.details, "path": news.place}
-    if news.template == "alert":
-        details["words"] = " · ".join(line for line in news.text.splitlines() if line)
-        details["at"], details["runbook"] = datetime.now(UTC).isoformat(), news.page and runbook(config, news.page)
     for who in await alerts.readers(db):
+        details = {**news.details(who.locale), "path": news.place}
+        if news.template == "alert":
+            details["words"] = " · ".join(line for line in news.text(who.locale).splitlines() if line)
+            details["at"], details["runbook"] = datetime.now(UTC).isoformat(), news.page and runbook(config, news.page)
         await notices.mail(db, who.email, news.template, locale=who.locale, details=details, dedupe_key=news.key)
 
 
-def _buttons(config: Config, news: News) -> Buttons:
-    """To the place in the bot, to the page of the admin, and to what is to be done."""
-    label = KEYS if news.button.startswith("keys") else STUDIO
-    links = [{"text": "🌐 Open the admin", "url": config.public_url + news.place}]
+def _buttons(config: Config, news: News, admin: Admin) -> Buttons:
+    """To the place in the bot, to what silences it, to the page of the admin, and to what is to be done."""
+    language = admin.language
+    label = say(language, "keys" if news.button.startswith("keys") else "studio")
+    first = [{"text": label, "data": news.button}]
+    if news.snooze and admin.role in telegram.STAFF:
+        first.append({"text": say(language, "snooze"), "data": news.snooze})
+    links = [{"text": say(language, "admin"), "url": config.public_url + news.place}]
     if config.docs_url and news.page:
-        links.append({"text": "📖 What to do", "url": runbook(config, news.page)})
-    return [[{"text": label, "data": news.button}], links]
+        links.append({"text": say(language, "runbook"), "url": runbook(config, news.page)})
+    return [first, links]
 
 
 def runbook(config: Config, page: str) -> str:
@@ -152,4 +174,9 @@ async def mail_what_telegram_does_not_take(db: Db, config: Config) -> None:
     minutes = (await alert_times.get(db)).mail_after_minutes
     for untaken in await notices.untaken(db, minutes):
         await notices.rerouted(db, untaken)
-        await _mail(db, config, News(untaken.dedupe_key, untaken.body, "/admin/alerts"))
+        await _mail(db, config, News(untaken.dedupe_key, untaken.text, "/admin/alerts"))
+
+
+def saying(words: str) -> InLanguage:
+    """A warning of these words."""
+    return lambda language: say(language, "new", words=told(language, words))

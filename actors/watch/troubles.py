@@ -6,15 +6,20 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from limner.actors.watch import certificate
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.log import redact
-from limner.runtime.spans import duration
+from limner.runtime.phrases import Phrase, phrase
 from limner.sql import backups, books_checks, funds, mails, payments, sightings, worries
 from limner.sql.alert_rules import Rule
-from limner.sql.worries import LostKey
+from limner.sql.worries import Cooled, LostKey
 
-STATES = {"out_of_funds": "is out of funds", "manual_review": "needs a look", "disabled": "was disabled"}
+LOST = {
+    "out_of_funds": "Key {label} {last_four} ({provider}) is out of funds: {why}.",
+    "manual_review": "Key {label} {last_four} ({provider}) needs a look: {why}.",
+    "disabled": "Key {label} {last_four} ({provider}) was disabled: {why}.",
+}
 FRESH = 3 * 86400.0
 """Seconds for which what was read outside is believed."""
 WAITS = 120.0
@@ -34,7 +39,7 @@ class Seen(NamedTuple):
     """A trouble without its rule."""
 
     cause: str
-    words: str
+    words: Phrase
     place: str = "/admin"
     button: str = "home"
 
@@ -44,31 +49,38 @@ Reader = Callable[[Circumstances, Rule], AsyncIterator[Seen]]
 
 async def _no_worker(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     if not await sightings.has_worker(now.db, max(now.config.lease, rule.bound())):
-        yield Seen("no_worker", "No worker is alive: nothing is painted.")
+        yield Seen("no_worker", phrase("No worker is alive: nothing is painted."))
 
 
 async def _queue_waits(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     waited = await sightings.longest_wait(now.db)
     if rule.is_bad(waited, is_open="queue_waits" in now.known):
-        yield Seen("queue_waits", f"Pictures have been waiting for {duration(waited)}.", "/admin/generations")
+        words = phrase("Pictures have been waiting for {waited:duration}.", waited=waited)
+        yield Seen("queue_waits", words, "/admin/generations")
 
 
 async def _failure_rate(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     for each in await sightings.failing(now.db, rule.window(), rule.fewest()):
         cause = f"failure_rate {each.fault}"
         if rule.is_bad(each.percent, is_open=cause in now.known):
-            words = (
-                f"{each.percent:.0f} % of the attempts of the last {duration(rule.window())} failed with {each.fault}:"
-                f" {each.times} of {each.all}."
-            )
+            words = phrase(
+                "{percent:.0f} % of the attempts of the last {window:duration} failed with {fault}: {times} of {all}.",
+                percent=each.percent, window=rule.window(), fault=each.fault, times=each.times, all=each.all,
+            )  # fmt: skip
             yield Seen(cause, words, "/admin/generations")
 
 
 async def _model_cooled(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     for model in await worries.cooled(now.db, rule.bound()):
-        back = f"the first is back at {model.back:%H:%M} UTC" if model.back else "none comes back by itself"
-        words = f"No key can paint {model.name} ({model.provider}): {back}."
+        words = phrase("No key can paint {model} ({provider}): none comes back by itself.", **_named(model))
+        if model.back is not None:
+            back = "No key can paint {model} ({provider}): the first is back at {back:clock}."
+            words = phrase(back, **_named(model), back=model.back)
         yield Seen(f"model {model.id}", words, "/admin/keys", "keys")
+
+
+def _named(model: Cooled) -> dict[str, str]:
+    return {"model": model.name, "provider": model.provider}
 
 
 async def _balance_low(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
@@ -76,8 +88,11 @@ async def _balance_low(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
         cause = f"fund {fund.id}"
         lasts = fund.days_left is not None and rule.is_bad(fund.days_left, is_open=cause in now.known)
         if lasts or fund.is_under:
-            days = f", which lasts {fund.days_left:.1f} days" if fund.days_left is not None else ""
-            words = f"{fund.left / 1_000_000:,.2f} USD is left on {fund.name} of {fund.provider}{days}."
+            about = {"left": f"{fund.left / 1_000_000:,.2f}", "account": fund.name, "provider": fund.provider}
+            words = phrase("{left} USD is left on {account} of {provider}.", **about)
+            if fund.days_left is not None:
+                lasting = "{left} USD is left on {account} of {provider}, which lasts {days:.1f} days."
+                words = phrase(lasting, **about, days=fund.days_left)
             yield Seen(cause, words, "/admin/providers", "keys")
 
 
@@ -92,15 +107,16 @@ def of_key(key: LostKey) -> str:
     return f"key {key.id}"
 
 
-def _lost(key: LostKey) -> str:
-    why = redact(key.why)[:300] or "nobody knows why"
-    return f"Key {key.label} {key.last_four} ({key.provider}) {STATES[key.state]}: {why}."
+def _lost(key: LostKey) -> Phrase:
+    why = redact(key.why)[:300] or phrase("nobody knows why")
+    return phrase(LOST[key.state], label=key.label, last_four=key.last_four, provider=key.provider, why=why)
 
 
 async def _proxy_dead(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     for proxy in await worries.dead_proxies(now.db, round(rule.bound())):
         why = redact(proxy.why)[:200]
-        words = f"Proxy {proxy.label} is dead, and {proxy.keys} keys count on it: {why}."
+        dead = "Proxy {label} is dead, and {n} {n:key counts|keys count} on it: {why}."
+        words = phrase(dead, label=proxy.label, n=proxy.keys, why=why)
         yield Seen(f"proxy {proxy.id}", words, "/admin/proxies", "keys")
 
 
@@ -113,20 +129,23 @@ async def _webhook_silence(now: Circumstances, rule: Rule) -> AsyncIterator[Seen
     }
     names = [name for name, is_hooked in hooked.items() if is_hooked]
     for name in await sightings.without_hooks(now.db, names, rule.window(), rule.fewest()):
-        words = f"No webhook of {name} comes: its last {rule.fewest()} payments were found by asking alone, so they came late."
-        yield Seen(f"webhooks {name}", words, "/admin/invoices")
+        silent = "No webhook of {processor} comes: its last {n} payments were found by asking alone, so they came late."
+        yield Seen(f"webhooks {name}", phrase(silent, processor=name, n=rule.fewest()), "/admin/invoices")
 
 
 async def _unpaid_received(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     for each in await sightings.received_unpaid(now.db):
-        sums = f"{each.received_cents / 100:,.2f} of {each.amount_cents / 100:,.2f} {each.currency}"
-        words = f"Invoice {each.id}: {sums} was received, and it is still {each.state}."
+        words = phrase(
+            "Invoice {id}: {received} of {amount} {currency} was received, and it is still {state}.",
+            id=str(each.id), received=f"{each.received_cents / 100:,.2f}", amount=f"{each.amount_cents / 100:,.2f}",
+            currency=each.currency, state=each.state,
+        )  # fmt: skip
         yield Seen(f"received {each.id}", words, f"/admin/invoices/{each.id}")
 
 
 async def _payment_to_decide(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     for invoice in await payments.troubled(now.db):
-        words = f"Invoice {invoice.id}: {invoice.trouble_words}"
+        words = phrase("Invoice {id}: {words}", id=str(invoice.id), words=invoice.trouble_words)
         yield Seen(f"invoice {invoice.id}", words, f"/admin/invoices/{invoice.id}")
 
 
@@ -134,9 +153,8 @@ async def _ledger_wrong(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     broken = [check for check in await books_checks.latest(now.db) if check.broken]
     if broken:
         worst = max(broken, key=lambda check: check.broken)
-        cases = "case" if worst.broken == 1 else "cases"
-        words = f"The books do not add up, in {worst.broken} {cases}: {worst.cases[0]}. See `limner ledger verify`."
-        yield Seen("ledger_wrong", words)
+        wrong = "The books do not add up, in {n} {n:case|cases}: {case}. See `limner ledger verify`."
+        yield Seen("ledger_wrong", phrase(wrong, n=worst.broken, case=worst.cases[0]))
 
 
 async def _audit_broken(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
@@ -145,7 +163,7 @@ async def _audit_broken(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     if found is not None and found.value:
         yield Seen(
             "audit_broken",
-            f"The audit's chain does not hold: {found.words[:300]}. See `limner audit verify`.",
+            phrase("The audit's chain does not hold: {why}. See `limner audit verify`.", why=found.words[:300]),
             "/admin/audit",
         )
 
@@ -156,19 +174,25 @@ async def _disk_full(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     fullest = min(full, key=lambda each: each.free or 0, default=None)
     if fullest is not None and rule.is_bad(fullest.free or 0, is_open="disk_full" in now.known):
         left = (fullest.bytes or 0) * (fullest.free or 0) / 100 / 1e9
-        words = f"The disk is nearly full: {fullest.free:.0f} % is free, {left:.1f} GB, at {fullest.path} of {fullest.role}."
+        words = phrase(
+            "The disk is nearly full: {free:.0f} % is free, {left:.1f} GB, at {path} of {role}.",
+            free=fullest.free, left=left, path=fullest.path, role=fullest.role,
+        )  # fmt: skip
         yield Seen("disk_full", words)
 
 
 async def _backup_old(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     """Only once somebody has begun to make backups: a studio on a developer's machine needs none."""
     if (age := await backups.overdue(now.db, "backup", rule.bound() * 3600)) is not None:
-        yield Seen("backup_overdue", f"There has been no good backup for {duration(age)}: see `limner backups`.")
+        words = phrase("There has been no good backup for {age:duration}: see `limner backups`.", age=age)
+        yield Seen("backup_overdue", words)
 
 
 async def _drill_old(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     if (age := await backups.overdue(now.db, "drill", rule.bound() * 86400)) is not None:
-        yield Seen("drill_overdue", f"No backup has been proved for {duration(age)}: run `limner drill`.")
+        yield Seen(
+            "drill_overdue", phrase("No backup has been proved for {age:duration}: run `limner drill`.", age=age)
+        )
 
 
 async def _certificate(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
@@ -178,8 +202,16 @@ async def _certificate(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
         return
     days = found.value - found.age / 86400
     if rule.is_bad(days, is_open=is_open):
-        said = found.words or (f"has {days:.0f} days left" if days > 0 else "has run out")
-        yield Seen("certificate", f"The certificate of {now.config.public_url} {said}.")
+        ends = CERTIFICATES.get(found.words) or (CERTIFICATES[certificate.OVER] if days <= 0 else LASTS)
+        yield Seen("certificate", phrase(ends, address=now.config.public_url, days=round(days)))
+
+
+LASTS = "The certificate of {address} has {days} {days:day|days} left."
+CERTIFICATES = {
+    certificate.OVER: "The certificate of {address} has run out.",
+    certificate.NOT_OURS: "The certificate of {address} is for another name.",
+}
+"""By what was found wrong with it beside its days."""
 
 
 async def _clock_off(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
@@ -187,39 +219,46 @@ async def _clock_off(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     worst = max(told, key=lambda each: abs(each.clock or 0), default=None)
     if worst is not None and rule.is_bad(abs(worst.clock or 0), is_open="clock_off" in now.known):
         seconds = worst.clock or 0
-        way = "ahead of" if seconds > 0 else "behind"
-        words = f"The clock under {worst.role} on {worst.host} is {abs(seconds):.0f} s {way} the database's."
-        yield Seen("clock_off", words)
+        off = AHEAD if seconds > 0 else BEHIND
+        yield Seen("clock_off", phrase(off, role=worst.role, host=worst.host, seconds=abs(seconds)))
+
+
+AHEAD = "The clock under {role} on {host} is {seconds:.0f} s ahead of the database's."
+BEHIND = "The clock under {role} on {host} is {seconds:.0f} s behind the database's."
 
 
 async def _schema_pending(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     found = (await sightings.readings(now.db)).get("schema")
     if found is not None and found.age < WAITS:
-        yield Seen("schema_pending", f"{found.words}: run `limner migrate`.")
+        yield Seen("schema_pending", phrase("{words}: run `limner migrate`.", words=found.words))
 
 
 async def _bot_conflict(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     if await sightings.is_bot_contested(now.db, now.config.lease):
-        yield Seen("bot_conflict", "Somebody else polls with the bot's token: one of the two must stop.")
+        yield Seen("bot_conflict", phrase("Somebody else polls with the bot's token: one of the two must stop."))
 
 
 async def _model_retiring(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     for old in await worries.retiring(now.db, rule.bound()):
-        then = f"{old.replacement} takes over" if old.replacement else "nothing takes its place yet"
-        words = f"{old.name} retires on {old.retires_at:%d %B}: {then}."
+        words = phrase("{model} retires on {on:day}: nothing takes its place yet.", model=old.name, on=old.retires_at)
+        if old.replacement:
+            replaced = "{model} retires on {on:day}: {replacement} takes over."
+            words = phrase(replaced, model=old.name, on=old.retires_at, replacement=old.replacement)
         yield Seen(f"retiring {old.id}", words, f"/admin/models/{old.id}")
 
 
 async def _mails_wait(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     """Only with a mail server: without one mails wait for an admin, and that is how it is meant."""
     if now.config.smtp_host and (jam := await mails.jam(now.db, rule.bound() * 60)).waiting:
-        words = f"{jam.waiting} mails do not get out, the oldest for {duration(jam.oldest)}: see `limner doctor --only mail`."
-        yield Seen("mails_wait", words, "/admin/mails")
+        stuck = (
+            "{n} {n:mail does|mails do} not get out, the oldest for {oldest:duration}: see `limner doctor --only mail`."
+        )
+        yield Seen("mails_wait", phrase(stuck, n=jam.waiting, oldest=jam.oldest), "/admin/mails")
 
 
 async def _mails_refused(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     if now.config.smtp_host and (jam := await mails.jam(now.db, 900)).refuses(rule.fewest()):
-        words = f"{jam.failed} mails were refused within a day: see Mails in the admin."
+        words = phrase("{n} {n:mail was|mails were} refused within a day: see Mails in the admin.", n=jam.failed)
         yield Seen("mails_refused", words, "/admin/mails")
 
 

@@ -6,7 +6,9 @@ from aiohttp import web
 
 from limner.http.api.errors import ApiError
 from limner.http.state import CONFIG, DB, MORE_HEADERS, address_of
-from limner.sql import tokens
+from limner.sql import programs, tokens
+from limner.sql.models import Model
+from limner.sql.terms import Offer
 from limner.sql.tokens import Token
 
 NO_KEY = "You didn't provide an API key. Send it as a header: Authorization: Bearer lim_…"
@@ -15,15 +17,28 @@ WRONG_KEY = "Incorrect API key provided: it is unknown, revoked or expired."
 
 async def enter(request: web.Request, scope: str, *, orders: bool = False) -> Token:
     """The token of this request, alive and wide enough. Raises ApiError. With ``orders`` it counts as one of the minute."""
+    per_minute = request.app[CONFIG].api_rpm
     token = await tokens.find(
-        request.app[DB],
-        _bearer(request),
-        ip=address_of(request),
-        per_minute=request.app[CONFIG].api_rpm,
-        takes=orders,
+        request.app[DB], bearer(request), ip=address_of(request), per_minute=per_minute, takes=orders
     )
     if token is None:
         raise ApiError(401, "invalid_api_key", WRONG_KEY)
+    return _let_in(request, token, scope)
+
+
+async def enter_to_order(request: web.Request, scope: str, model: Model) -> tuple[Token, Offer]:
+    """``enter`` for an order of which all else is known already: with the terms of this model. Raises ApiError."""
+    per_minute = request.app[CONFIG].api_rpm
+    found = await programs.enter(
+        request.app[DB], bearer(request), ip=address_of(request), per_minute=per_minute, model_id=model.id
+    )
+    if found is None:
+        raise ApiError(401, "invalid_api_key", WRONG_KEY)
+    token, offer = found
+    return _let_in(request, token, scope), offer
+
+
+def _let_in(request: web.Request, token: Token, scope: str) -> Token:
     if not token.allows_address(address_of(request)):
         raise ApiError(401, "ip_not_authorized", f"This API key may not be used from {address_of(request)}.")
     if scope not in token.scopes:
@@ -33,7 +48,8 @@ async def enter(request: web.Request, scope: str, *, orders: bool = False) -> To
     return token
 
 
-def _bearer(request: web.Request) -> str:
+def bearer(request: web.Request) -> str:
+    """Raises ApiError when there is none."""
     sent = request.headers.getall("Authorization", [])
     kind, _, token = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
     if kind.lower() != "bearer":

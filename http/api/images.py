@@ -11,34 +11,44 @@ import orjson
 from aiohttp import web
 
 from limner.http.api import access, edits, ordering, outcome, reading, streams, tasks
-from limner.http.api.errors import invalid
+from limner.http.api.errors import ApiError, invalid, overloaded
 from limner.http.api.openapi import IDEMPOTENCY, PREFER, operation
 from limner.http.api.ordering import Placed
 from limner.http.api.schemas import Asked, Edit, Generation, Images, Task
 from limner.http.api.waiting import WAITING, Patience
-from limner.http.state import CONFIG
-from limner.runtime.database import TROUBLE
-from limner.runtime.errors import Busy
-from limner.runtime.storage import Missing
+from limner.http.state import CONFIG, DB
+from limner.runtime.errors import LimnerError, NotFound
 from limner.sql.answers import Order
 from limner.sql.generations import Order as Draft
+from limner.sql.terms import Offer
 from limner.sql.tokens import Token
+
+
+class Lost(LimnerError):
+    """An order that is not in the books any more: Postgres crashed before it was on the disk, or its account is gone."""
+
 
 Complete = Callable[[Draft], Awaitable[Draft]]
 """What is dear, and done only when nothing else is wrong: the pictures of an order, cleaned and stored."""
 
 
 ORDER: dict[str, Any] = {"scope": "images:write", "parameters": [IDEMPOTENCY, PREFER], "streams": True}
-REFUSED = (400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503, 504)
+REFUSED = (400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 500, 502, 503, 504)
 
 
 @operation("Paint from a description.", {200: Images, 202: Task}, REFUSED, body=Generation, **ORDER)
 async def generate(request: web.Request) -> web.StreamResponse:
     """``POST /v1/images/generations``."""
-    token = await access.enter(request, "images:write", orders=True)
-    asked, digest = await reading.json(request, Generation)
-    model = await ordering.model_for(request, token, asked)
-    return await _take(request, token, asked, ordering.draft(request, token, asked, digest, model))
+    access.bearer(request)
+    try:
+        asked, digest = await reading.json(request, Generation)
+        model = await ordering.model_for(request, asked)
+    except (ApiError, web.HTTPException):
+        await access.enter(request, "images:write", orders=True)  # a stranger is not told what was wrong
+        raise
+    token, offer = await access.enter_to_order(request, "images:write", model)
+    ordering.allow(token, model)
+    return await _take(request, token, asked, ordering.draft(request, token, asked, digest, model), offer=offer)
 
 
 @operation("Paint from pictures and a description.", {200: Images, 202: Task}, REFUSED, body=Edit, **ORDER)
@@ -46,14 +56,20 @@ async def edit(request: web.Request) -> web.StreamResponse:
     """``POST /v1/images/edits``."""
     token = await access.enter(request, "images:write", orders=True)
     asked, files, digest = await reading.form(request, Edit)
-    model = await ordering.model_for(request, token, asked)
+    model = await ordering.model_for(request, asked)
+    ordering.allow(token, model)
     sent = edits.sent(model, files)
     order = ordering.draft(request, token, asked, digest, model)
     return await _take(request, token, asked, order, partial(edits.completed, request, token, model, asked, sent))
 
 
 async def _take(
-    request: web.Request, token: Token, asked: Asked, order: Draft, complete: Complete | None = None
+    request: web.Request,
+    token: Token,
+    asked: Asked,
+    order: Draft,
+    complete: Complete | None = None,
+    offer: Offer | None = None,
 ) -> web.StreamResponse:
     """Order, unless it was ordered before, and answer in the way that was asked for."""
     is_async, form = wants_async(request), asked.response_format or "b64_json"
@@ -63,7 +79,8 @@ async def _take(
     if placed is None:
         if not is_async:
             await ordering.wake(request, order)
-        placed = await ordering.place(request, token, await complete(order) if complete else order)
+        whole, hardens = await complete(order) if complete else order, is_async or bool(asked.stream)
+        placed = await ordering.place(request, token, whole, offer=offer, hardens=hardens)
     if is_async:
         return await tasks.accepted(request, placed.id, token, form)
     if asked.stream:
@@ -82,30 +99,44 @@ def wants_async(request: web.Request) -> bool:
 
 
 async def _when_done(request: web.Request, placed: Placed, token: Token, form: str) -> web.StreamResponse:
-    """Hold the connection until the order is over. Whoever leaves finds it in the gallery."""
-    order = await _over(request, placed, token)
-    if order is None:
-        return web.Response(status=499)
+    """Hold the connection until the order is over. Whoever leaves finds it in the gallery.
+
+    It is in the books, so whatever goes wrong here is no reason to order it again.
+    """
     try:
+        order = await _over(request, placed, token)
+        if order is None:
+            return web.Response(status=499)
         body = orjson.dumps(await outcome.images(request, order, form))
-    except (Busy, Missing, *TROUBLE) as error:
-        raise outcome.unanswered(request, order.id) from error
+    except Lost as error:
+        words = "This order is not in the books any more. Nothing was charged; please send it again."
+        raise overloaded(words, 1) from error
+    except outcome.OUTAGE as error:
+        raise outcome.unanswered(request, placed.id) from error
     return web.Response(body=body, content_type="application/json", headers=outcome.AS_IT_IS)
 
 
 async def _over(request: web.Request, placed: Placed, token: Token) -> Order | None:
-    """The order when it is over; None when nobody listens any more. Raises ApiError when this process has to stop."""
-    patience, looks = Patience(request.app[WAITING], request.app[CONFIG]), placed.is_known
+    """The order when it is over; None when nobody listens any more.
+
+    Raises ApiError when this process has to stop, or it takes too long; Lost.
+    """
+    config, looks = request.app[CONFIG], placed.is_known
+    patience = Patience(request.app[WAITING], config, config.api_wait)
     with request.app[WAITING].watch(placed.id) as watch:
         while (left := patience.left) > 0:
             if not looks:
                 with anyio.move_on_after(left):
                     await watch.end()
             looks = False
-            order = await outcome.look(request, placed.id, token)
+            try:
+                order = await outcome.look(request, placed.id, token)
+            except NotFound as error:
+                raise Lost(str(placed.id)) from error
             if order is not None and order.is_over:
                 return order
             if request.transport is None:
                 return None
             watch.doubt()
+    await request.app[DB].harden()
     raise outcome.unanswered(request, placed.id)

@@ -31,6 +31,7 @@ REFUSALS = {
     415: "Not the type of body that is expected.",
     422: "The Idempotency-Key was used for another order.",
     429: "`rate_limit_exceeded`: later, see Retry-After. `insufficient_quota`: credits, plan or a cap of the key.",
+    500: "`answer_unavailable`: it is ordered and goes on; the message says where its pictures will be. Do not order it again.",
     502: "The painter answered without a picture. Nothing was charged.",
     503: "`server_is_overloaded`: all painters rest, see Retry-After. Nothing was ordered.",
     504: "It took too long. Nothing was charged.",

@@ -20,6 +20,7 @@ from limner.runtime.log import logger
 from limner.sql import generations, ledger, tokens
 from limner.sql.generations import Order
 from limner.sql.models import Model
+from limner.sql.terms import Offer
 from limner.sql.tokens import Token
 
 log = logger(__name__)
@@ -52,13 +53,16 @@ def draft(request: web.Request, token: Token, asked: Asked, digest: bytes, model
     )
 
 
-async def model_for(request: web.Request, token: Token, asked: Asked) -> Model:
-    """The model that is asked for, if the token may. Raises ApiError."""
-    model = await request.app[CATALOGUE].find(asked.model)
+async def model_for(request: web.Request, asked: Asked) -> Model:
+    """The model that is asked for. Raises ApiError."""
+    return await request.app[CATALOGUE].find(asked.model)
+
+
+def allow(token: Token, model: Model) -> None:
+    """Raises ApiError when this token may not order it."""
     if not token.allows_model(model.id):
         words = f"This API key does not have access to model '{model.id}'."
         raise ApiError(403, "model_not_found", words, param="model")
-    return model
 
 
 def _key(request: web.Request) -> str | None:
@@ -82,12 +86,18 @@ async def known(request: web.Request, order: Order) -> Placed | None:
     return Placed(await generations.order(db, order, deadline=request.app[CONFIG].job_deadline), is_known=True)
 
 
-async def place(request: web.Request, token: Token, order: Order) -> Placed:
-    """Put it into the books, and send one message for each picture. Raises Refused, ApiError when nobody knows."""
+async def place(
+    request: web.Request, token: Token, order: Order, *, offer: Offer | None = None, hardens: bool = True
+) -> Placed:
+    """Put it into the books, and send one message for each picture. Raises Refused, ApiError when nobody knows.
+
+    ``offer`` and ``hardens``: see generations.order.
+    """
     await _may_wait(request, token, order)
+    db, deadline = request.app[DB], request.app[CONFIG].job_deadline
     try:
         with tokens.capped():
-            generation_id = await generations.order(request.app[DB], order, deadline=request.app[CONFIG].job_deadline)
+            generation_id = await generations.order(db, order, deadline=deadline, offer=offer, hardens=hardens)
     except (Busy, *TROUBLE, asyncpg.InsufficientResourcesError, asyncpg.QueryCanceledError) as error:
         log.warning("order_unknown", error=str(error) or type(error).__name__)
         raise _unknown(order) from error

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import anyio
+import asyncpg
 import orjson
 import pybase64
 from aiohttp import web
@@ -16,14 +19,21 @@ from limner.http.api.errors import ApiError, overloaded
 from limner.http.api.schemas import Usage
 from limner.http.state import DB, STORAGE
 from limner.runtime.database import TROUBLE
+from limner.runtime.errors import Busy
+from limner.runtime.log import logger
+from limner.runtime.storage import Missing
 from limner.sql import answers
 from limner.sql.answers import Answer, Order
 from limner.sql.takedowns import TakenDown
 from limner.sql.tokens import Token
 
+log = logger(__name__)
+
 AS_IT_IS = {"Cache-Control": "no-store, no-transform"}
 """Pictures are packed already: to pack them once more would cost a proxy more than it spares."""
 USAGE = Usage().model_dump()
+OUTAGE = (Busy, Missing, *TROUBLE, asyncpg.InsufficientResourcesError, asyncpg.QueryCanceledError)
+"""What keeps an answer from whoever ordered, and not the picture from being painted."""
 MODERATED = {"moderation_input": "input", "moderation_output": "output"}
 WORST_FIRST = ("moderation_input", "moderation_output", "invalid_request")
 """What the caller can do something about is said before what we can."""
@@ -53,18 +63,34 @@ def unanswered(request: web.Request, generation_id: UUID) -> ApiError:
 
 
 async def images(request: web.Request, order: Order, form: str) -> dict[str, Any]:
-    """The answer, for orjson; ``form`` is "b64_json" or "url". Raises ApiError when not one picture came."""
-    if not order.delivered:
+    """The answer, for orjson; ``form`` is "b64_json" or "url". Raises ApiError when not one picture came.
+
+    One whose file is lost hides none of the others.
+    """
+    data: dict[UUID, dict[str, Any]] = {}
+    for answer in order.delivered:
+        with contextlib.suppress(Missing):
+            data[answer.job_id] = await picture(request, answer, form)
+    order = replace(order, answers=[each if each.job_id in data else _lost(each) for each in order.answers])
+    if not data:
         raise failure(order)
     first = order.delivered[0]
     return {
         "created": int(order.changed_at.timestamp()),
-        "data": [await picture(request, answer, form) for answer in order.delivered],
+        "data": list(data.values()),
         "model": order.model_id,
         **used(order, first),
         "usage": USAGE,
         "metadata": metadata(order),
     }
+
+
+def _lost(answer: Answer) -> Answer:
+    """One that did not come, or whose file is not there."""
+    if answer.image_id is None:
+        return answer
+    log.error("picture_missing", picture=str(answer.image_id), key=answer.storage_key)
+    return replace(answer, image_id=None, reason="its file is not in the storage any more")
 
 
 async def picture(request: web.Request, answer: Answer, form: str) -> dict[str, Any]:
@@ -127,7 +153,8 @@ def _rank(answer: Answer) -> int:
 
 def refusal(answer: Answer, order: Order) -> ApiError:
     """Why this picture did not come."""
-    words, more = _sentence(_reason(answer)), metadata(order)
+    more = metadata(order)
+    words = _sentence(_reason(answer), more["credits"])
     if answer.takedown is not None:
         return ApiError(410, "picture_taken_down", _reason(answer), retry=False, metadata=more)
     if answer.state == "canceled":
@@ -145,6 +172,7 @@ def refusal(answer: Answer, order: Order) -> ApiError:
     return ApiError(502, "no_image", words, retry=False, metadata=more)
 
 
-def _sentence(reason: str) -> str:
+def _sentence(reason: str, credits: int) -> str:
     words = (reason or "It could not be painted").rstrip(".")
-    return f"{words[0].upper()}{words[1:]}. Nothing was charged."
+    charged = "Only what was delivered was charged" if credits else "Nothing was charged"
+    return f"{words[0].upper()}{words[1:]}. {charged}."

@@ -22,11 +22,26 @@ EDGES = {"1K": 1024, "2K": 2048, "4K": 4096}
 
 def chosen(model: Model, asked: Asked) -> dict[str, Value]:
     """What is passed on to the painter. Raises ApiError that names the parameter and the value."""
-    return {
+    found = {
         name: _allowed(model, name, value)
         for name, value in asked.options.items()
         if not (value == "auto" and name in KNOWN and not _lists(model.options.get(name), "auto"))
     }
+    _go_together(model, found)
+    if asked.partial_images and not asked.stream:
+        raise invalid("partial_images", f"'partial_images' ({asked.partial_images}) needs 'stream': true beside it.")
+    return found
+
+
+def _go_together(model: Model, found: dict[str, Value]) -> None:
+    """What each of OpenAI's painters refuses of itself, before a call is spent on it."""
+    kind = found.get("output_format", "png" if _lists(model.options.get("output_format"), "png") else None)
+    if found.get("background") == "transparent" and kind == "jpeg":
+        words = "Invalid value: 'transparent'. A transparent 'background' needs 'output_format' 'png' or 'webp', not 'jpeg'."
+        raise invalid("background", words)
+    if "output_compression" in found and kind == "png":
+        words = "'output_compression' is for the 'output_format' 'webp' or 'jpeg', not 'png'."
+        raise invalid("output_compression", f"Invalid value: {shown(found['output_compression'])}. {words}")
 
 
 def _lists(allowed: Any, value: str) -> bool:

@@ -156,7 +156,10 @@ class Failure(Answered):
 
 
 class Task(Answered):
-    """An order that nobody waits for. `result` is there when it is done, `error` when it failed."""
+    """An order that nobody waits for. `result` is there when it is done, `error` when it failed.
+
+    `waits_until`: all painters rest, and it is tried again then (Unix time).
+    """
 
     id: str
     task_id: str
@@ -165,6 +168,7 @@ class Task(Answered):
     created_at: int
     expires_at: int
     poll_url: str
+    waits_until: int | None = None
     completed_at: int | None = None
     http_status: int | None = None
     result: Images | None = None

@@ -15,8 +15,6 @@ from limner.http.api.errors import ApiError
 from limner.http.api.waiting import LOOK_AGAIN, WAITING, Patience
 from limner.http.state import CONFIG, DB
 from limner.runtime.database import TROUBLE
-from limner.runtime.errors import Busy
-from limner.runtime.storage import Missing
 from limner.sql import answers
 from limner.sql.answers import Answer, Order, Partial
 from limner.sql.tokens import Token
@@ -70,7 +68,7 @@ class _Feed:
                         return
                 except ConnectionResetError:
                     raise
-                except (Busy, Missing, *TROUBLE):
+                except outcome.OUTAGE:
                     break
                 except ApiError as why:
                     await self._error(why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from uuid import UUID
@@ -108,12 +109,15 @@ class Waiting:
 
 
 class Patience:
-    """How long a request waits for an order: beyond the deadline of its pictures, or until this process has to stop."""
+    """How long a request waits for an order: beyond the deadline of its pictures, or until this process has to stop.
 
-    def __init__(self, waiting: Waiting, config: Config) -> None:
+    ``most``: seconds after which the program that asked would give up by itself, and order again.
+    """
+
+    def __init__(self, waiting: Waiting, config: Config, most: float = math.inf) -> None:
         self._closing = waiting.is_closing
         self._drain: float | None = max(config.drain - 1, 0)
-        self._until = anyio.current_time() + config.job_deadline + GRACE
+        self._until = anyio.current_time() + min(config.job_deadline + GRACE, most)
 
     @property
     def left(self) -> float:

@@ -31,6 +31,7 @@ from limner.sql.generations import Order
 from limner.sql.models import Size
 from tests.alerts.conftest import Watched
 
+PART = "2.00 of 9.99 USD came before it ran out: give it back, or mark it paid when the rest has come."
 Trouble = Callable[[Watched], contextlib.AbstractAsyncContextManager[None]]
 
 
@@ -134,7 +135,7 @@ async def money_without_a_payment(at: Watched) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def a_part_of_the_money(at: Watched) -> AsyncIterator[None]:
     invoice = await paid(at, state="expired")
-    await payments.flag(at.db, invoice, "partial", "2.00 of 9.99 USD came.", {}, actor="cashier")
+    await payments.flag(at.db, invoice, "partial", PART, {}, actor="cashier")
     yield
     await payments.dealt_with(at.db, await invoices.get(at.db, invoice), "sent back", actor="carol@example.com")
 
@@ -267,7 +268,7 @@ DRILLS = {
             "unpaid_received", ": 9.99 of 9.99 USD was received, and it is still processing.",
             money_without_a_payment, after=7200,
         ),
-        Drill("payment_to_decide", ": 2.00 of 9.99 USD came.", a_part_of_the_money),
+        Drill("payment_to_decide", f": {PART}", a_part_of_the_money),
         Drill("ledger_wrong", "The books do not add up, in 1 case: ", a_balance_that_is_wrong),
         Drill("ledger_wrong", "ledger_append_only: refuses to change or delete an entry", a_guard_switched_off),
         Drill(
@@ -278,8 +279,8 @@ DRILLS = {
             "disk_full", "The disk is nearly full: 4 % is free, 1.7 GB, at /data of worker.", a_full_disk,
             after=60, calm=60,
         ),
-        Drill("backup_old", "There has been no good backup for 27 h 0 min: see `limner backups`.", an_old_backup),
-        Drill("drill_old", "No backup has been proved for 9 days 0 h: run `limner drill`.", an_old_drill),
+        Drill("backup_old", "There has been no good backup for 27 h: see `limner backups`.", an_old_backup),
+        Drill("drill_old", "No backup has been proved for 9 days: run `limner drill`.", an_old_drill),
         Drill("certificate", "The certificate of https://art.example has 5 days left.", a_certificate_for_five_days),
         Drill(
             "clock_off", " is 12 s ahead of the database's.", a_clock_that_runs_ahead, after=60, calm=60,
@@ -290,7 +291,7 @@ DRILLS = {
         ),
         Drill("bot_conflict", "Somebody else polls with the bot's token: one of the two must stop.", a_foreign_poller),
         Drill("model_retiring", ": nothing takes its place yet.", the_end_of_a_model),
-        Drill("mails_wait", "1 mails do not get out, the oldest for 20 min", a_mail_server_that_is_away),
+        Drill("mails_wait", "1 mail does not get out, the oldest for 20 min", a_mail_server_that_is_away),
         Drill("mails_refused", "5 mails were refused within a day", a_mail_server_that_refuses),
     )
 }  # fmt: skip

@@ -79,7 +79,7 @@ async def test_a_certificate_that_nobody_can_read_any_more_is_not_fine_again(wat
     await inspector.receive(CheckCertificate())
     await watched.db.execute("update alert_reading set read_at = now() - interval '4 days'")
     (alert,) = await watched.look()
-    assert alert.words == "The certificate of https://art.example has 1 days left."
+    assert alert.words == "The certificate of https://art.example has 1 day left."
     inspector.config = config.model_copy(update={"public_url": "http://art.example"})
     await inspector.receive(CheckCertificate())
     assert await watched.look() == []

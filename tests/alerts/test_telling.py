@@ -82,7 +82,7 @@ async def test_what_lasts_is_said_again_when_the_rule_wants_it(watched):
         await watched.look()
         await watched.later(4 * 3600 + 1)
     assert await watched.texts() == [
-        f"⚠️ {NO_WORKER}", f"⚠️ Still so after 4 h 0 min: {NO_WORKER}", f"⚠️ Still so after 8 h 0 min: {NO_WORKER}",
+        f"⚠️ {NO_WORKER}", f"⚠️ Still so after 4 h: {NO_WORKER}", f"⚠️ Still so after 8 h: {NO_WORKER}",
     ]  # fmt: skip
 
 
@@ -99,9 +99,12 @@ async def test_keys_that_fall_out_together_are_one_message_with_a_way_to_the_lis
 async def test_one_key_has_a_button_to_itself_and_one_to_its_page_and_its_runbook(watched):
     key = (await key_ids(watched))[0]
     await lose(watched, key)
-    await watched.look()
+    (alert,) = await watched.look()
     assert await watched.db.fetchval("select buttons from notice") == [
-        [{"text": "🔑 Look at the keys", "data": f"keys:see:{key}"}],
+        [
+            {"text": "🔑 Look at the keys", "data": f"keys:see:{key}"},
+            {"text": "🔕 Snooze", "data": f"alerts:see:{alert.id}"},
+        ],
         [
             {"text": "🌐 Open the admin", "url": f"https://art.example/admin/keys/{key}"},
             {"text": "📖 What to do", "url": "https://docs.example/limner/how-to/alerts/keys-need-a-look.md"},

@@ -6,7 +6,8 @@ import base64
 
 import pytest
 
-from tests.api.conftest import json, switch
+from limner.sql import jobs
+from tests.api.conftest import error, json, program, switch
 from tests.http.conftest import available
 from tests.http.painting import take_up
 
@@ -80,3 +81,42 @@ async def test_a_task_of_a_person_is_a_task_too(alices, site, cast):
     alice = await site.browser(cast.alice)
     generation = (await alice.order()).location.partition("#")[0].rpartition("/")[2]
     assert json(await alices.get(f"/v1/images/tasks/{generation}"))["status"] == "queued"
+
+
+async def test_a_task_says_until_when_it_waits_for_a_painter(alices, site, db):
+    task = json(await alices.order(Prefer="respond-async"))
+    assert "waits_until" not in json(await alices.get(task["poll_url"]))
+    easel = await take_up(site)
+    await jobs.postpone(db, easel.job, 40, "all painters are resting", back=40)
+    page = await alices.get(task["poll_url"])
+    waiting = json(page)
+    assert (waiting["status"], waiting["waits_until"] > waiting["created_at"]) == ("queued", True)
+    assert 30 <= int(page.headers["Retry-After"]) <= 40
+
+
+async def test_who_may_only_write_gets_no_picture_by_canceling(site, cast, db):
+    writer = await program(site, cast.alice, scopes=("images:write",))
+    task = json(await writer.order(Prefer="respond-async"))
+    wrong = await writer.send("DELETE", f"{task['poll_url']}?response_format=gif")
+    assert (wrong.status, error(wrong)["param"]) == (400, "response_format")
+    assert await db.fetchval("select state = 'queued' and not cancel_asked from job")
+    await (await take_up(site)).deliver()
+    done = json(await writer.send("DELETE", task["poll_url"]))
+    assert (done["status"], "result" in done) == ("completed", False)
+    reader = await program(site, cast.alice)
+    assert json(await reader.send("DELETE", task["poll_url"]))["result"]["data"]
+
+
+async def test_a_file_that_is_lost_hides_none_of_the_others(alices, site, db):
+    task = json(await alices.order(Prefer="respond-async", n=2))
+    for _ in range(2):
+        await (await take_up(site)).deliver()
+    keys = [row["storage_key"] for row in await db.fetch("select storage_key from image order by created_at")]
+    await site.storage.delete(keys[0])
+    result = json(await alices.get(task["poll_url"]))["result"]
+    assert (len(result["data"]), result["metadata"]["partial"], result["metadata"]["credits"]) == (1, True, 2)
+    assert result["metadata"]["reasons"] == ["its file is not in the storage any more"]
+    await site.storage.delete(keys[1])
+    lost = json(await alices.get(task["poll_url"]))
+    assert (lost["http_status"], "result" in lost) == (404, False)
+    assert "Only what was delivered was charged" in lost["error"]["message"]

@@ -8,7 +8,7 @@ import pytest
 
 from limner.runtime.vault import Vault
 from limner.sql import keys
-from tests.api.conftest import error, program, studio
+from tests.api.conftest import error, json, program, studio
 from tests.api.test_edits import masked
 from tests.conftest import held
 from tests.http.conftest import drawn
@@ -119,3 +119,24 @@ async def test_nothing_of_the_upstream_is_told(through, fake):
     assert page.status == 400
     assert "canary" not in page.text
     assert "acme" not in page.text
+
+
+@pytest.mark.parametrize(
+    "sent, param",
+    [
+        ({"background": "transparent", "output_format": "jpeg"}, "background"),
+        ({"output_compression": 50}, "output_compression"),
+        ({"output_compression": 50, "output_format": "png"}, "output_compression"),
+        ({"partial_images": 2}, "partial_images"),
+    ],
+)
+async def test_what_does_not_go_together_costs_no_call(through, fake, db, sent, param):
+    options = {
+        "background": ["transparent", "opaque"], "output_format": ["png", "jpeg", "webp"],
+        "output_compression": {"min": 0, "max": 100},
+    }  # fmt: skip
+    await db.execute("update model set options = $1 where id = 'gpt-image-2'", options)
+    page = await through.order(**ASKED | sent)
+    assert (page.status, error(page)["param"]) == (400, param)
+    assert fake.asked == []
+    assert json(await through.order(**ASKED, output_compression=50, output_format="webp"))["data"]

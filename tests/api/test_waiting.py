@@ -6,7 +6,9 @@ from functools import partial
 from uuid import UUID, uuid4
 
 import anyio
+import openai
 import orjson
+import pytest
 from aiohttp.test_utils import make_mocked_request
 from aiohttp.web import Application
 
@@ -17,7 +19,7 @@ from limner.runtime.database import open_database
 from limner.sql import accounts
 from limner.sql.channels import GENERATION_CHANGED
 from limner.sql.tokens import Token
-from tests.api.conftest import error, json
+from tests.api.conftest import error, json, program, studio
 from tests.faults.unwell import break_down
 from tests.http.painting import take_up
 
@@ -119,3 +121,50 @@ async def test_a_stream_goes_on_when_its_unfinished_pictures_cannot_be_read(alic
         await db.execute(UNREADABLE)
         await easel.deliver()
     assert "event: image_generation.completed" in pages[0].body.decode()
+
+
+async def test_a_program_is_told_before_it_gives_up_and_orders_again(dsn, tmp_path, db, cast):
+    """OpenAI's client waits for 600 seconds, and then sends the order twice more, without a name."""
+    async with studio(dsn, tmp_path, db, work=False, api_wait=1) as site:
+        alices = await program(site, cast.alice)
+        async with alices.openai(max_retries=2) as client:
+            with pytest.raises(openai.InternalServerError) as caught:
+                await client.images.generate(model="simulator", prompt="a red boat", size="512x512")
+        generation = await db.fetchval("select id from generation")
+        assert caught.value.code == "answer_unavailable"
+        assert f"/v1/images/tasks/{generation}" in caught.value.message
+        assert await db.fetchval("select count(*) from generation") == 1
+        await (await take_up(site)).deliver()
+        assert json(await alices.get(f"/v1/images/tasks/{generation}"))["status"] == "completed"
+
+
+async def test_an_order_whose_end_cannot_be_read_invites_no_second_one(alices, site, db):
+    pages = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(asked, alices, pages)
+        await site.until(GENERATION_CHANGED, partial(db.fetchval, "select exists (select from job)"))
+        easel = await take_up(site)
+        await db.execute(UNREADABLE.replace("partial", "generation_reference").replace("57P03", "57014"))
+        await easel.deliver()
+    assert (pages[0].status, error(pages[0])["code"]) == (500, "answer_unavailable")
+    assert pages[0].headers["x-should-retry"] == "false"
+
+
+async def test_an_order_that_a_crash_of_the_database_took_along_may_be_sent_again(alices, site, db):
+    pages = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(asked, alices, pages)
+        await site.until(GENERATION_CHANGED, partial(db.fetchval, "select exists (select from job)"))
+        await site.until(GENERATION_CHANGED, partial(forgotten, db))
+        site.app[WAITING]._ends(None)
+    assert (pages[0].status, error(pages[0])["code"]) == (503, "server_is_overloaded")
+    assert "Nothing was charged" in error(pages[0])["message"]
+
+
+async def forgotten(db) -> bool:
+    """As if Postgres had crashed before the order was on its disk."""
+    async with db.transaction() as tx:
+        await tx.execute("set local session_replication_role = replica")
+        for table in ("message", "job", "generation"):
+            await tx.execute(f"delete from {table}")
+    return True

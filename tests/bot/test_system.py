@@ -96,7 +96,7 @@ async def test_an_operator_sees_no_alert_about_money_and_a_viewer_sees_all(db, c
     await alerts.see(db, [Trouble(f"cause {rule}", words, rule) for rule, words in said.items()])
     for person, role, sees in ((7, "owner", 3), (8, "viewer", 3), (9, "operator", 1)):
         phone = await paired(db, config, role, person)
-        texts = [(await phone.press("home")).text, (await phone.press("system:alerts")).text]
+        texts = [(await phone.press("home")).text, str((await phone.press("alerts")).rows)]
         for text in texts:
             assert [words in text for words in said.values()] == [True, sees == 3, sees == 3]
         await phone.press("system")

@@ -13,6 +13,7 @@ import pytest
 
 from limner.actors import courier, herald, watchman
 from limner.actors.bot import chart, words
+from limner.runtime.phrases import phrase
 from limner.runtime.presence import Presence
 from limner.sql import alerts, funds, invoices, keys, plans, schema
 from limner.sql.alerts import Trouble
@@ -38,7 +39,7 @@ test compares it with them. Menus change in their place; a button stands in brac
 | role | sees | may |
 |---|---|---|
 | `owner` | all | all |
-| `operator` | all but money | keys and pictures |
+| `operator` | all but money | keys, pictures, and silencing alerts |
 | `viewer` | all | nothing: no button that changes anything is shown |
 
 Above the dashboard stands a chart of two weeks: delivered, failed, and the line of what came in.
@@ -90,7 +91,9 @@ def config(config):
 @pytest.fixture
 async def studio(db, cast):
     """Three days old, with one of each thing that a menu shows."""
-    await alerts.see(db, [Trouble("proxy_dead", "The proxy Frankfurt carries nothing any more.")])
+    dead = "Proxy {label} is dead, and {n} {n:key counts|keys count} on it: {why}."
+    frankfurt = phrase(dead, label="Frankfurt", n=2, why="no answer")
+    await alerts.see(db, [Trouble("proxy 1", frankfurt, "proxy_dead", place="/admin/proxies", button="keys")])
     await db.execute("update alert set began_at = now() - interval '14 minutes'")
     first, last = await db.fetchrow("select min(id), max(id) from provider_key")
     await funds.set_left(db, first, 41_500_000, "", actor="cli")
@@ -110,6 +113,7 @@ async def test_the_page_shows_the_menus_as_they_are(fake, config, db, carol, stu
         await db.execute("update worker set host = 'desk-1' where role = 'bot'")
         tour = Tour(fake)
         await see_the_dashboard(tour)
+        await see_alerts(tour)
         await see_keys(tour)
         await see_orders(tour)
         await see_people(tour)
@@ -153,6 +157,11 @@ async def see_the_dashboard(tour: Tour) -> None:
         tour.show(f"The dashboard in {name}:")
         await tour.pass_by("language")
     await tour.pass_by("language:en")
+
+
+async def see_alerts(tour: Tour) -> None:
+    await tour.begin("Alerts")
+    await tour.press("alerts", "alerts:see:", "alerts:sleep:", "alerts:wake:", "alerts:morning:")
 
 
 async def see_keys(tour: Tour) -> None:
@@ -238,9 +247,7 @@ async def write_to_everybody(tour: Tour, db, config) -> None:
 
 async def see_the_system(tour: Tour) -> None:
     await tour.begin("The system")
-    await tour.press("system", "system:alerts")
-    await tour.pass_by("system")
-    await tour.press("system:processes:")
+    await tour.press("system", "system:processes:")
     brush = next(data for words, data in tour.screen.buttons.items() if "brush-1" in words)
     await tour.press(brush, "system:drain:")
     await tour.yes()

@@ -158,7 +158,15 @@ async def test_without_a_bot_alerts_are_kept_but_nothing_is_queued(db, config, c
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.4, "0 s"), (89.4, "89 s"), (90, "2 min"), (840, "14 min"), (5400, "1 h 30 min"), (180000, "2 days 2 h")],
+    [
+        (0.4, "0 s"),
+        (89.4, "89 s"),
+        (90, "2 min"),
+        (840, "14 min"),
+        (5400, "1 h 30 min"),
+        (7200, "2 h"),
+        (180000, "2 days 2 h"),
+    ],
 )
 def test_durations_are_said_as_people_say_them(seconds, words):
     assert spans.duration(seconds) == words

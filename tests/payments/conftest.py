@@ -59,7 +59,7 @@ class Mortal:
         self._step()
         return await self._db.execute(sql, *args)
 
-    def tell(self, channel: str, payload: str = "") -> None:
+    def tell(self, channel: str, payload: str = "", *, can_wait: bool = False) -> None:
         self._db.tell(channel, payload)
 
     @contextlib.asynccontextmanager

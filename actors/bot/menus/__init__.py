@@ -18,7 +18,8 @@ How a menu is added
 
 2. ``words/users.py``: WORDS, each line in all languages, is one line in ``words/__init__.py``. ``visit.say("users.title",
    name=...)`` makes HTML of it and escapes every value; ``visit.label(...)`` makes plain text, for buttons. The line
-   ``users.menu`` is the button of the dashboard.
+   ``users.menu`` is the button of the dashboard. What ``sql/`` refuses or keeps in English is told by ``visit.told(...)``:
+   its sentences are in ``words/refusals.py`` and ``words/explained.py``, and tests/bot/test_tongues.py finds those that are not.
 
 3. Whatever changes something asks twice: ``return await sure(visit, "users.ban", {"account": id}, text, back=...)`` shows
    "Sure?" with a yes that carries only a name, stands for five minutes, works once and only for who was asked. After the

@@ -38,7 +38,7 @@ async def press(visit: Visit, args: list[str]) -> Screen:
 async def _list(visit: Visit) -> Screen:
     found = await codes.listing(visit.db, count=PAGE)
     rows = [
-        [Button(f"{visit.light(each.state)} {each.shown[:24]} · {each.promise}", f"codes:see:{each.id}")]
+        [Button(f"{visit.light(each.state)} {each.shown[:24]} · {visit.told(each.promise)}", f"codes:see:{each.id}")]
         for each in found
     ]
     make = [visit.button("codes.make", "codes:make")] if visit.may(OWNERS) else []
@@ -49,8 +49,8 @@ def _one(visit: Visit, code: Code) -> Screen:
     most = f"/{code.most_uses}" if code.most_uses else ""
     until = f"{code.ends_at:%d.%m.%Y}" if code.ends_at else "–"
     lines = [
-        visit.say("codes.name", light=visit.light(code.state), word=code.shown, state=code.state),
-        visit.say("codes.gives", promise=code.promise, kind=code.kind),
+        visit.say("codes.name", light=visit.light(code.state), word=code.shown, state=visit.told(code.state)),
+        visit.say("codes.gives", promise=visit.told(code.promise), kind=visit.told(code.kind)),
         visit.say("codes.uses", n=f"{code.uses}{most}", until=until),
         *([visit.say("codes.note", note=code.note)] if code.note else []),
     ]
@@ -68,9 +68,9 @@ async def _typed(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
     promo = Promo(**about)
     promo.check()
     gives = (
-        f"{promo.gives}: {promo.quantity / 100:.2f} USD"
+        f"{visit.told(promo.gives)}: {promo.quantity / 100:.2f} USD"
         if promo.gives == "amount"
-        else f"{promo.gives}: {promo.quantity}"
+        else f"{visit.told(promo.gives)}: {promo.quantity}"
     )
     uses = visit.label("codes.times", n=promo.most_uses) if promo.most_uses else visit.label("codes.any_times")
     said = visit.say("codes.sure_make", word=promo.word, gives=gives, uses=uses)
@@ -97,7 +97,7 @@ async def _make(visit: Visit, what: dict[str, Any]) -> Screen:
 
 async def _ask_stop(visit: Visit, code: Code) -> Screen:
     visit.insist(OWNERS)
-    text = visit.say("codes.sure_stop", word=code.shown, promise=code.promise)
+    text = visit.say("codes.sure_stop", word=code.shown, promise=visit.told(code.promise))
     return await sure(
         visit,
         "codes.stop",

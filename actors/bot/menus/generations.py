@@ -12,7 +12,7 @@ from limner.runtime.errors import NotFound
 from limner.runtime.log import redact
 from limner.sql import accounts, explain, orders, retries, studio, takedowns
 from limner.sql.orders import Order, Sought
-from limner.sql.studio import ShownGeneration
+from limner.sql.studio import ShownGeneration, ShownJob
 from limner.sql.takedowns import Hung
 
 MOST_WORDS = 3500
@@ -96,10 +96,10 @@ async def _one(visit: Visit, order: ShownGeneration) -> Screen:
         visit.say("generations.prompt", prompt=order.prompt[:500]),
         visit.say(
             "generations.what", model=order.model_name, size=f"{order.width}×{order.height}", n=order.count,
-            state=order.state,
+            state=visit.told(order.state),
         ),
         *(
-            visit.say("generations.job", n=job.position, state=job.state, why=redact(job.reason or job.line)[:200])
+            visit.say("generations.job", n=job.position, state=visit.told(job.state), why=_why_so(visit, job))
             for job in order.jobs
         ),
     ]  # fmt: skip
@@ -110,6 +110,10 @@ async def _one(visit: Visit, order: ShownGeneration) -> Screen:
     if pictures and visit.may(STAFF):
         buttons.append(visit.button("generations.pictures", f"generations:pictures:{order.id}"))
     return Screen("\n".join(lines), [*pairs(buttons), visit.back("generations")])
+
+
+def _why_so(visit: Visit, job: ShownJob) -> str:
+    return redact(visit.told(job.reason or job.line))[:200]
 
 
 async def _why(visit: Visit, order: ShownGeneration) -> Screen:
@@ -127,13 +131,15 @@ async def _why(visit: Visit, order: ShownGeneration) -> Screen:
 
 
 def _explained(visit: Visit, job: dict[str, Any]) -> list[str]:
-    lines: list[str] = ["", visit.say("generations.why_job", n=job["position"], state=job["state"])]
+    lines: list[str] = ["", visit.say("generations.why_job", n=job["position"], state=visit.told(job["state"]))]
     for each in job["decisions"]:
         chosen = each["chosen"]
         key = f"{chosen['label']} {chosen['last_four']}" if chosen else "?"
         detail = redact(each["detail"] or "")[:160]
         lines.append(
-            visit.say("generations.why_try", n=each["attempt"], name=key, outcome=each["outcome"], detail=detail)
+            visit.say(
+                "generations.why_try", n=each["attempt"], name=key, outcome=visit.told(each["outcome"]), detail=detail
+            )
         )
         lines += _passed(visit, each["passed_over"])
     if not job["decisions"]:
@@ -146,7 +152,7 @@ def _explained(visit: Visit, job: dict[str, Any]) -> list[str]:
 
 def _passed(visit: Visit, passed: list[dict[str, Any]]) -> list[str]:
     return [
-        visit.say("generations.why_passed", name=f"{each['label']} {each['last_four']}", why=each["why"])
+        visit.say("generations.why_passed", name=f"{each['label']} {each['last_four']}", why=visit.told(each["why"]))
         for each in passed[:4]
     ]
 

@@ -38,7 +38,7 @@ async def screen(visit: Visit, doors: Sequence[Button]) -> Screen:
 async def _alerts(visit: Visit) -> list[str]:
     found = await visit.alerts()
     lines: list[str] = [
-        visit.say("home.alert", words=redact(each.words)[:120], ago=visit.duration(each.seconds))
+        visit.say("home.alert", words=redact(visit.told(each.phrase))[:120], ago=visit.duration(each.seconds))
         for each in found[:MOST_ALERTS]
     ]
     if len(found) > MOST_ALERTS:

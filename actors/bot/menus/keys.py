@@ -86,13 +86,13 @@ def _reasons(visit: Visit, key: Key) -> list[str]:
     """Why it is as it is."""
     lines: list[str] = []
     if key["why"] and key["state"] != "active":
-        lines.append(visit.say("keys.why", why=redact(key["why"])[:300]))
+        lines.append(visit.say("keys.why", why=redact(visit.told(key["why"]))[:300]))
     if key["rests"]:
-        lines.append(visit.say("keys.rests", why=redact(key["rests"])[:300]))
+        lines.append(visit.say("keys.rests", why=redact(visit.told(key["rests"]))[:300]))
     if key["rests_until"]:
         lines.append(visit.say("keys.rests_until", at=visit.moment(key["rests_until"])))
     if key["tried_at"]:
-        said = key["tried_words"] or visit.label("keys.takes_it")
+        said = visit.told(key["tried_words"]) or visit.label("keys.takes_it")
         lines.append(visit.say("keys.tried", at=visit.moment(key["tried_at"]), words=said[:300]))
     return lines
 

@@ -68,14 +68,14 @@ async def _one(visit: Visit, invoice: Invoice) -> Screen:
     account = await accounts.get(visit.db, invoice.account_id)
     owed = await refunds.owed(visit.db, invoice)
     lines = [
-        visit.say("payments.name", light=visit.light(invoice.state), amount=_price(invoice), state=invoice.state),
-        visit.say("payments.for", email=account.email, plan=invoice.plan.name, purpose=invoice.purpose),
+        visit.say("payments.name", light=visit.light(invoice.state), amount=_price(invoice), state=visit.told(invoice.state)),
+        visit.say("payments.for", email=account.email, plan=invoice.plan.name, purpose=visit.told(invoice.purpose)),
         visit.say(
             "payments.through", processor=invoice.processor, received=money(invoice.received_cents, invoice.currency)
         ),
         visit.say("payments.made", at=visit.stamp(invoice.created_at)),
-        *([visit.say("payments.trouble", words=invoice.trouble_words[:400])] if invoice.trouble else []),
-        *(visit.say("payments.refund", amount=money(each.amount_cents, each.currency), state=each.state)
+        *([visit.say("payments.trouble", words=visit.told(invoice.trouble_words)[:400])] if invoice.trouble else []),
+        *(visit.say("payments.refund", amount=money(each.amount_cents, each.currency), state=visit.told(each.state))
           for each in await refunds.of_invoice(visit.db, invoice.id)),
         visit.say("payments.number", id=invoice.id),
     ]  # fmt: skip
@@ -107,7 +107,7 @@ async def _ask(visit: Visit, invoice: Invoice, act: str) -> Screen:
     account = await accounts.get(visit.db, invoice.account_id)
     text = visit.say(
         f"payments.sure_{act}", email=account.email, amount=_price(invoice),
-        plan=invoice.plan.name, state=invoice.state, words=invoice.trouble_words[:300],
+        plan=invoice.plan.name, state=visit.told(invoice.state), words=visit.told(invoice.trouble_words)[:300],
     )  # fmt: skip
     yes = visit.label(f"payments.yes_{act}")
     return await sure(

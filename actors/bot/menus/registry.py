@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from limner.actors.bot.menus import broadcasts, codes, generations, keys, language, payments, system, users
+from limner.actors.bot.menus import alerts, broadcasts, codes, generations, keys, language, payments, system, users
 
 MENUS = {
     menu.name: menu
     for menu in (
-        keys.MENU, generations.MENU, users.MENU, payments.MENU, codes.MENU, broadcasts.MENU, system.MENU, language.MENU,
+        alerts.MENU, keys.MENU, generations.MENU, users.MENU, payments.MENU, codes.MENU, broadcasts.MENU, system.MENU,
+        language.MENU,
     )
 }  # fmt: skip

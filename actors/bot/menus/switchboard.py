@@ -31,7 +31,7 @@ async def heard(visit: Visit, text: str) -> Screen:
         return await _saved(visit, lambda: _hear(visit, prompt, text))
     except Refused as why:
         await dialogue.listen(visit.db, visit.admin.telegram_id, prompt)
-        return Screen(visit.say("frame.again", why=str(why)), [[visit.button("frame.cancel", prompt.back)]])
+        return Screen(visit.say("frame.again", why=visit.told(str(why))), [[visit.button("frame.cancel", prompt.back)]])
 
 
 async def _open(visit: Visit, name: str, args: list[str]) -> Screen:
@@ -77,7 +77,7 @@ async def _tried(visit: Visit, work: Callable[[], Awaitable[Screen]], otherwise:
     except Refused as why:
         name, *args = otherwise.split(":")
         screen = await _tried(visit, lambda: _open(visit, name, args)) if otherwise else await _home(visit)
-        return screen.with_toast(str(why))
+        return screen.with_toast(visit.told(str(why)))
 
 
 async def _saved(visit: Visit, work: Callable[[], Awaitable[Screen]]) -> Screen:

@@ -1,4 +1,4 @@
-"""The system: which processes live and what they run, backups, draining a worker, what is wrong just now."""
+"""The system: which processes live and what they run, backups, draining a worker."""
 
 from __future__ import annotations
 
@@ -15,16 +15,13 @@ from limner.sql.backups import Kind
 from limner.sql.glance import Process
 
 ROLES = ("web", "worker", "bot", "archivist")
-MOST_ALERTS = 10
 
 
 async def press(visit: Visit, args: list[str]) -> Screen:
-    """system, system:alerts, system:backup, system:processes:PAGE, and with the id of one: system:see, :drain, :resume."""
+    """system, system:backup, system:processes:PAGE, and with the id of one: system:see, :drain, :resume."""
     match args:
         case []:
             return await _overview(visit)
-        case ["alerts"]:
-            return await _alerts(visit)
         case ["backup"]:
             return await _ask_backup(visit)
         case ["processes", page]:
@@ -41,7 +38,7 @@ async def _overview(visit: Visit) -> Screen:
     copies = visit.say("system.copies", backup=await _last(visit, "backup"), drill=await _last(visit, "drill"))
     known = visit.say("system.schema", schema=await schema.current(visit.db), head=schema.head())
     lines = [visit.say("system.title"), "", *(_role(visit, role, alive) for role in ROLES), "", known, copies]
-    open_now = visit.button("system.alerts", "system:alerts", n=len(await visit.alerts()))
+    open_now = visit.button("system.alerts", "alerts", n=len(await visit.alerts()))
     rows = [[visit.button("system.processes", "system:processes:0"), open_now]]
     may_back_up = visit.may(OWNERS) and any(each.role == "archivist" for each in alive)
     rows += [[visit.button("system.backup", "system:backup")]] if may_back_up else []
@@ -74,17 +71,6 @@ async def _last(visit: Visit, kind: Kind) -> str:
     if last.state == "running":
         return visit.say("system.running", time=visit.duration(last.age))
     return visit.say("system.failed", ago=visit.ago(last.age), why=redact(last.why)[:200])
-
-
-async def _alerts(visit: Visit) -> Screen:
-    found = await visit.alerts()
-    lines: list[str] = [
-        visit.say("system.alert", words=redact(each.words)[:250], ago=visit.duration(each.seconds))
-        for each in found[:MOST_ALERTS]
-    ]
-    if len(found) > MOST_ALERTS:
-        lines.append(visit.say("system.more", n=len(found) - MOST_ALERTS))
-    return Screen("\n".join(lines) or visit.say("system.no_alerts"), [visit.back("system")])
 
 
 async def _processes(visit: Visit, wanted: int) -> Screen:

@@ -56,7 +56,7 @@ async def _found(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
 async def _one(visit: Visit, account: Account) -> Screen:
     held = await subscriptions.latest(visit.db, account.id)
     balance = await ledger.balance(visit.db, account.id)
-    lines = [visit.say("users.name", email=account.email, role=account.role)]
+    lines = [visit.say("users.name", email=account.email, role=visit.told(account.role))]
     if account.deleted_at:
         lines.append(visit.say("users.is_deleted"))
     elif account.banned_at:
@@ -64,10 +64,11 @@ async def _one(visit: Visit, account: Account) -> Screen:
     elif account.verified_at is None:
         lines.append(visit.say("users.is_unconfirmed"))
     until = f"{held.period_end:%d.%m.%Y}" if held and held.period_end else "–"
-    lines += [
-        visit.say("users.plan", plan=held.plan.name, state=held.state, until=until) if held else visit.say("users.no_plan"),
-        visit.say("users.credits", available=balance.available, held=balance.held, spent=balance.spent),
-    ]  # fmt: skip
+    plan = visit.say("users.no_plan")
+    if held:
+        plan = visit.say("users.plan", plan=held.plan.name, state=visit.told(held.state), until=until)
+    left = visit.say("users.credits", available=balance.available, held=balance.held, spent=balance.spent)
+    lines += [plan, left]
     return Screen("\n".join(lines), [*_switches(visit, account), visit.back("users")])
 
 

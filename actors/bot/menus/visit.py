@@ -11,6 +11,7 @@ from uuid import UUID
 from limner.actors.bot import words
 from limner.actors.bot.menus.screen import Button, Screen, identity
 from limner.actors.bot.words import Html
+from limner.runtime import spans
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
@@ -21,8 +22,8 @@ from limner.sql.telegram import Admin
 T = TypeVar("T")
 Roles = frozenset[str]
 EVERYBODY: Roles = frozenset({"owner", "operator", "viewer"})
-STAFF: Roles = frozenset({"owner", "operator"})
-"""Who may change keys and pictures."""
+STAFF: Roles = telegram.STAFF
+"""Who may change keys and pictures, and silence an alert."""
 OWNERS: Roles = frozenset({"owner"})
 """Who may change money, people and all the rest."""
 BOOKKEEPERS: Roles = telegram.BOOKKEEPERS
@@ -82,6 +83,10 @@ class Visit:
         """Words as plain text: for a button or a toast."""
         return words.label(self.locale, key, **values)
 
+    def told(self, english: str) -> str:
+        """What was said, refused or noted elsewhere, in their language."""
+        return words.told(self.locale, english)
+
     def button(self, key: str, data: str, **values: object) -> Button:
         return Button(self.label(key, **values), data)
 
@@ -116,7 +121,7 @@ class Visit:
             raise NotFound(self.label(gone)) from None
 
     def duration(self, seconds: float) -> str:
-        return words.duration(self.locale, seconds)
+        return spans.duration(seconds, self.locale)
 
 
 Press = Callable[[Visit, list[str]], Awaitable[Screen]]

@@ -5,11 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from limner.actors.bot.words import broadcasts, codes, frame, generations, home, keys, language, payments, system, users
+from limner.actors.bot.words import (
+    alerts,
+    broadcasts,
+    codes,
+    explained,
+    frame,
+    generations,
+    home,
+    keys,
+    language,
+    payments,
+    refusals,
+    system,
+    users,
+)
+from limner.actors.watch import tongues
+from limner.runtime import phrases
 from limner.sql.accounts import LOCALES
 
 Table = dict[str, tuple[str, str, str]]
 TABLES: dict[str, Table] = {
+    "alerts": alerts.WORDS,
     "broadcasts": broadcasts.WORDS,
     "codes": codes.WORDS,
     "frame": frame.WORDS,
@@ -23,6 +40,8 @@ TABLES: dict[str, Table] = {
 }
 """By the first word of a key: the lines, each in the languages in their order."""
 ORDER = tuple(LOCALES)
+STORED: phrases.Table = {**tongues.ALL, **explained.WORDS, **refusals.WORDS}
+"""What comes from elsewhere in English."""
 
 
 class Html(str):
@@ -32,17 +51,22 @@ class Html(str):
 def say(locale: str, key: str, **values: object) -> Html:
     """A line as HTML."""
     safe = {name: value if isinstance(value, Html | int) else escape(str(value)) for name, value in values.items()}
-    return Html(_line(locale, key).format(**safe))
+    return Html(phrases.filled(locale, _line(locale, key), safe))
 
 
 def label(locale: str, key: str, **values: object) -> str:
     """A line as plain text."""
-    return _line(locale, key).format(**values)
+    return phrases.filled(locale, _line(locale, key), values)
 
 
 def _line(locale: str, key: str) -> str:
     table, _, name = key.partition(".")
     return TABLES[table][name][ORDER.index(locale)]
+
+
+def told(locale: str, words: str) -> str:
+    """What was said, refused or noted elsewhere, in this language; what nobody has translated stays as it is."""
+    return phrases.told(locale, words, STORED)
 
 
 def spoken_by(language_code: str | None) -> str:
@@ -60,18 +84,3 @@ def money(cents: int, currency: str = "USD") -> str:
 def sums(cents: Mapping[str, int]) -> str:
     """Of each currency its own: they are not added up."""
     return " + ".join(money(each, currency) for currency, each in cents.items() if each) or money(0)
-
-
-def duration(locale: str, seconds: float) -> str:
-    """Seconds as people say them: 40 s, 14 min, 3 h 5 min, 2 days 4 h."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return label(locale, "frame.seconds", n=round(seconds))
-    if minutes < 90:
-        return label(locale, "frame.minutes", n=minutes)
-    if minutes < 48 * 60:
-        whole = label(locale, "frame.hours", h=minutes // 60)
-        return whole if minutes % 60 == 0 else f"{whole} {label(locale, 'frame.minutes', n=minutes % 60)}"
-    whole = label(locale, "frame.days", d=minutes // 1440)
-    hours = minutes % 1440 // 60
-    return whole if hours == 0 else f"{whole} {label(locale, 'frame.hours', h=hours)}"

@@ -15,10 +15,6 @@ WORDS = {
     "stale": ("That button is out of date.", "Эта кнопка устарела.", "此按钮已失效。"),
     "again": ("{why}\n\nTry again, or cancel.", "{why}\n\nПопробуйте ещё раз или отмените.", "{why}\n\n请重试或取消。"),
     "page": ("{text} · page {page} of {pages}", "{text} · стр. {page} из {pages}", "{text} · 第 {page} / {pages} 页"),
-    "seconds": ("{n} s", "{n} с", "{n} 秒"),
-    "minutes": ("{n} min", "{n} мин", "{n} 分钟"),
-    "hours": ("{h} h", "{h} ч", "{h} 小时"),
-    "days": ("{d} days", "{d} дн.", "{d} 天"),
     "pairing": (
         "This bot belongs to a Limner studio, and it does not know you yet.\n\n"
         "If the studio is yours, type this on its server within {minutes} minutes:\n"

@@ -34,9 +34,6 @@ WORDS = {
         "Нет живого архивариуса: некому это сделать.",
         "没有存活的 archivist，无法执行。",
     ),
-    "no_alerts": ("Nothing is wrong.", "Всё в порядке.", "一切正常。"),
-    "alert": ("⚠️ {words} <i>({ago})</i>", "⚠️ {words} <i>({ago})</i>", "⚠️ {words} <i>（{ago}）</i>"),
-    "more": ("and {n} more", "и ещё {n}", "另有 {n} 条"),
     "process": (
         "<b>{role}</b> on {host}\nRuns: {version}\nUp: {up}\nLast sign of life: {silent}",
         "<b>{role}</b> на {host}\nВерсия: {version}\nРаботает: {up}\nПоследний признак жизни: {silent}",
