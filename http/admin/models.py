@@ -9,29 +9,17 @@ from typing import Any
 
 from aiohttp import web
 
-from limner.http import forms, pages
+from limner.http import forms, pages, sure
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.admin.providers import micros
 from limner.http.state import DB, about, fresh, path_code, staff
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
-from limner.sql import choices, entries, models, providers
+from limner.sql import entries, models, providers
 from limner.sql.entries import Entry
 
-FIELDS = (
-    "name",
-    "upstream_id",
-    "credits",
-    "cost",
-    "active",
-    "sizes",
-    "aliases",
-    "retires",
-    "replacement",
-    "abilities",
-    "options",
-)
+FIELDS = ("name", "upstream_id", "credits", "cost", "active", "sizes", "aliases", "retires", "replacement")
 
 
 async def _filters(db: Database) -> Sequence[filters.Filter]:
@@ -94,13 +82,13 @@ async def add(request: web.Request) -> web.StreamResponse:
             aliases=_words(form, "aliases"),
             retires_at=None,
             replacement=None,
-            options=choices.read(forms.text(form, "options", most=4000)),
         )
-        able = _abilities(form)
+        able = entries.ABILITIES[: 1 + forms.whole(form, "abilities", least=0, most=2, default=0)]
         provider = forms.text(form, "provider", most=40, needed=True)
-        await entries.add(request.app[DB], provider, model_id, entry, able, **about(request))
+        reason = forms.text(form, "reason", most=200, needed=True, label="The reason")
+        await entries.add(request.app[DB], provider, model_id, entry, able, reason=reason, **about(request))
     except Refused as why:
-        return await _list_page(request, why, forms.kept(form, "id", "provider", *FIELDS))
+        return await _list_page(request, why, forms.kept(form, "id", "provider", "abilities", "reason", *FIELDS))
     return pages.see_other(f"/admin/models/{models.normal(model_id)}", "saved")
 
 
@@ -113,15 +101,18 @@ async def change(request: web.Request) -> web.StreamResponse:
     fresh(request)
     model_id, form = path_code(request), await forms.read(request)
     try:
+        wanted = entries.checked(model_id, _entry(form))
         known = await entries.entry(request.app[DB], model_id)
-        await entries.change(request.app[DB], model_id, _entry(form, known), **about(request))
+        reason = sure.asked(
+            form, f"Change {known.name}", _typed(known), _typed(wanted), back=f"/admin/models/{model_id}"
+        )
+        await entries.change(request.app[DB], model_id, wanted, reason=reason, **about(request))
     except Refused as why:
         return await _page(request, model_id, why, forms.kept(form, *FIELDS))
     return pages.see_other(f"/admin/models/{model_id}", "saved")
 
 
-def _entry(form: forms.Form, known: Entry) -> Entry:
-    """What a page of an earlier release did not ask for stays."""
+def _entry(form: forms.Form) -> Entry:
     return Entry(
         name=forms.text(form, "name", most=120, needed=True),
         upstream_id=forms.text(form, "upstream_id", most=200),
@@ -132,14 +123,7 @@ def _entry(form: forms.Form, known: Entry) -> Entry:
         aliases=_words(form, "aliases"),
         retires_at=_midnight(forms.day(forms.text(form, "retires", most=20), "retires")),
         replacement=forms.text(form, "replacement", most=80) or None,
-        abilities=_abilities(form) if "abilities" in form else known.abilities,
-        options=choices.read(forms.text(form, "options", most=4000)) if "options" in form else known.options,
     )
-
-
-def _abilities(form: forms.Form) -> list[str]:
-    """One of the three steps: words, references as well, masks as well."""
-    return list(entries.ABILITIES[: 1 + forms.whole(form, "abilities", least=0, most=2, default=0)])
 
 
 def _words(form: forms.Form, name: str) -> list[str]:
@@ -154,12 +138,9 @@ def _midnight(day: date | None) -> datetime | None:
     return None if day is None else datetime.combine(day, time(), UTC)
 
 
-async def _page(
-    request: web.Request, model_id: str, why: Refused | None = None, form: dict[str, Any] | None = None
-) -> web.Response:
-    db = request.app[DB]
-    entry = await entries.entry(db, model_id)
-    known = {
+def _typed(entry: Entry) -> dict[str, Any]:
+    """An entry as its form shows it."""
+    return {
         "name": entry.name,
         "upstream_id": entry.upstream_id,
         "credits": entry.credits,
@@ -169,10 +150,15 @@ async def _page(
         "aliases": " ".join(entry.aliases),
         "retires": f"{entry.retires_at:%Y-%m-%d}" if entry.retires_at else "",
         "replacement": entry.replacement or "",
-        "abilities": max(entries.ABILITIES.index(each) for each in entry.abilities),
-        "options": choices.written(entry.options),
     }
+
+
+async def _page(
+    request: web.Request, model_id: str, why: Refused | None = None, form: dict[str, Any] | None = None
+) -> web.Response:
+    db = request.app[DB]
+    entry = await entries.entry(db, model_id)
     others = [each["id"] for each in await models.listing(db) if each["id"] != model_id]
     return pages.render(
-        request, "admin/model.html", why, model_id=model_id, entry=entry, form=form or known, others=others
+        request, "admin/model.html", why, model_id=model_id, entry=entry, form=form or _typed(entry), others=others
     )
