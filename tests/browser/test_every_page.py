@@ -56,7 +56,7 @@ STAFF = (
     "/admin/keys", "/admin/audit", "/admin/keys/1", "/admin/proxies", "/admin/providers", "/admin/models", "/admin/models/demo",
     "/admin/margins", "/admin/mails", "/admin/invoices", "/admin/invoices/{paid}", "/admin/invoices/{paid}/refunds",
     "/admin/subscriptions", "/admin/ledger", "/admin/ledger/1", "/admin/sessions", "/admin/notices", "/admin/plans",
-    "/admin/plans/monthly", "/admin/users?q=alice&role=user&sort=email", "/admin/wall", "/admin/wall?state=shown",
+    "/admin/plans/monthly", "/admin/users?q=alice&role=user&sort=email&file=1", "/admin/wall", "/admin/wall?state=shown",
     "/admin/wall?state=taken_off", "/admin/reports", "/admin/reports?state=settled", "/admin/reports?state=down",
     "/admin/pictures/{picture}", "/admin/pictures/{down}",
     "/admin/codes", "/admin/codes/{code}", "/admin/alerts", "/admin/alerts/rules/failure_rate",
@@ -157,7 +157,7 @@ async def _show(site: Site, cast: Cast, ids: dict[str, str]) -> None:
 
 async def _administer(site: Site, cast: Cast) -> None:
     carol = await site.browser(cast.carol)
-    await carol.post(f"/admin/users/{cast.alice.id}/grants", {"credits": "5", "reason": CANARY})
+    await carol.act(f"/admin/users/{cast.alice.id}/grants", {"credits": "5", "reason": CANARY})
     await accounts.ban(site.db, cast.bob, CANARY, actor=CANARY, ip=CANARY)
     key = {"label": CANARY[:80], "secret": "canary-secret-1234", "actor": "test"}
     added = await keys.add(site.db, Vault.from_config(site.config), "simulator", **key)
