@@ -10,7 +10,7 @@ import aiohttp
 import anyio
 from aiohttp import web
 
-from limner.http import doors, looking, middleware, oidc, pages, proof
+from limner.http import doors, looking, middleware, oidc, pages, proof, sure
 from limner.http.api.catalogue import CATALOGUE, Catalogue
 from limner.http.api.waiting import WAITING, Waiting
 from limner.http.health import DRAINING
@@ -41,6 +41,7 @@ MIDDLEWARES = (
     looking.only_look,
     middleware.guard_unsafe,
     proof.ask,
+    sure.ask,
 )
 
 

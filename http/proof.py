@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from urllib.parse import quote
 
 from aiohttp import web
-from multidict import MultiDict, MultiDictProxy
 
-from limner.http import forms, pages
+from limner.http import envelopes, forms, pages
 from limner.http.auth import _next, _secret, prove_again
 from limner.http.middleware import SAFE, Handler
 from limner.http.state import (
@@ -25,13 +23,13 @@ from limner.http.state import (
 )
 from limner.runtime.errors import Refused
 from limner.runtime.log import logger
-from limner.runtime.vault import VaultError
 from limner.sql import factors, sessions
 
 log = logger(__name__)
 
 OURS = ("csrf", "proof_password", "proof_code", "proof_form")
 """Fields of the proof itself: the rest is what somebody was about to send."""
+WAITS = "while you show who you are. Do that first at /account/proof, then send it again"
 
 
 @web.middleware
@@ -52,12 +50,16 @@ async def ask(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 async def _prove_and_act(request: web.Request, handler: Handler) -> web.StreamResponse:
     form = await forms.read(request)
-    kept = _sealed(request, form) if "proof_form" not in form else forms.text(form, "proof_form", most=200_000)
+    kept = (
+        envelopes.seal(request, form, without=OURS, what=WAITS)
+        if "proof_form" not in form
+        else forms.text(form, "proof_form", most=200_000)
+    )
     here = forms.clean(request.path_qs)
     if "proof_password" not in form:
         return _page(request, here, kept, status=401)
     try:
-        meant = _opened(request, kept)
+        meant = envelopes.opened(request, kept)
         await _prove(request, form)
     except Refused as why:
         return _page(request, here, kept, why)
@@ -100,34 +102,6 @@ async def check(request: web.Request, password: str, code: str) -> None:
     await prove_again(request, viewer, password, "password")
     if session is not None and session.has_factor:
         await factors.check(request.app[DB], request.app[VAULT], viewer, code, ip=address_of(request))
-
-
-def _sealed(request: web.Request, form: forms.Form) -> str:
-    """What was sent, for the page to carry: unreadable there, and of use to this session and this address alone."""
-    pairs = [(name, value) for name, value in form.items() if name not in OURS]
-    if any(not isinstance(value, str) for _, value in pairs):
-        raise Refused(
-            "Files cannot wait while you show who you are. Do that first at /account/proof, then send it again."
-        )
-    text = json.dumps(pairs)
-    if len(text) > 100_000:
-        raise Refused("That is too long to wait while you show who you are. Do that first at /account/proof.")
-    return request.app[VAULT].seal(text, bound_to=_place(request))
-
-
-def _opened(request: web.Request, kept: str) -> forms.Form:
-    """Raises Refused for what this session did not send here."""
-    try:
-        pairs = json.loads(request.app[VAULT].open(kept, bound_to=_place(request)))
-    except VaultError:
-        raise Refused("This form is out of date. Please go back and send it again.", field="form") from None
-    return MultiDictProxy(MultiDict(pairs))
-
-
-def _place(request: web.Request) -> str:
-    session = session_of(request)
-    assert session is not None
-    return f"session/{session.id}{request.path}"
 
 
 def _page(

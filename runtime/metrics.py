@@ -85,6 +85,8 @@ class Metrics(Collector):
             {child["name"]: float(child.get("state") in ("running", "polling")) for child in children})  # fmt: skip
         yield _counter("child_restarts", "Restarts of this child.", "child",
             {child["name"]: child.get("restarts", 0) for child in children})  # fmt: skip
+        yield _gauge("child_last_ok_timestamp_seconds", "When this child last heard from outside, since the epoch.", "child",
+            {child["name"]: child["last_ok"] for child in children if child.get("last_ok")})  # fmt: skip
         actors = [child for child in children if "mailbox" in child]
         for key, words in COUNTED.items():
             yield _counter(f"messages_{key}", words, "mailbox", {actor["mailbox"]: actor[key] for actor in actors})

@@ -145,14 +145,15 @@ async def ban(db: Db, account: Account, reason: str, *, actor: str, ip: str = ""
     async with db.transaction() as tx:
         if affected(await tx.execute(BAN, account.id, told or reason)):
             await tx.execute("delete from session where account_id = $1", account.id)
-            await audit.record(tx, actor, "account.ban", account.email, None, {"reason": reason}, ip=ip)
+            before, after = {"banned": False}, {"banned": True, "reason": reason}
+            await audit.record(tx, actor, "account.ban", account.email, before, after, ip=ip)
 
 
 async def unban(db: Db, account: Account, reason: str, *, actor: str, ip: str = "") -> None:
     async with db.transaction() as tx:
         if affected(await tx.execute(UNBAN, account.id)):
-            before = {"reason": account.ban_reason}
-            await audit.record(tx, actor, "account.unban", account.email, before, {"reason": reason}, ip=ip)
+            before, after = {"banned": True, "reason": account.ban_reason}, {"banned": False, "reason": reason}
+            await audit.record(tx, actor, "account.unban", account.email, before, after, ip=ip)
 
 
 LIST = """

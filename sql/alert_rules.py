@@ -21,6 +21,7 @@ class Kind:
 
     ``most``: of begins and ends. ``cases``: what ``least`` counts. ``page``: its runbook in docs/how-to/alerts.
     ``is_money``: it tells of sums, payments or the books, which an operator of the bot does not see.
+    ``by_mail``: it goes by mail as well, at once, since it is about the way by which the others are told.
     """
 
     title: str
@@ -32,10 +33,14 @@ class Kind:
     cases: str = ""
     windowed: bool = False
     is_money: bool = False
+    by_mail: bool = False
 
 
 KINDS: Mapping[str, Kind] = {
     "no_worker": Kind("No worker is alive", "no-worker", "seconds without a sign of life", 3600),
+    "no_web": Kind("No web is alive", "no-web", "seconds without a sign of life", 3600),
+    "no_bot": Kind("No bot is alive", "no-bot", "seconds without a sign of life", 3600, by_mail=True),
+    "bot_deaf": Kind("The bot hears nothing", "bot-deaf", by_mail=True),
     "queue_waits": Kind("Pictures wait", "pictures-wait", "seconds that the oldest has waited", 86400, ends=True),
     "failure_rate": Kind(
         "Attempts fail", "failure-rate", "percent that fail in one way", 100, ends=True, cases="failures", windowed=True

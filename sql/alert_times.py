@@ -57,6 +57,7 @@ async def change(
     mail_after_minutes: int,
     *,
     actor: str,
+    reason: str = "",
     ip: str = "",
 ) -> None:
     """Have it so from the next look on. Raises Refused that names the field."""
@@ -70,7 +71,9 @@ async def change(
         before = _said(await get(tx))
         quiet_from, quiet_to = quiet or (None, None)
         await tx.execute(CHANGE, quiet_from, quiet_to, digest_at, time_zone, mail_after_minutes)
-        await audit.record(tx, actor, "alert_times.change", "alerts", before, _said(await get(tx)), ip=ip)
+        await audit.record(
+            tx, actor, "alert_times.change", "alerts", before, _said(await get(tx)), reason=reason, ip=ip
+        )
 
 
 def _said(times: Times) -> dict[str, object]:

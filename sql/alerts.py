@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from limner.runtime import phrases
 from limner.runtime.database import Db
@@ -123,9 +123,10 @@ GONE = """
 update alert set gone_at = now()
 where ended_at is null and gone_at is null and not cause = any($1::text[]) and not rule = any($2::text[])
 """
-# A rule that was switched off ends its alerts, and says nothing.
+# A rule that was switched off ends its alerts, and says nothing, of those either that wait for the end of the quiet hours.
 END = """
 update alert as a set ended_at = a.gone_at,
+    is_held = a.is_held and not exists (select from alert_rule as r where r.code = a.rule and not r.is_on),
     told = case when exists (select from alert_rule as r where r.code = a.rule and not r.is_on) then 'over' else a.told end
 where a.ended_at is null and a.gone_at <= now()
     - make_interval(secs => coalesce((select calm_seconds from alert_rule as r where r.code = a.rule and r.is_on), 0))
@@ -159,34 +160,44 @@ async def still_open(db: Db) -> list[Alert]:
     return [Alert(**row) for row in await db.fetch(OPEN)]
 
 
-# Told of its beginning, its coming back or its lasting: once within the hour. Told of its end: at once.
+# Told of its beginning, its coming back or its lasting: once within the hour. Told of its end: at once. By a rule that is
+# on, and what sleeps of its end alone.
 DUE = f"""
 select {COLUMNS} from (
-    select a.*, a.told_at is null or a.told_at <= now() - {HOUR} as is_time, r.again_hours
+    select a.*, a.told_at is null or a.told_at <= now() - {HOUR} as is_time, r.again_hours,
+        coalesce(a.snoozed_until > now(), false) as sleeps
     from alert as a left join alert_rule as r on r.code = a.rule
-    where a.rule <> '' and (a.ended_at is null or a.ended_at > now() - interval '3 days')
+    where a.rule <> '' and coalesce(r.is_on, true) and (a.ended_at is null or a.ended_at > now() - interval '3 days')
 ) as a
-where a.is_held
+where a.is_held and (a.ended_at is not null or not a.sleeps)
     or a.ended_at is not null and (a.told = 'open' or a.told = '' or a.is_time and a.returns > a.told_returns)
-    or a.ended_at is null and a.is_time and not coalesce(a.snoozed_until > now(), false)
+    or a.ended_at is null and a.is_time and not a.sleeps
         and (a.told <> 'open' or a.returns > a.told_returns or a.told_at <= now() - make_interval(hours => a.again_hours))
 order by a.id
 """
 
 
 async def due(db: Db) -> list[Alert]:
-    """Those that somebody should be told of by now; what is held comes each time."""
+    """Those that somebody should be told of by now; what is held comes each time, unless it sleeps."""
     return [Alert(**row) for row in await db.fetch(DUE)]
 
 
+class Lately(NamedTuple):
+    """What was told by a rule within the hour; what was told together is one message. ``seconds``: since the newest."""
+
+    messages: int
+    seconds: float
+
+
 TOLD_LATELY = f"""
-select rule, count(distinct told_at)::int as n from alert where told_at > now() - {HOUR} group by rule
+select rule, count(distinct told_at)::int as messages, extract(epoch from now() - max(told_at))::float8 as seconds
+from alert where told_at > now() - {HOUR} group by rule
 """
 
 
-async def told_lately(db: Db) -> dict[str, int]:
-    """How many messages each rule had within the hour; what was told together is one."""
-    return {row["rule"]: row["n"] for row in await db.fetch(TOLD_LATELY)}
+async def told_lately(db: Db) -> dict[str, Lately]:
+    """By the code of the rule."""
+    return {row["rule"]: Lately(row["messages"], row["seconds"]) for row in await db.fetch(TOLD_LATELY)}
 
 
 TELL = """

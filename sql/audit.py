@@ -19,9 +19,14 @@ async def record(
     before: dict[str, Any] | None,
     after: dict[str, Any] | None,
     *,
+    reason: str = "",
     ip: str = "",
 ) -> None:
-    """Who did what to whom, in the transaction that does it. ``actor``: an e-mail address, "cli", "bot …" or "system"."""
+    """Who did what to whom, in the transaction that does it. ``actor``: an e-mail address, "cli", "bot …" or "system".
+
+    ``reason``: why, as it stands with what is so afterwards.
+    """
+    after = {**(after or {}), "reason": reason} if reason else after
     await db.execute(RECORD, actor, action, subject, before, after, ip)
 
 

@@ -121,6 +121,18 @@ async def overdue(db: Db, kind: Kind, longest: float) -> float | None:
     return good.age if good is not None and good.age > longest else None
 
 
+NEVER = """
+select extract(epoch from now() - min(created_at))::float8 from account
+where not exists (select from backup_run where kind = 'backup' and state = 'done')
+"""
+
+
+async def never_made(db: Db, longest: float) -> float | None:
+    """Seconds since the first account, when they are more than ``longest`` and no backup was ever made; else None."""
+    age: float | None = await db.fetchval(NEVER)
+    return age if age is not None and age > longest else None
+
+
 DRILLED = """
 select name, max(ended_at) as at from backup_run where kind = 'drill' and state = 'done' group by name
 """

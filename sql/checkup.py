@@ -9,6 +9,9 @@ from limner.runtime.config import Config
 from limner.runtime.database import TROUBLE, open_database
 from limner.sql import schema
 
+AILING = ("crashed", "degraded", "deaf", "conflict")
+"""What a child says of itself when it does not do its work."""
+
 LATEST = """
 select state, children, extract(epoch from now() - seen_at)::float as silent from worker
 where role = $1 and host = $2 order by seen_at desc limit 1
@@ -33,8 +36,8 @@ def _ailments(row: Any, lease: float) -> list[str]:
     elif row["silent"] > lease:
         found.append(f"no heartbeat for {row['silent']:.0f} s")
     found += [
-        f"{child['name']} is {child['state']}: {child.get('last_error', '')}"
+        f"{child['name']} is {child['state']}: {child.get('last_error', '')}".removesuffix(": ")
         for child in row["children"]
-        if child.get("state") in ("crashed", "degraded")
+        if child.get("state") in AILING
     ]
     return found

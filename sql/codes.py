@@ -183,7 +183,7 @@ values ('promo', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning id
 """
 
 
-async def create(db: Db, promo: Promo, *, actor: str, ip: str = "") -> Code:
+async def create(db: Db, promo: Promo, *, actor: str, reason: str = "", ip: str = "") -> Code:
     """Raises Refused, CodeTaken."""
     promo.check()
     word = " ".join(promo.word.split())
@@ -194,7 +194,7 @@ async def create(db: Db, promo: Promo, *, actor: str, ip: str = "") -> Code:
         async with db.transaction() as tx:
             what = (word, key_of(word), promo.gives, promo.quantity, currency, of_plans)
             code = await get(tx, await tx.fetchval(CREATE, *what, *limits, promo.note, actor))
-            await audit.record(tx, actor, "code.made", code.shown, None, about(code), ip=ip)
+            await audit.record(tx, actor, "code.made", code.shown, None, about(code), reason=reason, ip=ip)
             return code
     except asyncpg.UniqueViolationError as error:
         raise CodeTaken from error

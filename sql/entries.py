@@ -101,7 +101,15 @@ returning id
 
 
 async def add(
-    db: Db, provider: str, model_id: str, entry: Entry, abilities: Sequence[str], *, actor: str, ip: str = ""
+    db: Db,
+    provider: str,
+    model_id: str,
+    entry: Entry,
+    abilities: Sequence[str],
+    *,
+    actor: str,
+    reason: str = "",
+    ip: str = "",
 ) -> None:
     """A model that a provider paints with. Raises NotFound for no such provider, and Refused."""
     model_id = normal(model_id)
@@ -125,7 +133,7 @@ async def add(
         if made is None:
             raise Refused(f"There is a model {model_id!r} already.", field="id")
         after = {**_shown(entry), "provider": provider, "abilities": chosen}
-        await audit.record(tx, actor, "model.add", model_id, None, after, ip=ip)
+        await audit.record(tx, actor, "model.add", model_id, None, after, reason=reason, ip=ip)
 
 
 CHANGE = """
@@ -135,7 +143,7 @@ where id = $1
 """
 
 
-async def change(db: Db, model_id: str, to: Entry, *, actor: str, ip: str = "") -> None:
+async def change(db: Db, model_id: str, to: Entry, *, actor: str, reason: str = "", ip: str = "") -> None:
     """Raises NotFound, and Refused for a size, a price or a replacement that cannot be."""
     to = checked(model_id, to)
     async with db.transaction() as tx:
@@ -144,7 +152,7 @@ async def change(db: Db, model_id: str, to: Entry, *, actor: str, ip: str = "") 
             await tx.execute(CHANGE, model_id, *vars(to).values())
         except asyncpg.ForeignKeyViolationError as error:
             raise Refused(f"There is no model {to.replacement!r}.", field="replacement") from error
-        await audit.record(tx, actor, "model.change", model_id, _shown(before), _shown(to), ip=ip)
+        await audit.record(tx, actor, "model.change", model_id, _shown(before), _shown(to), reason=reason, ip=ip)
 
 
 def checked(model_id: str, to: Entry) -> Entry:

@@ -69,23 +69,30 @@ where p.code = $1 and exists (
     select from provider_key as k where k.provider_id = p.id and coalesce(nullif(k.account_group, ''), 'key ' || k.id) = $2
 )
 """
+MINE = "select id, micros, alert_below_micros from fund where provider_id = $1 and name = $2 for update"
 PUT_IN = """
 insert into fund as f (provider_id, name, micros, source) values ($1, $2, $3, 'entered')
 on conflict (provider_id, name) do update set micros = f.micros + case when f.source = 'entered' then excluded.micros else 0 end
-returning id
+returning id, micros
 """
 NOTE = "insert into top_up (fund_id, micros, note, actor) values ($1, $2, $3, $4)"
 
 
-async def top_up(db: Db, provider: str, name: str, micros: int, note: str, *, actor: str, ip: str = "") -> None:
+async def top_up(
+    db: Db, provider: str, name: str, micros: int, note: str, *, actor: str, reason: str = "", ip: str = ""
+) -> None:
     """An operator has paid in, or corrects the estimate with a negative amount. Raises Refused."""
     if micros == 0 or abs(micros) > 10**13:
         raise Refused("An amount is not zero, and at most ten million dollars.", field="amount")
     async with db.transaction() as tx:
-        fund_id = await tx.fetchval(PUT_IN, await _provider(tx, provider, name), name, micros)
-        await tx.execute(NOTE, fund_id, micros, note, actor)
-        after: dict[str, object] = {"micros": micros, "note": note}
-        await audit.record(tx, actor, "fund.top_up", f"{provider} {name}", None, after, ip=ip)
+        provider_id = await _provider(tx, provider, name)
+        known = await tx.fetchrow(MINE, provider_id, name)
+        fund = await tx.fetchrow(PUT_IN, provider_id, name, micros)
+        assert fund is not None
+        await tx.execute(NOTE, fund["id"], micros, note, actor)
+        before = {"counted": known["micros"]} if known else None
+        after: dict[str, object] = {"counted": fund["micros"], "micros": micros, "note": note}
+        await audit.record(tx, actor, "fund.top_up", f"{provider} {name}", before, after, reason=reason, ip=ip)
 
 
 async def _provider(tx: Db, provider: str, name: str) -> int:
@@ -142,12 +149,17 @@ on conflict (provider_id, name) do update set alert_below_micros = excluded.aler
 """
 
 
-async def alert_below(db: Db, provider: str, name: str, micros: int | None, *, actor: str, ip: str = "") -> None:
+async def alert_below(
+    db: Db, provider: str, name: str, micros: int | None, *, actor: str, reason: str = "", ip: str = ""
+) -> None:
     """When somebody is told; None: only by the days that are left. Raises Refused."""
     async with db.transaction() as tx:
-        await tx.execute(ALERT, await _provider(tx, provider, name), name, micros)
+        provider_id = await _provider(tx, provider, name)
+        known = await tx.fetchrow(MINE, provider_id, name)
+        await tx.execute(ALERT, provider_id, name, micros)
+        before = {"alert_below_micros": known["alert_below_micros"]} if known else None
         after: dict[str, object] = {"alert_below_micros": micros}
-        await audit.record(tx, actor, "fund.alert", f"{provider} {name}", None, after, ip=ip)
+        await audit.record(tx, actor, "fund.alert", f"{provider} {name}", before, after, reason=reason, ip=ip)
 
 
 TELL = """

@@ -50,7 +50,7 @@ from unnest($1::uuid[], $2::text[], $3::bytea[]) as t (id, word, hash)
 """
 
 
-async def make(db: Db, batch: Batch, *, actor: str, ip: str = "") -> list[str]:
+async def make(db: Db, batch: Batch, *, actor: str, reason: str = "", ip: str = "") -> list[str]:
     """The codes of a new batch: told this once, and then nobody knows them. Raises Refused."""
     batch.check()
     made = [_written(secrets.token_bytes(10)) for _ in range(batch.count)]
@@ -63,7 +63,7 @@ async def make(db: Db, batch: Batch, *, actor: str, ip: str = "") -> list[str]:
         )  # fmt: skip
         what = {"count": batch.count, "gives": gives, "quantity": quantity, "note": batch.note}
         what |= {"plan": batch.plan and batch.plan.code, "ends_at": batch.ends_at and batch.ends_at.isoformat()}
-        await audit.record(tx, actor, "code.batch_made", str(batch_id), None, what, ip=ip)
+        await audit.record(tx, actor, "code.batch_made", str(batch_id), None, what, reason=reason, ip=ip)
     return made
 
 

@@ -52,6 +52,7 @@ async def add(
     proxy_id: int | None = None,
     may_go_direct: bool = False,
     returns_by_probe: bool = True,
+    reason: str = "",
     ip: str = "",
 ) -> int:
     """Keep a key, sealed and bound to its row. Raises Refused when it is known already or the provider is not."""
@@ -68,7 +69,9 @@ async def add(
                 raise Refused(f"There is no provider {provider!r}.", field="provider")
             sealed = vault.seal(secret, bound_to=bound_to(key_id))
             await tx.execute("update provider_key set sealed_secret = $2 where id = $1", key_id, sealed)
-            await audit.record(tx, actor, "key.add", f"{provider} {shown}", None, {"label": label}, ip=ip)
+            await audit.record(
+                tx, actor, "key.add", f"{provider} {shown}", None, {"label": label}, reason=reason, ip=ip
+            )
             tx.tell(KEY_CHANGED, str(key_id))
             return int(key_id)
     except asyncpg.UniqueViolationError as error:
@@ -127,7 +130,7 @@ where id = $1 returning last_four
 """
 
 
-async def change(db: Db, key_id: int, to: Terms, *, actor: str, ip: str = "") -> None:
+async def change(db: Db, key_id: int, to: Terms, *, actor: str, reason: str = "", ip: str = "") -> None:
     """Raises NotFound and Refused."""
     async with db.transaction() as tx:
         before = await terms(tx, key_id)
@@ -136,7 +139,9 @@ async def change(db: Db, key_id: int, to: Terms, *, actor: str, ip: str = "") ->
             shown = await tx.fetchval(CHANGE, key_id, *vars(to).values())
         except asyncpg.CheckViolationError as error:
             raise Refused(f"That is out of range: {error.constraint_name}.", field="concurrency") from error
-        await audit.record(tx, actor, "key.change", f"key {key_id} {shown}", vars(before), vars(to), ip=ip)
+        await audit.record(
+            tx, actor, "key.change", f"key {key_id} {shown}", vars(before), vars(to), reason=reason, ip=ip
+        )
         tx.tell(KEY_CHANGED, str(key_id))
 
 

@@ -167,7 +167,7 @@ ADD = (
 )
 
 
-async def add(db: Db, code: str, new: Entry, *, actor: str, ip: str = "") -> None:
+async def add(db: Db, code: str, new: Entry, *, actor: str, reason: str = "", ip: str = "") -> None:
     """One plan more. Raises Refused for what cannot be, or a code that is taken."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", code):
         raise Refused(
@@ -178,7 +178,7 @@ async def add(db: Db, code: str, new: Entry, *, actor: str, ip: str = "") -> Non
     try:
         async with db.transaction() as tx:
             await tx.execute(ADD, code, *vars(new).values())
-            await audit.record(tx, actor, "plan.add", code, None, vars(new), ip=ip)
+            await audit.record(tx, actor, "plan.add", code, None, vars(new), reason=reason, ip=ip)
     except asyncpg.UniqueViolationError as error:
         raise Refused(f"There is a plan {code!r} already.", field="code") from error
 
@@ -198,8 +198,7 @@ async def change(db: Db, code: str, to: Entry, *, reason: str = "", actor: str, 
         await tx.execute(CHANGE, code, *vars(to).values())
         changed = [name for name, value in vars(to).items() if value != getattr(before, name)]
         shown = [{name: getattr(each, name) for name in changed} for each in (before, to)]
-        because = {"reason": reason} if reason else {}
-        await audit.record(tx, actor, "plan.change", code, shown[0], shown[1] | because, ip=ip)
+        await audit.record(tx, actor, "plan.change", code, *shown, reason=reason, ip=ip)
 
 
 async def _exist(db: Db, entry: Entry) -> None:

@@ -57,6 +57,7 @@ async def add(
     base_url: str = "",
     settings: Settings | None = None,
     is_local: bool = False,
+    reason: str = "",
     ip: str = "",
 ) -> None:
     """Raises Refused for a code that is taken or cannot be, a kind that nobody is, an address or a setting that is wrong."""
@@ -72,7 +73,14 @@ async def add(
             raise Refused(f"There is a provider {code!r} already.", field="code")
         after: dict[str, object] = {"kind": kind, "base_url": base_url, "is_local": is_local}
         await audit.record(
-            tx, actor, "provider.add", code, None, after | ({"settings": HIDDEN} if settings else {}), ip=ip
+            tx,
+            actor,
+            "provider.add",
+            code,
+            None,
+            after | ({"settings": HIDDEN} if settings else {}),
+            reason=reason,
+            ip=ip,
         )
 
 
@@ -89,6 +97,7 @@ async def change(
     active: bool | None = None,
     settings: Settings | None = None,
     is_local: bool | None = None,
+    reason: str = "",
     ip: str = "",
 ) -> None:
     """What is None stays. Raises NotFound, and Refused for an address or a setting that is wrong."""
@@ -106,7 +115,7 @@ async def change(
         await tx.execute(CHANGE, code, after["base_url"], after["active"], dict(after["settings"]), after["is_local"])
         hidden = {"settings": HIDDEN} if settings is not None else {}
         shown = [{name: each[name] for name in given} | hidden for each in (dict(row), after)]
-        await audit.record(tx, actor, "provider.change", code, *shown, ip=ip)
+        await audit.record(tx, actor, "provider.change", code, *shown, reason=reason, ip=ip)
 
 
 def problem(provider: Mapping[str, Any]) -> str:

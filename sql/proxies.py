@@ -47,7 +47,15 @@ SEAL = "update proxy set sealed_url = $2, shown = $3 where id = $1"
 
 
 async def add(
-    db: Db, vault: Vault, label: str, url: str, *, actor: str, backup_id: int | None = None, ip: str = ""
+    db: Db,
+    vault: Vault,
+    label: str,
+    url: str,
+    *,
+    actor: str,
+    backup_id: int | None = None,
+    reason: str = "",
+    ip: str = "",
 ) -> int:
     """Keep a proxy, its address sealed and bound to its row. Raises Refused."""
     address = shown(url.strip())
@@ -57,7 +65,9 @@ async def add(
         await _check_backup(tx, None, backup_id)
         proxy_id = int(await tx.fetchval(NEW, label, address, backup_id))
         await tx.execute(SEAL, proxy_id, vault.seal(url.strip(), bound_to=proxy_bound_to(proxy_id)), address)
-        await audit.record(tx, actor, "proxy.add", f"proxy {proxy_id} {label}", None, {"address": address}, ip=ip)
+        await audit.record(
+            tx, actor, "proxy.add", f"proxy {proxy_id} {label}", None, {"address": address}, reason=reason, ip=ip
+        )
         return proxy_id
 
 
@@ -82,6 +92,7 @@ async def change(
     label: str,
     backup_id: int | None,
     url: str = "",
+    reason: str = "",
     ip: str = "",
 ) -> None:
     """Another label, backup or, when ``url`` is given, address. Raises NotFound and Refused."""
@@ -94,7 +105,9 @@ async def change(
             after["shown"] = shown(url.strip())
             sealed = vault.seal(url.strip(), bound_to=proxy_bound_to(proxy_id))
             await tx.execute(SEAL, proxy_id, sealed, after["shown"])
-        await audit.record(tx, actor, "proxy.change", f"proxy {proxy_id} {label}", dict(before), after, ip=ip)
+        await audit.record(
+            tx, actor, "proxy.change", f"proxy {proxy_id} {label}", dict(before), after, reason=reason, ip=ip
+        )
 
 
 async def _get(tx: Db, proxy_id: int) -> dict[str, Any]:
@@ -114,7 +127,7 @@ where id = $1
 """
 
 
-async def remove(db: Db, vault: Vault, proxy_id: int, *, actor: str, ip: str = "") -> None:
+async def remove(db: Db, vault: Vault, proxy_id: int, *, actor: str, reason: str = "", ip: str = "") -> None:
     """Forget its address. Raises Refused while a key or another proxy counts on it: no key goes straight by that."""
     async with db.transaction() as tx:
         before = await _get(tx, proxy_id)
@@ -122,7 +135,7 @@ async def remove(db: Db, vault: Vault, proxy_id: int, *, actor: str, ip: str = "
             raise Refused("Keys or other proxies still use it: give them another one first.", field="proxy")
         await tx.execute(RETIRE, proxy_id, vault.seal("", bound_to=proxy_bound_to(proxy_id)))
         subject = f"proxy {proxy_id} {before['label']}"
-        await audit.record(tx, actor, "proxy.remove", subject, {"address": before["shown"]}, None, ip=ip)
+        await audit.record(tx, actor, "proxy.remove", subject, {"address": before["shown"]}, None, reason=reason, ip=ip)
 
 
 SET_STATE = "update proxy set state = $2, why = $3, rests_until = null, failures = 0 where id = $1 and state <> $2"

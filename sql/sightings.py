@@ -17,18 +17,38 @@ async def has_worker(db: Db, lease: float) -> bool:
     return bool(await db.fetchval(WORKER_SEEN, float(lease)))
 
 
-CONTESTED = """
+# One that said goodbye a moment ago, or died, is being restarted, most likely; one that ended as it began will do so again.
+ALIVE = """
+select exists (
+    select from worker
+    where role = $1 and seen_at > now() - make_interval(secs => $2)
+        and (state <> 'stopped' and seen_at > now() - make_interval(secs => $3) or seen_at - started_at > interval '30 seconds')
+)
+"""
+
+
+async def is_alive(db: Db, role: str, lease: float, longest: float) -> bool:
+    """True when a process of this role lives, or one that worked gave a sign of life within ``longest`` seconds."""
+    return bool(await db.fetchval(ALIVE, role, float(max(lease, longest)), float(lease)))
+
+
+POLLER_SAYS = """
 select exists (
     select from worker
     where role = 'bot' and state <> 'stopped' and seen_at > now() - make_interval(secs => $1)
-        and children @> '[{"name": "poller", "state": "conflict"}]'
+        and children @> jsonb_build_array(jsonb_build_object('name', 'poller', 'state', $2::text))
 )
 """
 
 
 async def is_bot_contested(db: Db, lease: float) -> bool:
     """True when a living bot says that somebody else polls with its token."""
-    return bool(await db.fetchval(CONTESTED, float(lease)))
+    return bool(await db.fetchval(POLLER_SAYS, float(lease), "conflict"))
+
+
+async def is_bot_deaf(db: Db, lease: float) -> bool:
+    """True when a living bot says that Telegram has not answered it for a while."""
+    return bool(await db.fetchval(POLLER_SAYS, float(lease), "deaf"))
 
 
 LONGEST_WAIT = """

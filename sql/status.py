@@ -63,6 +63,7 @@ select now() as now,
         when exists (select from seen where role = 'bot' and children @> '[{"name": "poller", "state": "no token"}]') then 'off'
         when exists (
             select from seen where role = 'bot' and not children @> '[{"name": "poller", "state": "conflict"}]'
+                and not children @> '[{"name": "poller", "state": "deaf"}]'
         ) then 'up'
         else 'down'
     end as bot,
@@ -164,8 +165,17 @@ def troubles(reading: Reading) -> list[str]:
 
 
 HOUSEKEEPING = (
-    *("backup_overdue", "drill_overdue", "certificate", "clock_off", "schema_pending", "bot_conflict", "mails_refused"),
-    *("retiring", "fund", "webhooks", "received", "invoice"),
+    *(
+        "backup_overdue",
+        "drill_overdue",
+        "certificate",
+        "clock_off",
+        "schema_pending",
+        "bot_conflict",
+        "bot_deaf",
+        "no_bot",
+    ),
+    *("mails_refused", "no_web", "retiring", "fund", "webhooks", "received", "invoice"),
 )
 """What nobody who paints here notices."""
 

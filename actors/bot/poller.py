@@ -14,7 +14,7 @@ from limner.actors.bot.telegram import TOKEN_REFUSED, Contested, Telegram, Token
 from limner.runtime import lease
 from limner.runtime.database import TROUBLE, Database
 from limner.runtime.errors import Busy
-from limner.runtime.log import logger
+from limner.runtime.log import logger, redact
 from limner.runtime.mailbox import backoff
 from limner.runtime.presence import Presence
 from limner.sql import telegram as books
@@ -28,6 +28,8 @@ LOOK = 0.5
 """Seconds between two tries for the lease."""
 CALM = 30.0
 """Seconds without a 409 before a conflict is over: two pollers throw each other out by turns."""
+DEAF = 90.0
+"""Seconds without an answer after which it says so: two and a half long polls that were lost."""
 
 
 class Poller:
@@ -35,7 +37,7 @@ class Poller:
 
     def __init__(
         self, db: Database, presence: Presence, telegram: Telegram, *,
-        wake: Callable[[], None], stop: Callable[[], None], calm: float = CALM,
+        wake: Callable[[], None], stop: Callable[[], None], calm: float = CALM, deaf: float = DEAF,
     ) -> None:  # fmt: skip
         self.db = db
         self.presence = presence
@@ -43,16 +45,21 @@ class Poller:
         self.wake = wake
         self.stop = stop
         self.calm = calm
+        self.deaf = deaf
         self.state = "waiting"
         self.last_ok: float | None = None
         self.exit_code = 0
         self._seconds = min(presence.lease * 0.8, LONGEST)
         self._held_at = -float("inf")
         self._contested_at = -float("inf")
+        self._heard_at = -float("inf")
+        self._last_trouble = ""
         self._introduced = False
 
     def report(self) -> dict[str, Any]:
-        """Its state (waiting, polling, conflict) and when getUpdates last succeeded, in seconds since the epoch."""
+        """Its state (waiting, polling, conflict, deaf) and when getUpdates last succeeded, in seconds since the epoch."""
+        if self.state == "polling" and time.monotonic() - self._heard_at > self.deaf:
+            return {"name": "poller", "state": "deaf", "last_ok": self.last_ok, "last_error": self._last_trouble}
         return {"name": "poller", "state": self.state, "last_ok": self.last_ok}
 
     async def run(self) -> None:
@@ -79,7 +86,7 @@ class Poller:
         return is_ours
 
     async def _poll_while_it_is_ours(self) -> None:
-        self.state = "polling"
+        self.state, self._heard_at = "polling", time.monotonic()
         async with anyio.create_task_group() as group:
             group.start_soon(self._renew, group.cancel_scope)
             await self._poll()
@@ -111,7 +118,7 @@ class Poller:
             log.info("bot_polls", name=await self.telegram.introduce())
             self._introduced = True
         updates = await self.telegram.updates(offset)
-        self.last_ok = time.time()
+        self.last_ok, self._heard_at = time.time(), time.monotonic()
         self.state = "polling" if time.monotonic() - self._contested_at >= self.calm else "conflict"
         for update in updates:
             await self._keep(update)
@@ -130,7 +137,10 @@ class Poller:
         if isinstance(trouble, Contested):
             self.state = "conflict"
             self._contested_at = time.monotonic()
-        log.warning("bot_pauses", state=self.state, error=str(trouble) or type(trouble).__name__)
+        elif time.monotonic() - self._contested_at >= self.calm:
+            self.state = "polling"
+        self._last_trouble = redact(str(trouble) or type(trouble).__name__)
+        log.warning("bot_pauses", state=self.state, error=self._last_trouble)
         await anyio.sleep(after if after is not None else backoff(failures, most=30))
 
     async def _give_up(self, why: TokenRefused) -> None:

@@ -16,17 +16,21 @@ from limner.runtime.log import logger
 from limner.runtime.phrases import LANGUAGES
 from limner.sql import alert_times, alerts, notices, telegram
 from limner.sql.alert_rules import KINDS, is_money
-from limner.sql.alerts import Alert
-from limner.sql.notices import Buttons
+from limner.sql.alerts import Alert, Lately
+from limner.sql.notices import Buttons, Untaken
 from limner.sql.telegram import Admin
 
 log = logger(__name__)
 
 MOST_IN_AN_HOUR = 4
 """Messages of one rule; what comes beyond is gathered until the first of them is an hour old."""
+GATHERED = 300.0
+"""Seconds for which what is urgent is gathered instead."""
 MOST_LINES = 12
 """Of one message."""
 RUNBOOKS = "docs/how-to/alerts"
+DOORS = ("keys", "generations", "payments", "system")
+"""The menus of the bot that a button has words of its own for."""
 InLanguage = Callable[[str], str]
 """A text, once somebody says in which language."""
 
@@ -37,6 +41,7 @@ class News:
 
     ``template`` and ``details``: of the mail, where it says more than the text. ``moneyless``: what those are told who see no
     money; None: the same as everybody; what is empty is not said. ``snooze``: what the button carries that silences it.
+    ``by_mail``: it goes by mail as well, whoever is paired.
     """
 
     key: str
@@ -48,6 +53,7 @@ class News:
     details: Callable[[str], Mapping[str, object]] = lambda language: {}
     moneyless: InLanguage | None = None
     snooze: str = ""
+    by_mail: bool = False
 
 
 async def tell_what_is_due(db: Db, config: Config, put_aside: Collection[str]) -> None:
@@ -68,8 +74,11 @@ async def tell_what_is_due(db: Db, config: Config, put_aside: Collection[str]) -
         await _tell(db, config, list(group), put_aside)
 
 
-def _has_room(alert: Alert, lately: dict[str, int]) -> bool:
-    return alert.ended_at is not None or lately.get(alert.rule, 0) < MOST_IN_AN_HOUR
+def _has_room(alert: Alert, lately: Mapping[str, Lately]) -> bool:
+    told = lately.get(alert.rule)
+    if alert.ended_at is not None or told is None or told.messages < MOST_IN_AN_HOUR:
+        return True
+    return alert.severity == "urgent" and told.seconds >= GATHERED
 
 
 def _together(alert: Alert) -> tuple[str, bool]:
@@ -92,7 +101,9 @@ async def _tell(
     page = _common({KINDS[alert.rule].page for alert in ailing if alert.rule in KINDS}, "")
     snooze = f"alerts:see:{ailing[0].id}" if len(ailing) == 1 else "alerts" if ailing else ""
     await alerts.told(db, found)
-    await send(db, config, [News(key, text, place, button, page, moneyless=moneyless, snooze=snooze)])
+    by_mail = any(KINDS[alert.rule].by_mail for alert in found if alert.rule in KINDS)
+    news = News(key, text, place, button, page, moneyless=moneyless, snooze=snooze, by_mail=by_mail)
+    await send(db, config, [news])
 
 
 def _text(found: Sequence[Alert], put_aside: Collection[str], is_late: bool, language: str) -> str:
@@ -106,18 +117,18 @@ def _common(found: set[str], otherwise: str) -> str:
 
 
 async def send(db: Db, config: Config, news: Iterable[News]) -> None:
-    """One notice for each admin and each message: by Telegram, or by mail where nobody is paired."""
+    """One notice for each admin and each message: by Telegram, and by mail where nobody is paired or the bot itself is ill."""
     paired = await telegram.admins(db) if config.bot_token is not None else []
     for each in news:
         log.warning("alert", key=each.key, text=each.text("en"))
         for admin in paired:
             await _telegram(db, config, each, admin)
-        if not paired:
+        if each.by_mail or not paired:
             await _mail(db, config, each)
 
 
 async def _telegram(db: Db, config: Config, news: News, admin: Admin) -> None:
-    """In the reader's language; beside it in all, for the mails that may have to be written instead."""
+    """In the reader's language; beside it all that is needed for the mails that may have to be written instead."""
     language, words, key = admin.language, news.text, news.key
     if (
         news.moneyless is not None
@@ -130,11 +141,25 @@ async def _telegram(db: Db, config: Config, news: News, admin: Admin) -> None:
         return
     if news.page and not config.docs_url:
         text = f"{text}\n\n{say(language, 'what_to_do', page=runbook(config, news.page))}"
+    buttons, mail = _buttons(config, news, admin), _kept(news)
+    await notices.queue(db, "telegram", str(admin.telegram_id), text, dedupe_key=key, buttons=buttons, details=mail)
+
+
+def _kept(news: News) -> dict[str, object]:
+    """What ``_again`` makes the same news of."""
     said = {each: news.text(each) for each in LANGUAGES}
-    buttons = _buttons(config, news, admin)
-    await notices.queue(
-        db, "telegram", str(admin.telegram_id), text, dedupe_key=key, buttons=buttons, details={"said": said}
-    )
+    more = {each: dict(news.details(each)) for each in LANGUAGES}
+    return {"said": said, "more": more, "place": news.place, "page": news.page, "template": news.template}
+
+
+def _again(untaken: Untaken) -> News:
+    """The news that a notice told; less of it where a release before this one wrote the notice."""
+    kept = untaken.details or {}
+    more = kept.get("more", {})
+    return News(
+        untaken.dedupe_key, untaken.text, kept.get("place", "/admin/alerts"), page=kept.get("page", ""),
+        template=kept.get("template", "alert"), details=lambda language: more.get(language, more.get("en", {})),
+    )  # fmt: skip
 
 
 async def _mail(db: Db, config: Config, news: News) -> None:
@@ -152,7 +177,8 @@ async def _mail(db: Db, config: Config, news: News) -> None:
 def _buttons(config: Config, news: News, admin: Admin) -> Buttons:
     """To the place in the bot, to what silences it, to the page of the admin, and to what is to be done."""
     language = admin.language
-    label = say(language, "keys" if news.button.startswith("keys") else "studio")
+    door = news.button.partition(":")[0]
+    label = say(language, door if door in DOORS else "studio")
     first = [{"text": label, "data": news.button}]
     if news.snooze and admin.role in telegram.STAFF:
         first.append({"text": say(language, "snooze"), "data": news.snooze})
@@ -174,7 +200,7 @@ async def mail_what_telegram_does_not_take(db: Db, config: Config) -> None:
     minutes = (await alert_times.get(db)).mail_after_minutes
     for untaken in await notices.untaken(db, minutes):
         await notices.rerouted(db, untaken)
-        await _mail(db, config, News(untaken.dedupe_key, untaken.text, "/admin/alerts"))
+        await _mail(db, config, _again(untaken))
 
 
 def saying(words: str) -> InLanguage:

@@ -10,6 +10,18 @@ TROUBLES: Table = {
         "Нет ни одного живого воркера: картинки не рисуются.",
         "没有存活的 worker：无法绘制图片。",
     ),
+    "No web is alive: nobody reaches the site.": (
+        "Нет ни одного живого процесса web: сайт никому не открывается.",
+        "没有存活的 web 进程：无人能访问网站。",
+    ),
+    "No bot is alive: nobody answers on Telegram.": (
+        "Нет ни одного живого бота: в Telegram никто не отвечает.",
+        "没有存活的 bot 进程：Telegram 上无人应答。",
+    ),
+    "Telegram does not answer the bot: it hears nothing of what is written or pressed.": (
+        "Telegram не отвечает боту: он не слышит ни сообщений, ни нажатий.",
+        "Telegram 未响应机器人：它收不到任何消息和按钮操作。",
+    ),
     "Pictures have been waiting for {waited:duration}.": (
         "Картинки ждут в очереди уже {waited:duration}.",
         "图片已排队等待 {waited:duration}。",
@@ -75,6 +87,10 @@ TROUBLES: Table = {
     "There has been no good backup for {age:duration}: see `limner backups`.": (
         "Исправной резервной копии нет уже {age:duration}: см. `limner backups`.",
         "已有 {age:duration}没有可用的备份：参见 `limner backups`。",
+    ),
+    "There was never a good backup, in {age:duration}: see `limner backups`.": (
+        "Исправной резервной копии ещё не было ни разу за {age:duration}: см. `limner backups`.",
+        "{age:duration}以来从未有过可用的备份：参见 `limner backups`。",
     ),
     "No backup has been proved for {age:duration}: run `limner drill`.": (
         "Ни одна резервная копия не проверялась уже {age:duration}: запустите `limner drill`.",
@@ -149,6 +165,12 @@ PAYMENTS: Table = {
         "До истечения срока пришло {received} из {amount} {currency}:"
         " верните деньги или отметьте оплаченным, когда придёт остальное.",
         "到期前只收到 {received} / {amount} {currency}：请退款，或在余款到账后标记为已付。",
+    ),
+    "{received} of {amount} {currency} came before it was closed or called invalid there: give it back, or mark it paid when "
+    "the rest has come.": (
+        "Пришло {received} из {amount} {currency}, прежде чем платёжная система закрыла счёт или признала его недействительным:"
+        " верните деньги или отметьте оплаченным, когда придёт остальное.",
+        "支付方关闭账单或判定无效之前已收到 {received} / {amount} {currency}：请退款，或在余款到账后标记为已付。",
     ),
     "The processor calls it invalid, after it was credited. What was left of its credits is frozen.": (
         "Платёжная система признала платёж недействительным уже после зачисления. Остаток его кредитов заморожен.",

@@ -20,8 +20,12 @@ LOST = {
     "manual_review": "Key {label} {last_four} ({provider}) needs a look: {why}.",
     "disabled": "Key {label} {last_four} ({provider}) was disabled: {why}.",
 }
+HEALTH = ("/admin/health", "system")
+"""Where processes, machines and backups are seen: in the admin, and in the bot."""
 FRESH = 3 * 86400.0
 """Seconds for which what was read outside is believed."""
+KEPT = 300.0
+"""Seconds between two notes that a process of a role lives."""
 WAITS = 120.0
 """Seconds since a process last said that it waits for the schema, after which it waits no more."""
 
@@ -49,14 +53,43 @@ Reader = Callable[[Circumstances, Rule], AsyncIterator[Seen]]
 
 async def _no_worker(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     if not await sightings.has_worker(now.db, max(now.config.lease, rule.bound())):
-        yield Seen("no_worker", phrase("No worker is alive: nothing is painted."))
+        yield Seen("no_worker", phrase("No worker is alive: nothing is painted."), *HEALTH)
+
+
+async def _no_web(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    if await _is_gone(now, rule, "web"):
+        yield Seen("no_web", phrase("No web is alive: nobody reaches the site."), *HEALTH)
+
+
+async def _no_bot(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    if now.config.bot_token is not None and await _is_gone(now, rule, "bot"):
+        yield Seen("no_bot", phrase("No bot is alive: nobody answers on Telegram."), *HEALTH)
+
+
+async def _is_gone(now: Circumstances, rule: Rule, role: str) -> bool:
+    """Whether there was a process of this role within the last days, and is none now: a worker alone misses nobody."""
+    if await sightings.is_alive(now.db, role, now.config.lease, rule.bound()):
+        await sightings.is_time(now.db, f"seen {role}", KEPT)
+        return False
+    last = (await sightings.readings(now.db)).get(f"seen {role}")
+    return rule.code in now.known or (last is not None and last.age < FRESH)
+
+
+async def _bot_deaf(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
+    """That it died meanwhile does not make it hear again."""
+    if now.config.bot_token is None:
+        return
+    is_still = "bot_deaf" in now.known and not await sightings.is_alive(now.db, "bot", now.config.lease, 0)
+    if is_still or await sightings.is_bot_deaf(now.db, now.config.lease):
+        words = phrase("Telegram does not answer the bot: it hears nothing of what is written or pressed.")
+        yield Seen("bot_deaf", words, *HEALTH)
 
 
 async def _queue_waits(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     waited = await sightings.longest_wait(now.db)
     if rule.is_bad(waited, is_open="queue_waits" in now.known):
         words = phrase("Pictures have been waiting for {waited:duration}.", waited=waited)
-        yield Seen("queue_waits", words, "/admin/generations")
+        yield Seen("queue_waits", words, "/admin/generations", "generations")
 
 
 async def _failure_rate(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
@@ -67,7 +100,7 @@ async def _failure_rate(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
                 "{percent:.0f} % of the attempts of the last {window:duration} failed with {fault}: {times} of {all}.",
                 percent=each.percent, window=rule.window(), fault=each.fault, times=each.times, all=each.all,
             )  # fmt: skip
-            yield Seen(cause, words, "/admin/generations")
+            yield Seen(cause, words, "/admin/generations", "generations")
 
 
 async def _model_cooled(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
@@ -130,7 +163,7 @@ async def _webhook_silence(now: Circumstances, rule: Rule) -> AsyncIterator[Seen
     names = [name for name, is_hooked in hooked.items() if is_hooked]
     for name in await sightings.without_hooks(now.db, names, rule.window(), rule.fewest()):
         silent = "No webhook of {processor} comes: its last {n} payments were found by asking alone, so they came late."
-        yield Seen(f"webhooks {name}", phrase(silent, processor=name, n=rule.fewest()), "/admin/invoices")
+        yield Seen(f"webhooks {name}", phrase(silent, processor=name, n=rule.fewest()), "/admin/invoices", "payments")
 
 
 async def _unpaid_received(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
@@ -140,13 +173,13 @@ async def _unpaid_received(now: Circumstances, rule: Rule) -> AsyncIterator[Seen
             id=str(each.id), received=f"{each.received_cents / 100:,.2f}", amount=f"{each.amount_cents / 100:,.2f}",
             currency=each.currency, state=each.state,
         )  # fmt: skip
-        yield Seen(f"received {each.id}", words, f"/admin/invoices/{each.id}")
+        yield Seen(f"received {each.id}", words, f"/admin/invoices/{each.id}", f"payments:see:{each.id}")
 
 
 async def _payment_to_decide(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     for invoice in await payments.troubled(now.db):
         words = phrase("Invoice {id}: {words}", id=str(invoice.id), words=invoice.trouble_words)
-        yield Seen(f"invoice {invoice.id}", words, f"/admin/invoices/{invoice.id}")
+        yield Seen(f"invoice {invoice.id}", words, f"/admin/invoices/{invoice.id}", f"payments:see:{invoice.id}")
 
 
 async def _ledger_wrong(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
@@ -154,7 +187,8 @@ async def _ledger_wrong(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     if broken:
         worst = max(broken, key=lambda check: check.broken)
         wrong = "The books do not add up, in {n} {n:case|cases}: {case}. See `limner ledger verify`."
-        yield Seen("ledger_wrong", phrase(wrong, n=worst.broken, case=worst.cases[0]))
+        words = phrase(wrong, n=worst.broken, case=worst.cases[0])
+        yield Seen("ledger_wrong", words, "/admin/ledger", "payments")
 
 
 async def _audit_broken(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
@@ -165,6 +199,7 @@ async def _audit_broken(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
             "audit_broken",
             phrase("The audit's chain does not hold: {why}. See `limner audit verify`.", why=found.words[:300]),
             "/admin/audit",
+            "system",
         )
 
 
@@ -178,21 +213,24 @@ async def _disk_full(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
             "The disk is nearly full: {free:.0f} % is free, {left:.1f} GB, at {path} of {role}.",
             free=fullest.free, left=left, path=fullest.path, role=fullest.role,
         )  # fmt: skip
-        yield Seen("disk_full", words)
+        yield Seen("disk_full", words, *HEALTH)
 
 
 async def _backup_old(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
-    """Only once somebody has begun to make backups: a studio on a developer's machine needs none."""
-    if (age := await backups.overdue(now.db, "backup", rule.bound() * 3600)) is not None:
+    """Only in production, or once somebody has begun to make backups: a studio on a developer's machine needs none."""
+    longest = rule.bound() * 3600
+    if now.config.env == "production" and (age := await backups.never_made(now.db, longest)) is not None:
+        never = phrase("There was never a good backup, in {age:duration}: see `limner backups`.", age=age)
+        yield Seen("backup_overdue", never, *HEALTH)
+    elif (age := await backups.overdue(now.db, "backup", longest)) is not None:
         words = phrase("There has been no good backup for {age:duration}: see `limner backups`.", age=age)
-        yield Seen("backup_overdue", words)
+        yield Seen("backup_overdue", words, *HEALTH)
 
 
 async def _drill_old(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     if (age := await backups.overdue(now.db, "drill", rule.bound() * 86400)) is not None:
-        yield Seen(
-            "drill_overdue", phrase("No backup has been proved for {age:duration}: run `limner drill`.", age=age)
-        )
+        words = phrase("No backup has been proved for {age:duration}: run `limner drill`.", age=age)
+        yield Seen("drill_overdue", words, *HEALTH)
 
 
 async def _certificate(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
@@ -203,7 +241,7 @@ async def _certificate(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     days = found.value - found.age / 86400
     if rule.is_bad(days, is_open=is_open):
         ends = CERTIFICATES.get(found.words) or (CERTIFICATES[certificate.OVER] if days <= 0 else LASTS)
-        yield Seen("certificate", phrase(ends, address=now.config.public_url, days=round(days)))
+        yield Seen("certificate", phrase(ends, address=now.config.public_url, days=round(days)), *HEALTH)
 
 
 LASTS = "The certificate of {address} has {days} {days:day|days} left."
@@ -220,7 +258,7 @@ async def _clock_off(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     if worst is not None and rule.is_bad(abs(worst.clock or 0), is_open="clock_off" in now.known):
         seconds = worst.clock or 0
         off = AHEAD if seconds > 0 else BEHIND
-        yield Seen("clock_off", phrase(off, role=worst.role, host=worst.host, seconds=abs(seconds)))
+        yield Seen("clock_off", phrase(off, role=worst.role, host=worst.host, seconds=abs(seconds)), *HEALTH)
 
 
 AHEAD = "The clock under {role} on {host} is {seconds:.0f} s ahead of the database's."
@@ -230,12 +268,13 @@ BEHIND = "The clock under {role} on {host} is {seconds:.0f} s behind the databas
 async def _schema_pending(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     found = (await sightings.readings(now.db)).get("schema")
     if found is not None and found.age < WAITS:
-        yield Seen("schema_pending", phrase("{words}: run `limner migrate`.", words=found.words))
+        yield Seen("schema_pending", phrase("{words}: run `limner migrate`.", words=found.words), *HEALTH)
 
 
 async def _bot_conflict(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
     if await sightings.is_bot_contested(now.db, now.config.lease):
-        yield Seen("bot_conflict", phrase("Somebody else polls with the bot's token: one of the two must stop."))
+        words = phrase("Somebody else polls with the bot's token: one of the two must stop.")
+        yield Seen("bot_conflict", words, *HEALTH)
 
 
 async def _model_retiring(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
@@ -264,6 +303,9 @@ async def _mails_refused(now: Circumstances, rule: Rule) -> AsyncIterator[Seen]:
 
 READERS: Mapping[str, Reader] = {
     "no_worker": _no_worker,
+    "no_web": _no_web,
+    "no_bot": _no_bot,
+    "bot_deaf": _bot_deaf,
     "queue_waits": _queue_waits,
     "failure_rate": _failure_rate,
     "model_cooled": _model_cooled,

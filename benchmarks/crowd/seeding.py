@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import colorsys
+import io
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import asyncpg
+from PIL import Image, ImageDraw, ImageOps
 
 from benchmarks.crowd import affairs
 from limner.runtime.database import Database
@@ -16,6 +19,7 @@ from limner.runtime.vault import Vault
 from limner.sql import keys
 
 ANSWERING_KEYS = 9
+PICTURES, SIDE = 12, 1024
 PLANS = """
 insert into plan (code, name, price_cents, credits_per_cycle, concurrency, priority, sort) values
 ('studio', 'Studio', 2499, 300, 4, 1, 1), ('atelier', 'Atelier', 4999, 700, 8, 2, 2) on conflict (code) do nothing
@@ -175,8 +179,11 @@ IMAGES = """
 insert into image (
     job_id, account_id, generation_id, storage_key, thumb_key, sha256, mime, width, height, bytes, created_at, thumbed_at
 )
-select id, account_id, generation_id, $1, $2, $3, 'image/png', 1024, 1024, $4, done, done
-from piece where state = 'delivered' order by done
+select id, account_id, generation_id, h.key, h.thumb_key, h.sha256, 'image/png', 1024, 1024, h.size, done, done
+from piece as p
+join unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) with ordinality as h (key, thumb_key, sha256, size, place)
+    on h.place = 1 + (p.luck + p.nth) % cardinality($1::text[])
+where p.state = 'delivered' order by done
 """
 # A refund comes back within the day, an adjustment any time; what is left of a cycle that ended ends with it.
 LEDGER = """
@@ -257,8 +264,8 @@ select (select count(*) from account) as people, (select count(*) from subscript
 
 
 @dataclass(frozen=True)
-class Bytes:
-    """The one picture that all of them are."""
+class Hung:
+    """One of the few pictures that all of them are."""
 
     key: str
     thumb_key: str
@@ -288,7 +295,7 @@ async def seed(
 
 
 async def _fill(
-    connection: asyncpg.Connection, hung: Bytes, people: int, entries: int, say: Callable[[str], None]
+    connection: asyncpg.Connection, hung: list[Hung], people: int, entries: int, say: Callable[[str], None]
 ) -> None:
     for words, statements in (
         ("people", (PERSON, ACCOUNTS)),
@@ -311,7 +318,8 @@ async def _fill(
     )
     key_ids = await connection.fetchval(KEYS)
     await _run(connection, say, "attempts", (ATTEMPTS, (key_ids,)))
-    await _run(connection, say, "pictures", (IMAGES, (hung.key, hung.thumb_key, hung.sha256, hung.size)))
+    columns = [[getattr(each, name) for each in hung] for name in ("key", "thumb_key", "sha256", "size")]
+    await _run(connection, say, "pictures", (IMAGES, tuple(columns)))
     await _run(
         connection, say, "wall, reports", (affairs.SHARED, (people,)), *((sql, ()) for sql in affairs.OF_PICTURES)
     )
@@ -343,8 +351,35 @@ async def _run(
     say(f"{words}: {time.monotonic() - began:.1f} s")
 
 
-async def _hang(storage: Storage) -> Bytes:
-    noise = random.Random(1).randbytes(3000)
-    kept = await storage.put("crowd/picture.png", noise, "image/png")
-    thumb = await storage.put("crowd/picture.thumb.webp", noise, "image/webp")
-    return Bytes(kept.key, thumb.key, kept.sha256, kept.size)
+async def _hang(storage: Storage) -> list[Hung]:
+    hung = []
+    for n in range(PICTURES):
+        picture = _paint(n)
+        kept = await storage.put(f"crowd/{n}.png", _as(picture, "PNG"), "image/png")
+        thumb = await storage.put(f"crowd/{n}.thumb.webp", _as(picture.resize((256, 256)), "WEBP"), "image/webp")
+        hung.append(Hung(kept.key, thumb.key, kept.sha256, kept.size))
+    return hung
+
+
+def _paint(n: int) -> Image.Image:
+    """A sun over hills, each at another hour."""
+    dice = random.Random(n)
+    dark, light, sun = (_colour(n / PICTURES + turn, shade) for turn, shade in ((0.55, 0.3), (0.5, 0.9), (0.1, 1.0)))
+    picture = ImageOps.colorize(Image.linear_gradient("L").resize((SIDE, SIDE)), dark, light)
+    draw, left, top = ImageDraw.Draw(picture), dice.randrange(SIDE // 2), dice.randrange(SIDE // 2)
+    draw.ellipse((left, top, left + SIDE // 4, top + SIDE // 4), fill=sun)
+    for row in range(3):
+        peaks = [(SIDE * i // 6, SIDE * (11 + row * 2 + dice.randrange(-1, 3)) // 18) for i in range(7)]
+        draw.polygon([(0, SIDE), *peaks, (SIDE, SIDE)], fill=_colour(n / PICTURES + 0.6, 0.5 - row * 0.15))
+    return picture
+
+
+def _colour(hue: float, shade: float) -> str:
+    red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue % 1, 0.55, shade))
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _as(picture: Image.Image, kind: str) -> bytes:
+    kept = io.BytesIO()
+    picture.save(kept, kind)
+    return kept.getvalue()

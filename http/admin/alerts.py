@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from limner.http import forms, pages
+from limner.http import forms, pages, sure
 from limner.http.state import CONFIG, DB, about, fresh, path_code, path_number, staff
 from limner.runtime.errors import Refused
 from limner.sql import alert_rules, alert_times, alerts
@@ -49,9 +49,13 @@ async def change_times(request: web.Request) -> web.StreamResponse:
         quiet = (begin, end) if begin is not None and end is not None else None
         zone = forms.text(form, "time_zone", most=60, needed=True, label="The time zone")
         minutes = forms.whole(form, "mail_after_minutes", least=1, most=1440)
-        await alert_times.change(
-            request.app[DB], quiet, _clock(form, "digest_at"), zone, minutes, **about(request)
-        )  # fmt: skip
+        digest = _clock(form, "digest_at")
+        was = _typed(await alert_times.get(request.app[DB]))
+        clocks = {"quiet_from": begin, "quiet_to": end, "digest_at": digest}
+        will = {name: at.isoformat("minutes") if at else "" for name, at in clocks.items()}
+        will |= {"time_zone": zone, "mail_after_minutes": str(minutes)}
+        reason = sure.asked(form, "Change when you are told", was, will, back="/admin/alerts")
+        await alert_times.change(request.app[DB], quiet, digest, zone, minutes, reason=reason, **about(request))
     except Refused as why:
         return await _page(request, why, forms.kept(form, *typed))
     return pages.see_other("/admin/alerts", "saved")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
-from limner.http import forms, pages, sheets
+from limner.http import forms, pages, sheets, sure
 from limner.http.admin import bulk, filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, fresh, path_id, staff
@@ -96,7 +96,10 @@ async def create(request: web.Request) -> web.StreamResponse:
     fresh(request)
     form = await forms.read(request)
     try:
-        code = await codes.create(request.app[DB], await _promo(request, form), **about(request))
+        promo = await _promo(request, form)
+        promo.check()
+        reason = sure.asked(form, f"Make the code {promo.word}", {}, _said(promo), back="/admin/codes")
+        code = await codes.create(request.app[DB], promo, reason=reason, **about(request))
     except Refused as why:
         return await _list(request, why, forms.kept(form, *TYPED))
     return pages.see_other(f"/admin/codes/{code.id}", "saved")
@@ -108,7 +111,15 @@ async def make_batch(request: web.Request) -> web.Response:
     form = await forms.read(request)
     try:
         batch = await _batch(request, form)
-        made = await gifts.make(request.app[DB], batch, **about(request))
+        reason = sure.asked(
+            form,
+            f"Make {batch.count} gift{'' if batch.count == 1 else 's'}",
+            {},
+            {"each gives": _worth(batch), "until": batch.ends_at and f"{batch.ends_at:%Y-%m-%d}", "note": batch.note},
+            effect="They are money. The file that comes is the only place where they stand.",
+            back="/admin/codes",
+        )
+        made = await gifts.make(request.app[DB], batch, reason=reason, **about(request))
     except Refused as why:
         return await _list(request, why, forms.kept(form, *TYPED))
     return _as_csv(made, batch)
@@ -123,7 +134,15 @@ async def stop(request: web.Request) -> web.StreamResponse:
     fresh(request)
     code, form = await codes.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
-        reason = forms.text(form, "reason", most=200, needed=True, label="The reason")
+        reason = sure.asked(
+            form,
+            f"Stop the code {code.shown}",
+            {"state": code.state},
+            {"state": "stopped"},
+            effect="Nobody can use it any more. Invoices that were made with it hold.",
+            back=f"/admin/codes/{code.id}",
+            grave=True,
+        )
         await codes.stop(request.app[DB], code, reason, **about(request))
     except Refused as why:
         return await _detail(request, why)
@@ -179,8 +198,28 @@ def _cents(form: forms.Form) -> int:
     return int(whole) * 100 + int((part + "00")[:2])
 
 
+def _worth(batch: Batch) -> str:
+    return batch.plan.name if batch.plan else f"{batch.credits} credits"
+
+
+def _said(promo: Promo) -> dict[str, object]:
+    """As the page that asks once more shows it."""
+    amount = f"{promo.quantity // 100}.{promo.quantity % 100:02d} {promo.currency}"
+    return {
+        "gives": {"percent": f"{promo.quantity} % off", "amount": f"{amount} off"}.get(
+            promo.gives, f"{promo.quantity} more {promo.gives}"
+        ),
+        "for": [plan.name for plan in promo.plans] or "any plan",
+        "uses in all": promo.most_uses or "any number",
+        "uses by one account": promo.most_per_account,
+        "first order only": promo.first_order_only,
+        "until": promo.ends_at and f"{promo.ends_at:%Y-%m-%d}",
+        "note": promo.note,
+    }
+
+
 def _as_csv(made: list[str], batch: Batch) -> web.Response:
-    what = batch.plan.name if batch.plan else f"{batch.credits} credits"
+    what = _worth(batch)
     until = batch.ends_at.date().isoformat() if batch.ends_at else ""
     rows = [("code", "gives", "until"), *((code, what, until) for code in made)]
     headers = {"Content-Disposition": 'attachment; filename="gifts.csv"', "Cache-Control": "no-store"}

@@ -8,13 +8,13 @@ from uuid import UUID
 
 from aiohttp import web
 
-from limner.http import forms, pages
+from limner.http import forms, pages, sure
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, admin, fresh, path_id, staff
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
-from limner.sql import accounts, billing, invoices, payments, plans, refunds, till
+from limner.sql import accounts, billing, doubts, invoices, payments, plans, refunds, till
 from limner.sql.invoices import Invoice
 from limner.sql.till import Listed
 
@@ -85,10 +85,18 @@ async def mark_paid(request: web.Request) -> web.StreamResponse:
     fresh(request)
     invoice_id, form = path_id(request), await forms.read(request)
     try:
-        reason = forms.text(form, "reason", most=200, needed=True)
+        invoice = await invoices.get(request.app[DB], invoice_id)
+        reason = sure.asked(
+            form,
+            "Say that the payment holds" if invoice.state == "paid" else "Mark it paid",
+            {"state": invoice.state, "frozen credits": invoice.frozen_credits, "to decide": invoice.trouble_words},
+            {"state": "paid", "frozen credits": 0, "to decide": ""},
+            effect=await _worth(request, invoice),
+            back=f"/admin/invoices/{invoice_id}",
+        )
         await payments.mark_paid(request.app[DB], invoice_id, reason, **about(request))
     except Refused as why:
-        return await _page(request, invoice_id, Refused(str(why), field="paid") if why.status == 400 else why)
+        return await _page(request, invoice_id, pages.in_general(why) if why.status == 400 else why)
     return pages.see_other(f"/admin/invoices/{invoice_id}", "saved")
 
 
@@ -118,12 +126,32 @@ async def decide(request: web.Request) -> web.StreamResponse:
     fresh(request)
     invoice_id, form = path_id(request), await forms.read(request)
     try:
-        reason = forms.text(form, "reason", most=200, needed=True)
         invoice = await invoices.get(request.app[DB], invoice_id)
+        reason = sure.asked(
+            form,
+            "Leave it as it is",
+            {"to decide": invoice.trouble_words},
+            {"to decide": ""},
+            effect=_stays(invoice),
+            back=f"/admin/invoices/{invoice_id}",
+        )
         await payments.dealt_with(request.app[DB], invoice, reason, **about(request))
     except Refused as why:
-        return await _page(request, invoice_id, Refused(str(why), field="decision") if why.status == 400 else why)
+        return await _page(request, invoice_id, pages.in_general(why) if why.status == 400 else why)
     return pages.see_other(f"/admin/invoices/{invoice_id}", "saved")
+
+
+async def _worth(request: web.Request, invoice: Invoice) -> str:
+    account = await accounts.get(request.app[DB], invoice.account_id)
+    price = pages.money(invoice.amount_cents, invoice.currency)
+    if invoice.state == "paid":
+        return f"What is frozen of {account.email}'s credits is there again."
+    return f"{account.email} gets {invoice.plan.name}, {invoice.credits} credits for {price}, as for any other payment."
+
+
+def _stays(invoice: Invoice) -> str:
+    frozen = f" Its {invoice.frozen_credits} frozen credits stay frozen." if invoice.frozen_credits else ""
+    return f"Nobody is told of this any more.{frozen}"
 
 
 async def _page(request: web.Request, invoice_id: UUID, why: Refused | None = None) -> web.Response:
@@ -138,6 +166,7 @@ async def _page(request: web.Request, invoice_id: UUID, why: Refused | None = No
         refunds=await refunds.of_invoice(db, invoice.id),
         events=await till.events(db, invoice.id),
         acts=await till.acts(db, invoice.id),
+        is_doubted=bool(invoice.frozen_credits) or await doubts.is_open(db, invoice.id),
         owed=await _owed(request, invoice),
     )
 

@@ -7,15 +7,23 @@ from typing import Any
 
 from aiohttp import web
 
-from limner.http import forms, pages
+from limner.http import forms, pages, sure
 from limner.http.admin import bulk, filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, VAULT, about, admin, fresh, path_number, staff
 from limner.runtime.database import Database
-from limner.runtime.errors import Refused
+from limner.runtime.errors import NotFound, Refused
 from limner.sql import keys, providers, proxies
 from limner.sql.keys import Terms
 
+RESTS = (15, 60, 240, 1440)
+"""Minutes that are offered."""
+LONGEST_REST = 7 * 1440
+STATES = {
+    "active": ("Wake", "It takes part again at once, whatever it rested from."),
+    "cooldown": ("Rest", "It paints nothing for so long, and then one picture on trial."),
+    "disabled": ("Disable", "Pictures in hand are finished; no new one is given to it."),
+}
 TERMS = ("label", "account_group", "concurrency", "weight", "rpm", "proxy", "may_go_direct", "returns_by_probe")
 
 
@@ -111,11 +119,12 @@ async def add(request: web.Request) -> web.StreamResponse:
             terms.label,
             forms.text(form, "secret", most=500, needed=True),
             switch=forms.text(form, "switch", most=100),
+            reason=forms.text(form, "reason", most=200, needed=True, label="The reason"),
             **{name: value for name, value in vars(terms).items() if name != "label"},
             **about(request),
         )
     except Refused as why:
-        return await _page(request, why, forms.kept(form, "provider", "switch", *TERMS))
+        return await _page(request, why, forms.kept(form, "provider", "switch", "reason", *TERMS))
     return pages.see_other("/admin/keys", "saved")
 
 
@@ -123,7 +132,12 @@ async def change(request: web.Request) -> web.StreamResponse:
     fresh(request)
     key_id, form = path_number(request), await forms.read(request)
     try:
-        await keys.change(request.app[DB], key_id, _terms(form), **about(request))
+        wanted, known = _terms(form), await keys.terms(request.app[DB], key_id)
+        ways = {each["id"]: each["label"] for each in await proxies.listing(request.app[DB])}
+        reason = sure.asked(
+            form, f"Change {known.label}", _said(known, ways), _said(wanted, ways), back=f"/admin/keys/{key_id}"
+        )
+        await keys.change(request.app[DB], key_id, wanted, reason=reason, **about(request))
     except Refused as why:
         return await _key_page(request, key_id, why, forms.kept(form, *TERMS))
     return pages.see_other(f"/admin/keys/{key_id}", "saved")
@@ -143,12 +157,41 @@ def _terms(form: forms.Form) -> Terms:
     )
 
 
+def _said(terms: Terms, ways: Mapping[int, str]) -> dict[str, object]:
+    """As the page that asks once more shows it; a proxy by its name."""
+    proxy = terms.proxy_id and ways.get(terms.proxy_id, terms.proxy_id)
+    return {**vars(terms), "proxy_id": None, "proxy": proxy}
+
+
 async def set_state(request: web.Request) -> web.StreamResponse:
+    """Awake from everything, resting for so many minutes, or out."""
     fresh(request)
-    form = await forms.read(request)
-    state, reason = forms.text(form, "state", most=20), forms.text(form, "reason", most=200, needed=True)
-    await keys.set_state(request.app[DB], path_number(request), state, reason, **about(request))
-    return pages.see_other("/admin/keys", "saved")
+    key_id, form = path_number(request), await forms.read(request)
+    state = forms.text(form, "state", most=20)
+    if state not in STATES:
+        raise Refused(f"A key can be set to active, cooldown or disabled by hand, not to {state!r}.", field="state")
+    minutes = forms.whole(form, "minutes", least=1, most=LONGEST_REST, default=15)
+    key = await _key(request.app[DB], key_id)
+    verb, effect = STATES[state]
+    will: dict[str, object] = {"state": state}
+    if state == "cooldown":
+        will["rests for"] = f"{minutes} minutes"
+    was: dict[str, object] = {"state": key["state"], "why": key["why"]}
+    back, grave = f"/admin/keys/{key_id}", state == "disabled"
+    reason = sure.asked(form, f"{verb} {key['label']}", was, will, effect=effect, back=back, grave=grave)
+    if state == "cooldown":
+        await keys.rest_by_hand(request.app[DB], key_id, minutes, reason, **about(request))
+    else:
+        await keys.set_state(request.app[DB], key_id, state, reason, **about(request))
+    return pages.see_other(back, "saved")
+
+
+async def _key(db: Database, key_id: int) -> dict[str, Any]:
+    """Raises NotFound."""
+    found = next((each for each in await keys.listing(db) if each["id"] == key_id), None)
+    if found is None:
+        raise NotFound("There is no such key.")
+    return found
 
 
 async def probe(request: web.Request) -> web.StreamResponse:
@@ -185,7 +228,8 @@ async def _key_page(
         request,
         "admin/key.html",
         why,
-        key=next(each for each in await keys.listing(db) if each["id"] == key_id),
+        key=await _key(db, key_id),
+        rests=RESTS,
         events=await keys.events(db, key_id),
         proxies=await proxies.listing(db),
         form=form or {name: int(value) if isinstance(value, bool) else value or "" for name, value in known.items()},

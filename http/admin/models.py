@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from limner.http import forms, pages
+from limner.http import forms, pages, sure
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.admin.providers import micros
@@ -85,9 +85,10 @@ async def add(request: web.Request) -> web.StreamResponse:
         )
         able = entries.ABILITIES[: 1 + forms.whole(form, "abilities", least=0, most=2, default=0)]
         provider = forms.text(form, "provider", most=40, needed=True)
-        await entries.add(request.app[DB], provider, model_id, entry, able, **about(request))
+        reason = forms.text(form, "reason", most=200, needed=True, label="The reason")
+        await entries.add(request.app[DB], provider, model_id, entry, able, reason=reason, **about(request))
     except Refused as why:
-        return await _list_page(request, why, forms.kept(form, "id", "provider", "abilities", *FIELDS))
+        return await _list_page(request, why, forms.kept(form, "id", "provider", "abilities", "reason", *FIELDS))
     return pages.see_other(f"/admin/models/{models.normal(model_id)}", "saved")
 
 
@@ -100,7 +101,12 @@ async def change(request: web.Request) -> web.StreamResponse:
     fresh(request)
     model_id, form = path_code(request), await forms.read(request)
     try:
-        await entries.change(request.app[DB], model_id, _entry(form), **about(request))
+        wanted = entries.checked(model_id, _entry(form))
+        known = await entries.entry(request.app[DB], model_id)
+        reason = sure.asked(
+            form, f"Change {known.name}", _typed(known), _typed(wanted), back=f"/admin/models/{model_id}"
+        )
+        await entries.change(request.app[DB], model_id, wanted, reason=reason, **about(request))
     except Refused as why:
         return await _page(request, model_id, why, forms.kept(form, *FIELDS))
     return pages.see_other(f"/admin/models/{model_id}", "saved")
@@ -132,12 +138,9 @@ def _midnight(day: date | None) -> datetime | None:
     return None if day is None else datetime.combine(day, time(), UTC)
 
 
-async def _page(
-    request: web.Request, model_id: str, why: Refused | None = None, form: dict[str, Any] | None = None
-) -> web.Response:
-    db = request.app[DB]
-    entry = await entries.entry(db, model_id)
-    known = {
+def _typed(entry: Entry) -> dict[str, Any]:
+    """An entry as its form shows it."""
+    return {
         "name": entry.name,
         "upstream_id": entry.upstream_id,
         "credits": entry.credits,
@@ -148,7 +151,14 @@ async def _page(
         "retires": f"{entry.retires_at:%Y-%m-%d}" if entry.retires_at else "",
         "replacement": entry.replacement or "",
     }
+
+
+async def _page(
+    request: web.Request, model_id: str, why: Refused | None = None, form: dict[str, Any] | None = None
+) -> web.Response:
+    db = request.app[DB]
+    entry = await entries.entry(db, model_id)
     others = [each["id"] for each in await models.listing(db) if each["id"] != model_id]
     return pages.render(
-        request, "admin/model.html", why, model_id=model_id, entry=entry, form=form or known, others=others
+        request, "admin/model.html", why, model_id=model_id, entry=entry, form=form or _typed(entry), others=others
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from aiohttp import web
 
-from limner.http import forms, pages
+from limner.http import forms, pages, sure
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, fresh, path_code, staff
@@ -76,7 +76,8 @@ async def add(request: web.Request) -> web.StreamResponse:
     form = await forms.read(request)
     try:
         code = forms.text(form, "code", most=60, needed=True)
-        await plans.add(request.app[DB], code, _entry(form), **about(request))
+        reason = forms.text(form, "reason", most=200, needed=True, label="The reason")
+        await plans.add(request.app[DB], code, _entry(form), reason=reason, **about(request))
     except Refused as why:
         return await _list(request, why, forms.kept(form, *TYPED))
     return pages.see_other(f"/admin/plans/{code}", "saved")
@@ -92,8 +93,17 @@ async def change(request: web.Request) -> web.StreamResponse:
     fresh(request)
     code, form = path_code(request), await forms.read(request)
     try:
-        reason = forms.text(form, "reason", most=200, needed=True, label="The reason")
-        await plans.change(request.app[DB], code, _entry(form), reason=reason, **about(request))
+        wanted, known = _entry(form), _entry_of(await plans.listed(request.app[DB], code))
+        wanted.check()
+        reason = sure.asked(
+            form,
+            f"Change the plan {known.name}",
+            _known(known),
+            _known(wanted),
+            effect="Price and credits hold for what is bought from now on; caps, models and places for the next order.",
+            back=f"/admin/plans/{code}",
+        )
+        await plans.change(request.app[DB], code, wanted, reason=reason, **about(request))
     except Refused as why:
         return await _page(request, code, why, forms.kept(form, *TYPED))
     return pages.see_other(f"/admin/plans/{code}", "saved")
@@ -137,6 +147,10 @@ def _cents(form: forms.Form) -> int:
     return plans.cents(amount)
 
 
+def _entry_of(plan: Mapping[str, Any]) -> Entry:
+    return Entry(**{each.name: plan[each.name] for each in fields(Entry)})
+
+
 def _known(entry: Entry) -> dict[str, Any]:
     """An entry as its form shows it."""
     known: dict[str, Any] = {name: "" if getattr(entry, name) is None else getattr(entry, name) for name in NUMBERS}
@@ -163,9 +177,8 @@ async def _page(
 ) -> web.Response:
     db = request.app[DB]
     plan = await plans.listed(db, code)
-    entry = Entry(**{each.name: plan[each.name] for each in fields(Entry)})
     return pages.render(
-        request, "admin/plan.html", why, plan=plan, form=form or _known(entry), models=await _ids(request),
+        request, "admin/plan.html", why, plan=plan, form=form or _known(_entry_of(plan)), models=await _ids(request),
         acts=await plans.acts(db, code),
     )  # fmt: skip
 

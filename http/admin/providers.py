@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from limner.http import forms, pages
+from limner.http import forms, pages, sure
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, admin, fresh, path_code, staff
@@ -55,16 +55,19 @@ async def change(request: web.Request) -> web.StreamResponse:
     fresh(request)
     form = await forms.read(request)
     try:
-        typed = forms.text(form, "settings", most=4000)
-        await providers.change(
-            request.app[DB],
-            path_code(request),
-            base_url=forms.text(form, "base_url", most=300),
-            active=bool(forms.whole(form, "active", least=0, most=1, default=1)),
-            settings=providers.settings_in(typed) if typed else None,
-            is_local=bool(forms.whole(form, "is_local", least=0, most=1, default=0)),
-            **about(request),
-        )
+        code, typed = path_code(request), forms.text(form, "settings", most=4000)
+        settings = providers.settings_in(typed) if typed else None
+        wanted: dict[str, Any] = {
+            "base_url": forms.text(form, "base_url", most=300),
+            "active": bool(forms.whole(form, "active", least=0, most=1, default=1)),
+            "is_local": bool(forms.whole(form, "is_local", least=0, most=1, default=0)),
+        }
+        known = await _provider(request.app[DB], code)
+        was, will = {name: known[name] for name in wanted}, dict(wanted)
+        if settings is not None:  # they may carry headers with secrets: their names alone are shown
+            was["settings"], will["settings"] = "as they are", f"new ones: {', '.join(sorted(settings)) or 'none'}"
+        reason = sure.asked(form, f"Change {code}", was, will, back="/admin/providers")
+        await providers.change(request.app[DB], code, settings=settings, reason=reason, **wanted, **about(request))
     except Refused as why:
         return await _page(request, pages.in_general(why))
     return pages.see_other("/admin/providers", "saved")
@@ -82,11 +85,13 @@ async def add(request: web.Request) -> web.StreamResponse:
             base_url=forms.text(form, "base_url", most=300),
             settings=providers.settings_in(typed) if typed else None,
             is_local=bool(forms.whole(form, "is_local", least=0, most=1, default=0)),
+            reason=forms.text(form, "reason", most=200, needed=True, label="The reason"),
             **about(request),
         )
     except Refused as why:
         # Settings may carry headers with secrets: they are typed again.
-        return await _page(request, why, {**forms.kept(form, "code", "kind", "base_url", "is_local"), "for": "new"})
+        kept = forms.kept(form, "code", "kind", "base_url", "is_local", "reason")
+        return await _page(request, why, {**kept, "for": "new"})
     return pages.see_other("/admin/providers", "saved")
 
 
@@ -111,14 +116,40 @@ async def top_up(request: web.Request) -> web.StreamResponse:
         amount, below = micros(form, "amount"), micros(form, "alert_below")
         if amount is None and below is None:
             raise Refused("Say how much was paid in, or when to be told.", field="amount")
+        note, who = forms.text(form, "note", most=200), about(request)
+        reason = await _meant(request, form, code, account, amount, below)
         if amount is not None:
-            note = forms.text(form, "note", most=200)
-            await funds.top_up(request.app[DB], code, account, amount, note, **about(request))
+            await funds.top_up(request.app[DB], code, account, amount, note, reason=reason, **who)
         if below is not None:
-            await funds.alert_below(request.app[DB], code, account, below, **about(request))
+            await funds.alert_below(request.app[DB], code, account, below, reason=reason, **who)
     except Refused as why:
         return await _page(request, why, {**forms.kept(form, "account", "amount", "alert_below", "note"), "for": code})
     return pages.see_other("/admin/providers", "saved")
+
+
+async def _meant(
+    request: web.Request, form: forms.Form, code: str, account: str, amount: int | None, below: int | None
+) -> str:
+    """Why it is noted so. What is left changes with every picture, so that it is told and not asked."""
+    found = (each for each in await funds.listing(request.app[DB]) if (each.provider, each.name) == (code, account))
+    known = next(found, None)
+    alert = known.alert_below if known else None
+    was = {"told below": _dollars(alert)}
+    will = {"paid in": _dollars(amount), "told below": _dollars(alert if below is None else below)}
+    effect = f"By the books {_dollars(known.left)} is left there now." if known else "Nothing was known of it so far."
+    return sure.asked(form, f"Note it for {account} of {code}", was, will, effect=effect, back="/admin/providers")
+
+
+def _dollars(micros: int | None) -> str:
+    return "" if micros is None else f"{micros / 1_000_000:,.2f} USD"
+
+
+async def _provider(db: Database, code: str) -> dict[str, Any]:
+    """Raises NotFound."""
+    found = next((each for each in await providers.listing(db) if each["code"] == code), None)
+    if found is None:
+        raise NotFound(f"There is no provider {code[:40]!r}.")
+    return found
 
 
 def micros(form: forms.Form, name: str) -> int | None:

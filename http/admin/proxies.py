@@ -7,12 +7,12 @@ from typing import Any
 
 from aiohttp import web
 
-from limner.http import forms, pages
+from limner.http import forms, pages, sure
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, VAULT, about, admin, fresh, path_number, staff
 from limner.runtime.database import Database
-from limner.runtime.errors import Refused
+from limner.runtime.errors import NotFound, Refused
 from limner.sql import proxies
 
 FILTERS = (filters.Words("Label or address"), filters.Choice("state", "State", ("active", "cooldown", "disabled")))
@@ -49,9 +49,12 @@ async def add(request: web.Request) -> web.StreamResponse:
     try:
         label, backup = _what(form)
         url = forms.text(form, "url", most=500, needed=True, label="The address")
-        await proxies.add(request.app[DB], request.app[VAULT], label, url, backup_id=backup, **about(request))
+        reason = forms.text(form, "reason", most=200, needed=True, label="The reason")
+        await proxies.add(
+            request.app[DB], request.app[VAULT], label, url, backup_id=backup, reason=reason, **about(request)
+        )
     except Refused as why:
-        return await _page(request, why, forms.kept(form, "label", "backup"))
+        return await _page(request, why, forms.kept(form, "label", "backup", "reason"))
     return pages.see_other("/admin/proxies", "saved")
 
 
@@ -61,9 +64,16 @@ async def change(request: web.Request) -> web.StreamResponse:
     try:
         label, backup = _what(form)
         url = forms.text(form, "url", most=500)
+        known = await _proxy(request.app[DB], proxy_id)
+        was = {"label": known["label"], "address": known["shown"], "backup": known["backup_id"]}
+        will = {"label": label, "address": proxies.shown(url) if url else known["shown"], "backup": backup}
+        if url and will["address"] == was["address"]:
+            will["address"] = f"{known['shown']}, signed in to anew"
+        reason = sure.asked(form, f"Change {known['label']}", was, will, back="/admin/proxies")
         await proxies.change(
-            request.app[DB], request.app[VAULT], proxy_id, label=label, backup_id=backup, url=url, **about(request)
-        )
+            request.app[DB], request.app[VAULT], proxy_id, label=label, backup_id=backup, url=url, reason=reason,
+            **about(request),
+        )  # fmt: skip
     except Refused as why:
         return await _page(request, pages.in_general(why))
     return pages.see_other("/admin/proxies", "saved")
@@ -76,9 +86,14 @@ def _what(form: forms.Form) -> tuple[str, int | None]:
 
 async def set_state(request: web.Request) -> web.StreamResponse:
     fresh(request)
-    form = await forms.read(request)
-    state, reason = forms.text(form, "state", most=20), forms.text(form, "reason", most=200, needed=True)
-    await proxies.set_state(request.app[DB], path_number(request), state, reason, **about(request))
+    proxy_id, form = path_number(request), await forms.read(request)
+    state, known = forms.text(form, "state", most=20), await _proxy(request.app[DB], proxy_id)
+    verb = "Disable" if state == "disabled" else "Activate"
+    was, will = {"state": known["state"]}, {"state": state}
+    reason = sure.asked(
+        form, f"{verb} {known['label']}", was, will, back="/admin/proxies", grave=state == "disabled"
+    )  # fmt: skip
+    await proxies.set_state(request.app[DB], proxy_id, state, reason, **about(request))
     return pages.see_other("/admin/proxies", "saved")
 
 
@@ -92,12 +107,23 @@ async def test(request: web.Request) -> web.StreamResponse:
 
 async def remove(request: web.Request) -> web.StreamResponse:
     fresh(request)
-    await forms.read(request)
+    proxy_id, form = path_number(request), await forms.read(request)
     try:
-        await proxies.remove(request.app[DB], request.app[VAULT], path_number(request), **about(request))
+        known = await _proxy(request.app[DB], proxy_id)
+        was, will = {"address": known["shown"]}, {"address": "forgotten"}
+        reason = sure.asked(form, f"Remove {known['label']}", was, will, back="/admin/proxies", grave=True)
+        await proxies.remove(request.app[DB], request.app[VAULT], proxy_id, reason=reason, **about(request))
     except Refused as why:
         return await _page(request, pages.in_general(why))
     return pages.see_other("/admin/proxies", "saved")
+
+
+async def _proxy(db: Database, proxy_id: int) -> dict[str, Any]:
+    """Raises NotFound."""
+    found = next((each for each in await proxies.listing(db) if each["id"] == proxy_id), None)
+    if found is None:
+        raise NotFound("There is no such proxy.")
+    return found
 
 
 async def _page(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from limner.http import forms, pages
+from limner.http import forms, pages, sure
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, address_of, fresh, path_id, session_of, staff
@@ -30,6 +31,7 @@ from limner.sql import (
 from limner.sql.accounts import Account
 from limner.sql.people import Person
 
+BANNED = "They are logged out everywhere at once and cannot paint. Nothing is deleted."
 STEERING = {"pause": pauses.pause, "resume": pauses.resume}
 
 
@@ -94,7 +96,16 @@ async def grant(request: web.Request) -> web.StreamResponse:
         if account.deleted_at:
             raise Refused("This account is deleted: nobody is there any more to give anything to.", field="form")
         credits = forms.whole(form, "credits", least=-favours.MOST_CREDITS, most=favours.MOST_CREDITS)
-        reason = forms.text(form, "reason", most=200, needed=True)
+        there = (await ledger.balance(request.app[DB], account.id)).available
+        reason = sure.asked(
+            form,
+            f"{'Give' if credits > 0 else 'Take'} {abs(credits)} credits",
+            {"credits available": there},
+            {"credits available": there + credits},
+            effect=f"{account.email} reads the reason on the statement.",
+            back=f"/admin/users/{account.id}",
+            grave=credits < 0,
+        )
         await favours.give(request.app[DB], account, credits, reason, **about(request))
     except Refused as why:
         return await _page(request, account, Refused(str(why), field=why.field or "credits"))
@@ -105,11 +116,20 @@ async def ban(request: web.Request) -> web.StreamResponse:
     fresh(request)
     account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
-        reason = forms.text(form, "reason", most=200, needed=True)
-        act = accounts.ban if forms.whole(form, "banned", least=0, most=1) else accounts.unban
+        is_ban = bool(forms.whole(form, "banned", least=0, most=1))
+        reason = sure.asked(
+            form,
+            f"{'Ban' if is_ban else 'Lift the ban of'} {account.email}",
+            {"banned": account.banned_at is not None},
+            {"banned": is_ban},
+            effect=BANNED if is_ban else "They may log in and paint again.",
+            back=f"/admin/users/{account.id}",
+            grave=is_ban,
+        )
+        act = accounts.ban if is_ban else accounts.unban
         await act(request.app[DB], account, reason, **about(request))
     except Refused as why:
-        return await _page(request, account, why)
+        return await _page(request, account, pages.in_general(why))
     return pages.see_other(f"/admin/users/{account.id}", "saved")
 
 
@@ -118,10 +138,16 @@ async def verify(request: web.Request) -> web.StreamResponse:
     fresh(request)
     account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
-        reason = forms.text(form, "verify_reason", most=200, needed=True, label="The reason")
+        reason = sure.asked(
+            form,
+            f"Confirm the address {account.email}",
+            {"address confirmed": account.verified_at is not None},
+            {"address confirmed": True},
+            back=f"/admin/users/{account.id}",
+        )
         await confirmations.verify_by_hand(request.app[DB], account, reason, **about(request))
     except Refused as why:
-        return await _page(request, account, why)
+        return await _page(request, account, pages.in_general(why))
     return pages.see_other(f"/admin/users/{account.id}", "saved")
 
 
@@ -144,17 +170,35 @@ async def set_role(request: web.Request) -> web.StreamResponse:
     account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
         role = forms.text(form, "role", most=20, needed=True)
-        reason = forms.text(form, "role_reason", most=200, needed=True, label="The reason")
         await roles.check(request.app[DB], account, role, by=admin)
-        if role == "admin" and "confirmation" not in form:
-            return pages.render(request, "admin/promotion.html", account=account, reason=reason)
-        if role == "admin" and forms.text(form, "confirmation", most=254).lower() != account.email.lower():
-            why = Refused(f"Please type {account.email} here, to be sure.", field="confirmation")
-            return pages.render(request, "admin/promotion.html", why, account=account, reason=reason)
+        if role == "admin":
+            page = _promotion(request, form, account)
+            if page is not None:
+                return page
+            reason = forms.text(form, "role_reason", most=200)
+        else:
+            effect = "They are logged out everywhere, and log in anew."
+            was, will, back = {"role": account.role}, {"role": role}, f"/admin/users/{account.id}"
+            reason = sure.asked(form, f"Make {account.email} a {role}", was, will, effect=effect, back=back)
         await roles.change(request.app[DB], account, role, reason, by=admin, ip=address_of(request))
     except Refused as why:
         return await _page(request, account, why)
     return pages.see_other(f"/admin/users/{account.id}", "saved")
+
+
+def _promotion(request: web.Request, form: forms.Form, account: Account) -> web.Response | None:
+    """The page on which the address is typed out; None when it was. Raises Refused for a reason that cannot be."""
+    why = None
+    if "confirmation" in form:
+        try:
+            forms.text(form, "role_reason", most=200, needed=True, label="The reason")
+            if forms.text(form, "confirmation", most=254).lower() == account.email.lower():
+                return None
+            why = Refused(f"Please type {account.email} here, to be sure.", field="confirmation")
+        except Refused as wrong:
+            why = wrong
+    reason = forms.kept(form, "role_reason")["role_reason"]
+    return pages.render(request, "admin/promotion.html", why, account=account, reason=reason)
 
 
 async def visit(request: web.Request) -> web.StreamResponse:
@@ -175,17 +219,38 @@ async def steer(request: web.Request) -> web.StreamResponse:
     fresh(request)
     account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
-        act, reason = forms.text(form, "act", most=10), forms.text(form, "reason", most=200, needed=True)
+        act = forms.text(form, "act", most=10)
         if act == "extend":
             days = forms.whole(form, "days", least=1, most=pauses.MOST_DAYS)
+            reason = await _meant(request, form, account, f"Add {days} days for nothing", days=days)
             await pauses.extend(request.app[DB], account.id, days, reason, **about(request))
         elif act in STEERING:
+            reason = await _meant(request, form, account, f"{act.capitalize()} the subscription", paused=act == "pause")
             await STEERING[act](request.app[DB], account.id, reason, **about(request))
         else:
             raise Refused(f"A subscription is paused, resumed or extended, not {act!r}.", field="act")
     except Refused as why:
         return await _page(request, account, pages.in_general(why))
     return pages.see_other(f"/admin/users/{account.id}", "saved")
+
+
+async def _meant(
+    request: web.Request, form: forms.Form, account: Account, act: str, *, days: int = 0, paused: bool | None = None
+) -> str:
+    """Why the subscription is steered so."""
+    now = await subscriptions.latest(request.app[DB], account.id)
+    was: dict[str, object] = {}
+    will: dict[str, object] = {}
+    if now is not None and now.period_end is not None and days:
+        was, will = {"until": _day(now.period_end)}, {"until": _day(now.period_end + timedelta(days=days))}
+    elif now is not None and paused is not None:
+        was, will = {"paused": now.paused_at is not None}, {"paused": paused}
+    effect, back = f"It is about the subscription of {account.email}.", f"/admin/users/{account.id}"
+    return sure.asked(form, act, was, will, effect=effect, back=back, grave=bool(paused))
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%-d %b %Y, %H:%M UTC}"
 
 
 async def _page(request: web.Request, account: Account, why: Refused | None = None) -> web.Response:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_DNS, UUID, uuid4, uuid5
 
 from limner.actors.janitor import AnchorAudit, Janitor
 from limner.runtime.bus import Bus
@@ -51,6 +51,34 @@ async def no_sign_of_life(at: Watched) -> AsyncIterator[None]:
     await at.db.execute("update worker set seen_at = now() - interval '1 hour'")
     yield
     await at.worker.beat()
+
+
+@contextlib.asynccontextmanager
+async def a_web_that_went(at: Watched) -> AsyncIterator[None]:
+    await lived_for_an_hour(at, "web", 5)
+    await at.look()
+    await lived_for_an_hour(at, "web", 61)
+    yield
+    await lived_for_an_hour(at, "web", 0)
+
+
+@contextlib.asynccontextmanager
+async def a_bot_that_went(at: Watched) -> AsyncIterator[None]:
+    await lived_for_an_hour(at, "bot", 5)
+    await at.look()
+    await lived_for_an_hour(at, "bot", 61)
+    yield
+    await lived_for_an_hour(at, "bot", 0)
+
+
+@contextlib.asynccontextmanager
+async def a_telegram_that_is_silent(at: Watched) -> AsyncIterator[None]:
+    bot = Presence(at.db, "bot", lease=at.config.lease)
+    for state in ("deaf", "polling"):
+        bot.children = lambda: [{"name": "poller", "state": state, "last_ok": None}]  # noqa: B023
+        await bot.beat()
+        if state == "deaf":
+            yield
 
 
 @contextlib.asynccontextmanager
@@ -186,6 +214,15 @@ async def an_old_backup(at: Watched) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
+async def no_backup_ever(at: Watched) -> AsyncIterator[None]:
+    await at.look()
+    at.config = at.config.model_copy(update={"env": "production"})
+    await at.db.execute("update account set created_at = now() - interval '27 hours'")
+    yield
+    await copied(at, "backup", 0)
+
+
+@contextlib.asynccontextmanager
 async def an_old_drill(at: Watched) -> AsyncIterator[None]:
     await copied(at, "backup", 1)
     await copied(at, "drill", 9 * 24)
@@ -253,6 +290,9 @@ DRILLS = {
     drill.trouble.__name__: drill
     for drill in (
         Drill("no_worker", "No worker is alive: nothing is painted.", no_sign_of_life),
+        Drill("no_web", "No web is alive: nobody reaches the site.", a_web_that_went, calm=60),
+        Drill("no_bot", "No bot is alive: nobody answers on Telegram.", a_bot_that_went, calm=60),
+        Drill("bot_deaf", "Telegram does not answer the bot: it hears nothing", a_telegram_that_is_silent, calm=60),
         Drill("queue_waits", "Pictures have been waiting for 2 min.", a_long_line),
         Drill(
             "failure_rate", "40 % of the attempts of the last 15 min failed with upstream_5xx: 20 of 50.",
@@ -280,6 +320,7 @@ DRILLS = {
             after=60, calm=60,
         ),
         Drill("backup_old", "There has been no good backup for 27 h: see `limner backups`.", an_old_backup),
+        Drill("backup_old", "There was never a good backup, in 27 h: see `limner backups`.", no_backup_ever),
         Drill("drill_old", "No backup has been proved for 9 days: run `limner drill`.", an_old_drill),
         Drill("certificate", "The certificate of https://art.example has 5 days left.", a_certificate_for_five_days),
         Drill(
@@ -329,6 +370,18 @@ returning id
 async def paid(at: Watched, state: str = "paid") -> UUID:
     """An invoice of the sandbox, as the cashier leaves it."""
     return UUID(str(await at.db.fetchval(INVOICE, at.alice.id, str(uuid4()), state)))
+
+
+ROLE = """
+insert into worker (id, role, host, pid, started_at, seen_at)
+values ($1, $2, 'here', 1, now() - interval '1 hour', now() - make_interval(secs => $3))
+on conflict (id) do update set seen_at = excluded.seen_at
+"""
+
+
+async def lived_for_an_hour(at: Watched, role: str, seconds: float) -> None:
+    """A process of this role, whose last sign of life is so old."""
+    await at.db.execute(ROLE, uuid5(NAMESPACE_DNS, role), role, float(seconds))
 
 
 async def copied(at: Watched, kind: backups.Kind, hours_ago: float) -> None:

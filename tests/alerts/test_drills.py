@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from limner.actors.watch.telling import DOORS
 from limner.sql.alert_rules import KINDS
 from tests.alerts.drills import DRILLS
+
+WITHOUT_A_MENU = {"model_retiring", "mails_wait", "mails_refused"}
+"""What the bot has no menu for."""
 
 
 def test_every_rule_has_its_drill():
@@ -23,6 +27,8 @@ async def test_a_trouble_is_told_once_and_so_is_its_end(watched, name):
         for _ in range(3):
             (alert,) = await watched.look()
         assert alert.rule == drill.rule and drill.words in alert.words
+        assert alert.place.startswith("/admin/"), "where it is mended, not the overview"
+        assert alert.button.partition(":")[0] in DOORS or drill.rule in WITHOUT_A_MENU
         (told,) = await watched.texts()
         assert told == f"⚠️ {alert.words}"
         await watched.later(14 * 60)

@@ -64,11 +64,11 @@ async def test_the_buttons_speak_the_language_of_who_presses_them(three):
     of = "select buttons from notice where recipient = $1"
     buttons = await three.db.fetchval(of, PHONES["ru"])
     assert [each["text"] for row in buttons for each in row] == [
-        "📊 Посмотреть студию", "🔕 Отложить", "🌐 Открыть админку", "📖 Что делать",
+        "🩺 Посмотреть систему", "🔕 Отложить", "🌐 Открыть админку", "📖 Что делать",
     ]  # fmt: skip
     buttons = await three.db.fetchval(of, PHONES["zh"])
     assert [each["text"] for row in buttons for each in row] == [
-        "📊 查看工作室",
+        "🩺 查看系统",
         "🔕 暂停提醒",
         "🌐 打开管理后台",
         "📖 处理办法",

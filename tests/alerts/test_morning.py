@@ -59,3 +59,12 @@ async def test_where_nobody_is_paired_the_morning_comes_by_mail(watched):
     await watched.look()
     (mail,) = await mails(watched)
     assert mail["template"] == "digest" and mail["details"]["alerts"] == ""
+
+
+async def test_a_morning_that_telegram_does_not_take_comes_by_mail_as_the_morning(watched):
+    await watched.db.execute("update alert_times set digest_on = current_date - 1, digest_at = '00:00'")
+    await watched.look()
+    await watched.db.execute("update notice set created_at = created_at - interval '11 minutes'")
+    await watched.look()
+    mail = await watched.db.fetchrow("select template, details from notice where channel = 'mail'")
+    assert mail["template"] == "digest" and mail["details"]["delivered"] == 0 and mail["details"]["path"] == "/admin"

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from limner.sql import rests
-from tests.alerts.drills import attempted, ordered, paid
+from tests.alerts.drills import attempted, lived_for_an_hour, ordered, paid
 
 STEP = 60 if os.environ.get("FAULT_FULL") else 1800
 """Seconds between two looks of that day."""
@@ -30,6 +30,8 @@ async def test_a_day_of_noise_tells_nobody_anything(watched):
     """Each hour has its troubles, each of them short of what its rule asks for; told would be false."""
     db, dice = watched.db, random.Random(7)
     refused = dice.sample(range(0, 86400, STEP), 4)  # mails: a fifth one within a day is told
+    for role in ("web", "bot"):
+        await lived_for_an_hour(watched, role, 0)
     await db.execute("insert into backup_run (kind, state, ended_at) values ('backup', 'done', now())")
     for second in range(0, 86400, STEP):
         if second % 3600 == 0:
@@ -52,7 +54,11 @@ async def _a_moment(watched, dice: random.Random, job) -> None:
     await db.execute(
         "update notice set sent_at = now() where channel = 'mail' and created_at < now() - interval '600 seconds'"
     )
-    await db.execute("update worker set seen_at = now() - make_interval(secs => $1)", dice.uniform(0, 25))
+    for role, longest in (("worker", 25), ("web", 55), ("bot", 55)):
+        ago = dice.uniform(0, longest)
+        await db.execute("update worker set seen_at = now() - make_interval(secs => $1) where role = $2", ago, role)
+    told = dice.choice(["polling", "polling", "waiting", "starting"])
+    await db.execute("update worker set children = $1 where role = 'bot'", [{"name": "poller", "state": told}])
     await db.execute(
         "update job set created_at = now() - make_interval(secs => $1) where state = 'queued'", dice.uniform(0, 115)
     )

@@ -10,8 +10,10 @@ import pytest
 
 from limner.actors import courier
 from limner.runtime.errors import Busy, Refused
+from limner.runtime.presence import Presence
 from limner.sql import alert_times, alerts, deliveries, keys, notices, rests
 from tests.alerts.conftest import CAROL, causes
+from tests.alerts.drills import DRILLS, lived_for_an_hour
 from tests.upstreams.telegram import telegram
 
 NO_WORKER = "No worker is alive: nothing is painted."
@@ -272,6 +274,110 @@ async def test_what_is_too_long_for_one_message_says_how_much_more_there_is_and_
     *lines, more, _, runbook = text.splitlines()
     assert len(text) < 4096 and 3 < len(lines) < 12 and all(line.startswith("⚠️ Key no ") for line in lines)
     assert more == f"… and {20 - len(lines)} more." and runbook.endswith("docs/how-to/alerts/keys-need-a-look.md")
+
+
+async def test_what_a_rule_that_is_off_has_waiting_is_not_told_in_the_morning(watched):
+    await quiet_now(watched)
+    lost, over = (await key_ids(watched))[:2]
+    await lose(watched, lost, over)
+    assert len(await watched.look()) == 2
+    await keys.set_state(watched.db, over, "active", "a new key", actor="carol@example.com")
+    assert len(await watched.look()) == 1
+    await watched.rule("key_lost", is_on=False)
+    for _ in range(2):
+        assert await watched.look() == []
+    await quiet_now(watched, on=False)
+    await watched.look()
+    assert await watched.texts() == []
+
+
+async def test_what_waits_and_sleeps_is_told_when_it_is_awake_or_over(watched):
+    await quiet_now(watched)
+    first, second = (await key_ids(watched))[:2]
+    await lose(watched, first, second)
+    for alert in await watched.look():
+        await alerts.snooze(watched.db, alert.id, 4, "I know", actor="carol@example.com")
+    await quiet_now(watched, on=False)
+    await watched.look()
+    assert await watched.texts() == []
+    await keys.set_state(watched.db, first, "active", "a new key", actor="carol@example.com")
+    await watched.look()
+    (text,) = await watched.texts()
+    assert text.startswith("🌙 In the quiet hours:\n✅ ") and len(text.splitlines()) == 2
+    await watched.later(4 * 3600 + 1)
+    await watched.look()
+    assert (await watched.texts())[1].startswith("🌙 In the quiet hours:\n⚠️ Key ")
+
+
+async def test_a_fifth_trouble_that_is_urgent_is_gathered_for_five_minutes_and_one_that_can_wait_for_an_hour(watched):
+    for severity, minutes in (("urgent", 5), ("normal", 60)):
+        await watched.rule("key_lost", severity=severity)
+        await watched.db.execute("delete from notice")
+        await watched.db.execute("delete from alert")
+        for count in range(1, 7):
+            made = await keys.add(
+                watched.db, watched.vault, "demo", f"{severity} {count}", f"secret-{severity}-{count}", actor="test"
+            )
+            await lose(watched, made)
+            await watched.look()
+        assert len(await watched.texts()) == 4
+        await watched.later(minutes * 60 - 120)
+        await watched.look()
+        assert len(await watched.texts()) == 4
+        await watched.later(121)
+        await watched.look()
+        (*_, last) = await watched.texts()
+        assert len(await watched.texts()) == 5 and last.count("⚠️") == 2
+        for row in await watched.db.fetch("select id from provider_key where state = 'disabled'"):
+            await keys.set_state(watched.db, row["id"], "active", "a new key", actor="carol@example.com")
+
+
+async def test_that_the_bot_is_ill_goes_by_mail_at_once_beside_telegram(watched):
+    async with DRILLS["a_telegram_that_is_silent"].trouble(watched):
+        (alert,) = await watched.look()
+    (mail,) = await watched.db.fetch("select recipient, details from notice where channel = 'mail'")
+    assert mail["recipient"] == watched.carol.email and alert.words in mail["details"]["words"]
+    assert (
+        mail["details"]["runbook"].endswith("/how-to/alerts/bot-deaf.md") and mail["details"]["path"] == "/admin/health"
+    )
+    assert await watched.texts() == [f"⚠️ {alert.words}"]
+
+
+async def test_without_a_token_nobody_misses_the_bot(watched):
+    watched.config = watched.config.model_copy(update={"bot_token": None})
+    async with DRILLS["a_telegram_that_is_silent"].trouble(watched):
+        assert await watched.look() == []
+    await watched.db.execute("update worker set seen_at = now() - interval '1 hour' where role = 'bot'")
+    assert await watched.look() == []
+
+
+async def test_a_role_that_never_was_or_left_days_ago_is_missed_by_nobody_and_one_that_dies_at_once_is(watched):
+    await watched.look()
+    assert await watched.look() == []
+    await lived_for_an_hour(watched, "web", 0)
+    await watched.look()
+    await watched.db.execute("delete from worker where role = 'web'")
+    await watched.db.execute("update alert_reading set read_at = read_at - interval '73 hours'")
+    assert await watched.look() == []
+    await lived_for_an_hour(watched, "web", 0)
+    await watched.look()
+    await watched.db.execute("delete from worker where role = 'web'")
+    stillborn = Presence(watched.db, "web", lease=watched.config.lease)
+    await stillborn.beat()
+    await stillborn.leave()
+    assert [alert.cause for alert in await watched.look()] == ["no_web"]
+
+
+async def test_a_mail_in_telegrams_place_says_and_links_the_same(watched):
+    await quiet_now(watched, on=False)
+    key = (await key_ids(watched))[0]
+    await lose(watched, key)
+    await watched.look()
+    await watched.db.execute("update notice set created_at = created_at - interval '11 minutes'")
+    await watched.look()
+    details = await watched.db.fetchval("select details from notice where channel = 'mail'")
+    assert details["path"] == f"/admin/keys/{key}"
+    assert details["runbook"] == "https://docs.example/limner/how-to/alerts/keys-need-a-look.md"
 
 
 async def test_where_nobody_reads_mails_telegram_keeps_it(watched):

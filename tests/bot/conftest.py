@@ -81,13 +81,13 @@ class Bot:
 
 
 @contextlib.asynccontextmanager
-async def running(db: Database, config: Config, *, calm: float = 0) -> AsyncIterator[Bot]:
+async def running(db: Database, config: Config, *, calm: float = 0, deaf: float = 90) -> AsyncIterator[Bot]:
     """A bot's two halves, until the block ends."""
     client = Telegram(config)
     presence = Presence(db, "bot", lease=config.lease)
     await presence.beat()
     reader, stopped = Reader(db, client, config), anyio.Event()
-    poller = Poller(db, presence, client, wake=reader.wake, stop=stopped.set, calm=calm)
+    poller = Poller(db, presence, client, wake=reader.wake, stop=stopped.set, calm=calm, deaf=deaf)
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(poller.run)

@@ -98,6 +98,16 @@ async def test_what_was_decided_is_not_asked_again(owner, cast, db):
     assert "To be decided</b>: 0" in owner.shown.text and await acts(db) == [("bot 7", "invoice.dealt_with")]
 
 
+async def test_what_came_up_meanwhile_is_not_decided_with_what_was_shown(owner, cast, db):
+    invoice = await bought(db, cast.bob)
+    await db.execute("update invoice set trouble = 'partial', trouble_words = 'Half came.' where id = $1", invoice.id)
+    await owner.press(f"payments:decided:{invoice.id}")
+    await db.execute("update invoice set trouble = 'doubted', trouble_words = 'Taken back.' where id = $1", invoice.id)
+    await owner.yes()
+    assert (await invoices.get(db, invoice.id)).trouble == "doubted" and await acts(db) == []
+    assert "Taken back." in owner.shown.toast
+
+
 async def test_the_processor_is_asked(owner, cast, db):
     invoice = await bought(db, cast.bob)
     await owner.press(f"payments:check:{invoice.id}")

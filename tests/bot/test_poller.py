@@ -11,6 +11,7 @@ import anyio
 from limner.actors.bot.telegram import TOKEN_REFUSED
 from limner.runtime import lease
 from tests.bot.conftest import CAROL, STRANGER, running
+from tests.upstreams.telegram import TOKEN
 
 
 async def test_an_update_is_kept_before_it_is_confirmed(fake, config, db):
@@ -130,6 +131,30 @@ async def test_a_conflict_lasts_until_a_while_without_one(fake, config, db):
         await fake.say(STRANGER, "hello")
         await fake.next("sendMessage")
         assert bot.poller.report()["state"] == "conflict"
+
+
+async def test_who_gets_no_answer_for_a_while_says_that_it_is_deaf_and_why_until_the_next_one(fake, config, db):
+    for _ in range(2):
+        fake.refuse("getUpdates", 502)
+    async with running(db, config, deaf=0) as bot:
+        await fake.next("getUpdates")
+        await fake.next("getUpdates")
+        said = bot.poller.report()
+        assert said["state"] == "deaf" and said["last_ok"] is None and said["last_error"]
+        assert TOKEN.rpartition(":")[2] not in said["last_error"]
+        bot.poller.deaf = 90
+        await fake.say(STRANGER, "hello")
+        await fake.next("sendMessage")
+        assert bot.poller.report() == {"name": "poller", "state": "polling", "last_ok": bot.poller.last_ok}
+
+
+async def test_who_only_waits_for_the_lease_is_not_deaf(fake, config, db):
+    async with running(db, config) as bot, running(db, config, deaf=0) as other:
+        await fake.next("poll")
+        bot.poller.deaf = 0
+        owner = await lease_owner(db)
+        (waits,) = [each for each in (bot, other) if each.presence.id != owner]
+        assert waits.poller.report()["state"] == "waiting"
 
 
 async def test_a_forgotten_webhook_is_ended(fake, config, db):

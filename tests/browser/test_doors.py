@@ -68,12 +68,14 @@ async def test_an_act_goes_on_after_the_proof_without_typing_it_again(site: Site
     async with Desk(site, chromium).sit(cast.carol) as screen:
         await screen.open(f"/admin/users/{cast.bob.id}")
         await screen.page.fill("form[action$='/grants'] [name=credits]", "7")
-        await screen.page.fill("form[action$='/grants'] [name=reason]", "welcome")
         await db.execute("update session set proved_at = null")
         await screen.page.click("form[action$='/grants'] button")
         await screen.says("Is it still you?")
         screen.troubles.clear()  # the question is a 401
         await screen.page.fill("[name=proof_password]", CAROL["password"])
+        await screen.page.click("form[action$='/grants'] button")
+        await screen.says("Give 7 credits?")
+        await screen.page.fill("[name=sure_reason]", "welcome")
         await screen.page.click("form[action$='/grants'] button")
         await screen.page.wait_for_url(f"**/admin/users/{cast.bob.id}")
         assert await available(db, cast.bob) == 7

@@ -157,7 +157,7 @@ async def _show(site: Site, cast: Cast, ids: dict[str, str]) -> None:
 
 async def _administer(site: Site, cast: Cast) -> None:
     carol = await site.browser(cast.carol)
-    await carol.post(f"/admin/users/{cast.alice.id}/grants", {"credits": "5", "reason": CANARY})
+    await carol.act(f"/admin/users/{cast.alice.id}/grants", {"credits": "5", "reason": CANARY})
     await accounts.ban(site.db, cast.bob, CANARY, actor=CANARY, ip=CANARY)
     key = {"label": CANARY[:80], "secret": "canary-secret-1234", "actor": "test"}
     added = await keys.add(site.db, Vault.from_config(site.config), "simulator", **key)

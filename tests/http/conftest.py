@@ -126,6 +126,17 @@ class Browser:
             form.add_field(field, data, filename=name, content_type=kind)
         return await self.send("POST", path, data=form, headers=about)
 
+    async def act(self, path: str, fields: Fields = (), *, reason: str = "it is asked for") -> Page:
+        """Send a form, and say on the page in between that it is meant."""
+        return await self.confirm(path, await self.post(path, fields), reason)
+
+    async def confirm(self, path: str, asked: Page, reason: str = "it is asked for") -> Page:
+        """The second step, with the reason that stands there or this one; what asks for none is left as it is."""
+        if not asked.values("sure_form"):
+            return asked
+        why = asked.values("sure_reason")[0] or reason
+        return await self.post(path, {"sure_form": asked.values("sure_form")[0], "sure_reason": why})
+
     async def send(self, method: str, path: str, **options: Any) -> Page:
         """Any request, nothing added but cookies."""
         self._csrf = "" if method == "POST" and path.startswith(("/login", "/logout", "/register")) else self._csrf

@@ -47,14 +47,12 @@ async def test_a_long_history_comes_by_pages(carol, db):
 async def test_carol_snoozes_an_alert_and_wakes_it_up(carol, cast, db):
     await see(db, "key 1")
     (alert,) = await alerts.still_open(db)
-    assert (await carol.post(f"/admin/alerts/{alert.id}/snooze", {"hours": "4", "reason": "known"})).status == 303
+    assert (await carol.act(f"/admin/alerts/{alert.id}/snooze", {"hours": "4", "reason": "known"})).status == 303
     assert (await alerts.get(db, alert.id)).is_snoozed and "snoozed" in (await carol.get("/admin/alerts")).text
     entry = (await audit.listing(db, count=1))[0]
     assert (entry.actor, entry.action) == (cast.carol.email, "alert.snooze") and entry.after
     assert entry.after["reason"] == "known"
-    assert (
-        await carol.post(f"/admin/alerts/{alert.id}/snooze", {"hours": "0", "reason": "not any more"})
-    ).status == 303
+    assert (await carol.act(f"/admin/alerts/{alert.id}/snooze", {"hours": "0", "reason": "not any more"})).status == 303
     assert not (await alerts.get(db, alert.id)).is_snoozed
 
 
@@ -64,13 +62,13 @@ async def test_carol_snoozes_an_alert_and_wakes_it_up(carol, cast, db):
 async def test_a_snooze_that_makes_no_sense_is_refused_in_words(carol, db, hours, reason, words):
     await see(db, "key 1")
     (alert,) = await alerts.still_open(db)
-    page = await carol.post(f"/admin/alerts/{alert.id}/snooze", {"hours": hours, "reason": reason})
+    page = await carol.act(f"/admin/alerts/{alert.id}/snooze", {"hours": hours, "reason": reason})
     assert page.status == 400 and words in page.text
     assert not (await alerts.get(db, alert.id)).is_snoozed
 
 
 async def test_carol_changes_a_rule_and_it_is_written_down(carol, db):
-    assert (await carol.post("/admin/alerts/rules/queue_waits/terms", TERMS)).status == 303
+    assert (await carol.act("/admin/alerts/rules/queue_waits/terms", TERMS)).status == 303
     rule = await alert_rules.get(db, "queue_waits")
     assert (rule.begins, rule.ends, rule.after_seconds, rule.again_hours) == (300.0, 30.5, 10, None)
     page = (await carol.get("/admin/alerts/rules/queue_waits")).text
@@ -89,19 +87,19 @@ async def test_carol_changes_a_rule_and_it_is_written_down(carol, db):
 )  # fmt: skip
 async def test_a_bound_that_cannot_be_is_refused_beside_its_field_and_what_was_typed_stays(carol, db, change, field):
     before = await alert_rules.get(db, "queue_waits")
-    page = await carol.post("/admin/alerts/rules/queue_waits/terms", TERMS | change)
+    page = await carol.act("/admin/alerts/rules/queue_waits/terms", TERMS | change)
     assert page.status == 400 and f'id="{field}-error"' in page.text
     assert field == "begins" or 'value="300"' in page.text
     assert await alert_rules.get(db, "queue_waits") == before
 
 
 async def test_carol_sets_quiet_hours_and_takes_them_away(carol, db):
-    assert (await carol.post("/admin/alerts/times", TIMES)).status == 303
+    assert (await carol.act("/admin/alerts/times", TIMES)).status == 303
     times = await alert_times.get(db)
     assert (str(times.quiet_from), str(times.quiet_to), times.digest_at) == ("22:00:00", "07:30:00", None)
     assert (times.time_zone, times.mail_after_minutes) == ("Europe/Rome", 5)
     assert 'value="22:00"' in (await carol.get("/admin/alerts")).text
-    assert (await carol.post("/admin/alerts/times", TIMES | {"quiet_from": "", "quiet_to": ""})).status == 303
+    assert (await carol.act("/admin/alerts/times", TIMES | {"quiet_from": "", "quiet_to": ""})).status == 303
     assert (await alert_times.get(db)).quiet_from is None
 
 
@@ -113,7 +111,7 @@ async def test_carol_sets_quiet_hours_and_takes_them_away(carol, db):
     ],
 )  # fmt: skip
 async def test_times_that_cannot_be_are_refused_beside_their_field(carol, db, change, field):
-    page = await carol.post("/admin/alerts/times", TIMES | change)
+    page = await carol.act("/admin/alerts/times", TIMES | change)
     assert page.status == 400 and f'id="{field}-error"' in page.text
     assert (await alert_times.get(db)).quiet_from is None
 
@@ -125,7 +123,7 @@ async def test_support_looks_and_changes_nothing(site, cast, db):
     for address in ("/admin/alerts", "/admin/alerts/rules/queue_waits"):
         page = await support.get(address)
         assert page.status == 200 and "data-once" not in page.text
-    assert (await support.post("/admin/alerts/times", TIMES)).status == 403
+    assert (await support.act("/admin/alerts/times", TIMES)).status == 403
 
 
 async def test_a_rule_that_nobody_knows_is_not_there(carol):

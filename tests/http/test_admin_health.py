@@ -80,19 +80,19 @@ async def test_a_dead_letter_gets_a_new_life_with_a_reason_and_it_is_written_dow
     page = await carol.get("/admin/health")
     assert "CheckOpenInvoices 900" in page.text
     assert "sk-canary" not in page.text and "canary-of-a-payload" not in page.text
-    answer = await carol.post("/admin/health/letters/900/retry", {"reason": "the till is back"})
+    answer = await carol.act("/admin/health/letters/900/retry", {"reason": "the till is back"})
     assert answer.location == "/admin/health"
     assert await numbers(db, "dead_letter") == 0
     assert await db.fetchval("select kind from message where mailbox = 'billing'") == "CheckOpenInvoices"
     entry = await db.fetchrow("select * from audit where action = 'letter.retry'")
     assert (entry["actor"], entry["after"]) == (cast.carol.email, {"reason": "the till is back"})
-    assert (await carol.post("/admin/health/letters/900/retry", {"reason": "twice"})).status == 404
+    assert (await carol.act("/admin/health/letters/900/retry", {"reason": "twice"})).status == 404
 
 
 @pytest.mark.parametrize("reason", ["", "x" * 301])
 async def test_without_a_reason_nothing_happens(carol, db, reason):
     await db.execute(BURY, 901, "tired")
-    page = await carol.post("/admin/health/letters/901/retry", {"reason": reason})
+    page = await carol.act("/admin/health/letters/901/retry", {"reason": reason})
     assert (page.status, await numbers(db, "dead_letter"), await numbers(db, "message")) == (400, 1, 0)
 
 
@@ -100,7 +100,7 @@ async def test_a_letter_of_which_the_same_waits_already_stays(carol, db):
     await mailbox.send(db, CheckOpenInvoices(), key="once")
     await db.execute(BURY, 902, "tired")
     await db.execute("update dead_letter set key = 'once'")
-    assert (await carol.post("/admin/health/letters/902/retry", {"reason": "again"})).status == 404
+    assert (await carol.act("/admin/health/letters/902/retry", {"reason": "again"})).status == 404
     assert (await numbers(db, "dead_letter"), await numbers(db, "message")) == (1, 1)
 
 
@@ -110,4 +110,4 @@ async def test_a_supporter_looks_and_acts_not(site, db, cast):
     bob = await site.browser(await accounts.get(db, cast.bob.id))
     page = await bob.get("/admin/health")
     assert (page.status, "Try again" in page.text) == (200, False)
-    assert (await bob.post("/admin/health/letters/903/retry", {"reason": "let me"})).status == 403
+    assert (await bob.act("/admin/health/letters/903/retry", {"reason": "let me"})).status == 403

@@ -288,9 +288,9 @@ async def test_no_file_has_a_secret_in_it(carol, cast, db, site):
         "/admin/keys",
         {"provider": "simulator", "label": "spare", "secret": "sk-canary-0123456789-LAST", "concurrency": "3"},
     )
-    await carol.post("/admin/proxies", {"label": "out", "url": "socks5://me:canary-pw@192.0.2.1:1080"})
+    await carol.act("/admin/proxies", {"label": "out", "url": "socks5://me:canary-pw@192.0.2.1:1080"})
     await db.execute("""update provider set settings = '{"headers": {"X-Key": "canary-header"}}'""")
-    gift = (await carol.post("/admin/codes/batches", {"count": "1", "credits": "5"})).text.split("\n")[1].split(",")[0]
+    gift = (await carol.act("/admin/codes/batches", {"count": "1", "credits": "5"})).text.split("\n")[1].split(",")[0]
     for room in ROOMS:
         text = (await carol.get(f"/admin/{room}.csv")).text
         for secret in ("sk-canary", "canary-pw", "canary-header", gift, "argon2", carol.session):
@@ -323,12 +323,12 @@ async def test_a_supporter_finds_lists_without_files(site, cast, db):
 async def test_sessions_that_are_ticked_end_after_one_more_question(carol, alice, bob, db, cast):
     ids = [await db.fetchval("select id from session where account_id = $1", who.id) for who in (cast.alice, cast.bob)]
     chosen = [("act", "end"), *(("chosen", str(each)) for each in ids)]
-    page = await carol.post("/admin/sessions/end", chosen)
+    page = await carol.act("/admin/sessions/end", chosen)
     assert (page.status, cast.alice.email in page.text, "End 2?" in page.text) == (200, True, True)
     assert (await alice.get("/dashboard")).status == 200
-    page = await carol.post("/admin/sessions/end", [*chosen, ("sure", "1"), ("reason", "")])
+    page = await carol.act("/admin/sessions/end", [*chosen, ("sure", "1"), ("reason", "")])
     assert (page.status, "The reason is missing." in page.text) == (400, True)
-    answer = await carol.post("/admin/sessions/end", [*chosen, ("sure", "1"), ("reason", "stolen <phone>")])
+    answer = await carol.act("/admin/sessions/end", [*chosen, ("sure", "1"), ("reason", "stolen <phone>")])
     assert answer.location == "/admin/sessions"
     assert [(await who.get("/dashboard")).status for who in (alice, bob)] == [303, 303]
     done = await db.fetch("select subject, after from audit where action = 'session.end' order by id")
@@ -342,7 +342,7 @@ async def test_all_sessions_of_a_user_end_at_once(carol, alice, db, cast):
     page = await carol.get(f"/admin/sessions?user={cast.alice.id}")
     assert f"End all sessions of {cast.alice.email}" in page.text
     form = {"act": "end_all", "chosen": str(cast.alice.id), "sure": "1", "reason": "asked by phone"}
-    assert (await carol.post("/admin/sessions/end", form)).status == 303
+    assert (await carol.act("/admin/sessions/end", form)).status == 303
     assert await db.fetchval("select count(*) from session where account_id = $1", cast.alice.id) == 0
     assert await db.fetchval("select count(*) from pending_sign_in") == 0, (
         "nor does a password that waits for its code hold"
@@ -361,12 +361,12 @@ async def test_what_of_many_was_not_done_is_said_by_name(carol, db):
         ("sure", "1"),
         ("reason", "over"),
     ]
-    page = await carol.post("/admin/codes/acts", form)
+    page = await carol.act("/admin/codes/acts", form)
     assert page.status == 200
     assert "1 done, 1 not" in page.text
     assert re.search(r"CODE2</th>.*not done.*It is stopped already\.", page.text)
     assert await db.fetchval("select count(*) from code where stopped_at is null") == 0
-    again = await carol.post("/admin/codes/acts", form)
+    again = await carol.act("/admin/codes/acts", form)
     assert (again.status, "0 done, 2 not" in again.text) == (409, True)
 
 
@@ -374,7 +374,7 @@ async def test_keys_that_are_ticked_are_woken_and_disabled_one_by_one(carol, db)
     ids = [row["id"] for row in await db.fetch("select id from provider_key order by id limit 2")]
     form = [*(("chosen", str(each)) for each in ids), ("sure", "1"), ("reason", "the bill is paid")]
     for act, state in (("disable", "disabled"), ("wake", "active")):
-        assert (await carol.post("/admin/keys/acts", [("act", act), *form])).status == 303
+        assert (await carol.act("/admin/keys/acts", [("act", act), *form])).status == 303
         assert {row["state"] for row in await db.fetch("select state from provider_key where id = any($1)", ids)} == {
             state
         }
@@ -400,7 +400,7 @@ async def test_mails_that_are_ticked_are_tried_again(carol, db):
         ("sure", "1"),
         ("reason", "the mailbox is back"),
     ]
-    assert (await carol.post("/admin/mails/acts", form)).status == 303
+    assert (await carol.act("/admin/mails/acts", form)).status == 303
     assert await db.fetchval("select count(*) from notice where failed_at is null") == 2
     assert await db.fetchval("select count(*) from audit where after ->> 'reason' = 'the mailbox is back'") == 2
 
@@ -409,14 +409,14 @@ async def test_mails_that_are_ticked_are_tried_again(carol, db):
     "form", [{}, {"act": "end"}, {"act": "burn", "chosen": "1"}, {"act": "end", "chosen": "x", "sure": "1"}]
 )
 async def test_an_act_on_nothing_or_of_no_kind_is_refused(carol, form):
-    page = await carol.post("/admin/sessions/end", form)
+    page = await carol.act("/admin/sessions/end", form)
     assert page.status == 400
 
 
 async def test_a_stale_proof_is_asked_for_before_many_are_touched(carol, alice, db, cast):
     await db.execute("update session set proved_at = now() - interval '1 hour' where account_id = $1", cast.carol.id)
     chosen = str(await db.fetchval("select id from session where account_id = $1", cast.alice.id))
-    page = await carol.post("/admin/sessions/end", {"act": "end", "chosen": chosen, "sure": "1", "reason": "x"})
+    page = await carol.act("/admin/sessions/end", {"act": "end", "chosen": chosen, "sure": "1", "reason": "x"})
     assert page.status == 401
     assert (await alice.get("/dashboard")).status == 200
 

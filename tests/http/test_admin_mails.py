@@ -24,9 +24,9 @@ async def mail_id(db) -> int:
 
 async def act(carol, number, name, reason="they asked"):
     """Press a button of the row, and say on the next page why."""
-    asked = await carol.post("/admin/mails/acts", {"act": name, "chosen": str(number)})
+    asked = await carol.act("/admin/mails/acts", {"act": name, "chosen": str(number)})
     assert (asked.status, "Reason" in asked.text) == (200, True)
-    return await carol.post("/admin/mails/acts", {"act": name, "chosen": str(number), "sure": "1", "reason": reason})
+    return await carol.act("/admin/mails/acts", {"act": name, "chosen": str(number), "sure": "1", "reason": reason})
 
 
 async def test_carol_passes_a_link_on_and_it_is_written_down(carol, cast, db, site, ticket):
@@ -34,7 +34,7 @@ async def test_carol_passes_a_link_on_and_it_is_written_down(carol, cast, db, si
     secret = tickets.secret(ticket, site.config.secret_keys)
     assert "Pass the links on yourself" in page.text and "reset password" in page.text
     assert secret not in page.text  # looking is not showing
-    shown = await carol.post(f"/admin/mails/{await mail_id(db)}/link")
+    shown = await carol.act(f"/admin/mails/{await mail_id(db)}/link")
     assert shown.status == 200 and shown.headers["Cache-Control"] == "no-store"
     link = re.search(r'readonly value="([^"]+)"', shown.text)
     assert link and link[1] == f"{site.config.public_url}/reset/{secret}"
@@ -57,7 +57,7 @@ async def test_a_link_that_is_over_or_with_its_owner_is_not_shown(carol, db, sit
     await db.execute(ending)
     assert "/link" not in (await carol.get("/admin/mails")).text
     before = len(await audit.listing(db))
-    page = await carol.post(f"/admin/mails/{await mail_id(db)}/link")
+    page = await carol.act(f"/admin/mails/{await mail_id(db)}/link")
     assert page.status == status and words in page.text
     assert tickets.secret(ticket, site.config.secret_keys) not in page.text and len(await audit.listing(db)) == before
 
@@ -66,7 +66,7 @@ async def test_support_sees_nothing_of_it(site, cast, db, ticket):
     await accounts.set_role(db, cast.alice, "support", actor="test")
     support = await site.browser(cast.alice)
     assert (await support.get("/admin/mails")).status == 403
-    assert (await support.post(f"/admin/mails/{await mail_id(db)}/link")).status == 403
+    assert (await support.act(f"/admin/mails/{await mail_id(db)}/link")).status == 403
     assert "/admin/mails" not in (await support.get("/admin")).text
 
 
@@ -99,7 +99,7 @@ async def test_what_went_out_is_not_sent_again(carol, db, ticket):
 
 async def test_a_telegram_notice_is_no_mail(carol, db):
     await notices.queue(db, "telegram", "7", "hello")
-    assert (await carol.post(f"/admin/mails/{await mail_id(db)}/link")).status == 404
+    assert (await carol.act(f"/admin/mails/{await mail_id(db)}/link")).status == 404
     for name in ("retry", "give_up"):
         assert (await act(carol, await mail_id(db), name)).status == 409
     assert "No mail has been written yet" in (await carol.get("/admin/mails")).text

@@ -85,10 +85,10 @@ async def test_carol_invites_and_sees_the_link_this_once(carol, site, db):
     )
     invitation = await db.fetchval("select id from invitation")
     why = {"reason": "enough"}
-    assert (await carol.post(f"/admin/invitations/{invitation}/revocation", {"reason": " "})).status == 400
-    assert (await carol.post(f"/admin/invitations/{invitation}/revocation", why)).status == 303
+    assert (await carol.act(f"/admin/invitations/{invitation}/revocation", {"reason": " "})).status == 400
+    assert (await carol.act(f"/admin/invitations/{invitation}/revocation", why)).status == 303
     assert not await invitations.holds(db, code)
-    assert (await carol.post(f"/admin/invitations/{invitation}/revocation", why)).status == 404
+    assert (await carol.act(f"/admin/invitations/{invitation}/revocation", why)).status == 404
     rows = await db.fetch(
         "select action, after ->> 'reason' as why from audit where action like 'invitation.%' order by id"
     )
@@ -118,7 +118,7 @@ async def test_more_invitations_than_a_page_holds_are_turned_found_and_taken_alo
     ],
 )
 async def test_an_invitation_without_bounds_is_refused(carol, db, form):
-    assert (await carol.post("/admin/invitations", {"reason": "x", "note": ""} | form)).status == 400
+    assert (await carol.act("/admin/invitations", {"reason": "x", "note": ""} | form)).status == 400
     assert await numbers(db, "invitation") == 0
 
 

@@ -31,7 +31,7 @@ async def carols(mailing, cast):
 
 
 async def written(browser, **fields: str) -> str:
-    page = await browser.post("/admin/broadcasts", FORM | fields)
+    page = await browser.act("/admin/broadcasts", FORM | fields)
     assert page.status == 303, page.text
     return page.location
 
@@ -114,7 +114,7 @@ async def test_a_draft_is_changed_and_thrown_away(carols, db, cast):
     ],
 )
 async def test_what_cannot_be_is_refused_and_what_was_typed_stays(carols, cast, db, fields, said):
-    page = await carols.post("/admin/broadcasts", FORM | {"subject_zh": "留下", "body_zh": "内容"} | fields)
+    page = await carols.act("/admin/broadcasts", FORM | {"subject_zh": "留下", "body_zh": "内容"} | fields)
     assert page.status == 400 and said in page.text and "留下" in page.text
     assert await db.fetchval("select count(*) from broadcast") == 0
 

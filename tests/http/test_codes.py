@@ -160,15 +160,15 @@ PROMO = {"word": "SPRING", "gives": "amount", "quantity": "4.99", "currency": "u
 
 
 async def test_carol_makes_a_code_looks_at_it_and_stops_it(carol, bob, db):
-    made = await carol.post("/admin/codes", PROMO | {"most_uses": "10", "ends_at": "2099-01-31", "plan": "monthly"})
+    made = await carol.act("/admin/codes", PROMO | {"most_uses": "10", "ends_at": "2099-01-31", "plan": "monthly"})
     page = await carol.get(made.location)
     for said in ("SPRING", "4.99 USD off", "0 of 10", "Monthly", "31 Jan 2099"):
         assert said in page.text
     await bob.post("/plans/monthly/invoices", {"code": "spring"})
     assert "bob@example.com" in (await carol.get(made.location)).text
-    assert (await carol.post(f"{made.location}/stop", {"reason": "a mistake"})).status == 303
+    assert (await carol.act(f"{made.location}/stop", {"reason": "a mistake"})).status == 303
     assert "stopped" in (await carol.get("/admin/codes")).text
-    assert (await carol.post(f"{made.location}/stop", {"reason": "again"})).status == 400
+    assert (await carol.act(f"{made.location}/stop", {"reason": "again"})).status == 400
     rows = await db.fetch("select actor, action from audit where subject = 'SPRING' order by id")
     assert [tuple(row) for row in rows] == [
         ("carol@example.com", "code.made"), ("carol@example.com", "code.stopped"),
@@ -181,14 +181,14 @@ async def test_carol_makes_a_code_looks_at_it_and_stops_it(carol, bob, db):
     ({"plan": "nothing"}, "plan"), ({"ends_at": "soon"}, "ends_at"), ({"most_uses": "-1"}, "most_uses"),
 ])  # fmt: skip
 async def test_a_code_that_makes_no_sense_is_refused_beside_its_field(carol, db, change, field):
-    page = await carol.post("/admin/codes", PROMO | change)
+    page = await carol.act("/admin/codes", PROMO | change)
     assert page.status == 400
     assert f'id="{field}-error"' in page.text
     assert await db.fetchval("select count(*) from code") == 0
 
 
 async def test_a_batch_of_gifts_is_a_file_told_once(carol, bob, db, cast):
-    page = await carol.post("/admin/codes/batches", {"count": "3", "gift_plan": "monthly", "gift_note": "for the fair"})
+    page = await carol.act("/admin/codes/batches", {"count": "3", "gift_plan": "monthly", "gift_note": "for the fair"})
     assert (page.status, page.headers["Content-Type"].partition(";")[0]) == (200, "text/csv")
     assert "attachment" in page.headers["Content-Disposition"]
     assert page.headers["Cache-Control"] == "no-store"

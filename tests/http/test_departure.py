@@ -178,7 +178,7 @@ async def test_nothing_names_the_person_any_more_and_the_books_add_up(alice, car
     await ordered(alice, prompt="canary pier at dusk")
     await (await take_up(site)).deliver()
     await alice.post("/account/email", {"email": "alice@new.example", "email_password": PASSWORD})
-    await carol.post(f"/admin/users/{cast.alice.id}/grants", {"credits": "3", "reason": "welcome"})
+    await carol.act(f"/admin/users/{cast.alice.id}/grants", {"credits": "3", "reason": "welcome"})
     await tokens.create(db, cast.alice, "a program", tokens.Caps(), actor=cast.alice.email, ip="192.0.2.77")
     before = await db.fetch("select id, account_id, kind, credits, job_id, invoice_id from ledger_entry order by id")
     balance = await ledger.balance(db, cast.alice.id)

@@ -29,8 +29,9 @@ async def grow_old(db) -> None:
 
 
 async def go_on(browser: Browser, asked: Page, path: str, password: str = PASSWORD, **more: str) -> Page:
-    """Fill in the proof that the page asks for."""
-    return await browser.post(path, {"proof_form": asked.values("proof_form")[0], "proof_password": password, **more})
+    """Fill in the proof that the page asks for, and say on the next one that it is meant."""
+    proof = {"proof_form": asked.values("proof_form")[0], "proof_password": password, **more}
+    return await browser.confirm(path, await browser.post(path, proof))
 
 
 async def test_every_act_on_keys_money_and_roles_asks_for_one(site, cast, db, alice, carol):
@@ -84,9 +85,9 @@ async def test_only_who_may_take_it_is_offered_a_file(site, cast, db):
 
 async def test_ten_minutes_after_the_login_nobody_is_asked(carol, cast, db):
     grant = {"credits": "3", "reason": "welcome"}
-    assert (await carol.post(f"/admin/users/{cast.bob.id}/grants", grant)).status == 303
+    assert (await carol.act(f"/admin/users/{cast.bob.id}/grants", grant)).status == 303
     await db.execute("update session set proved_at = now() - interval '9 minutes 30 seconds'")
-    assert (await carol.post(f"/admin/users/{cast.bob.id}/grants", grant)).status == 303
+    assert (await carol.act(f"/admin/users/{cast.bob.id}/grants", grant)).status == 303
 
 
 async def test_later_she_is_asked_on_the_way_and_the_form_she_sent_is_done(carol, cast, db):
@@ -99,13 +100,13 @@ async def test_later_she_is_asked_on_the_way_and_the_form_she_sent_is_done(carol
     assert (answer.status, answer.location) == (303, f"/admin/users/{cast.bob.id}")
     assert await available(db, cast.bob) == 3
     assert await db.fetchval("select after ->> 'reason' from audit where action = 'ledger.adjust'") == "welcome"
-    assert (await carol.post(path, {"credits": "1", "reason": "more"})).status == 303, "it holds for a while"
+    assert (await carol.act(path, {"credits": "1", "reason": "more"})).status == 303, "it holds for a while"
 
 
 async def test_what_she_typed_into_the_form_is_not_readable_on_the_page(carol, db):
     await grow_old(db)
-    form = {"provider": "simulator", "label": "a brush", "secret": "sk-canary-0123456789"}
-    asked = await carol.post("/admin/keys", form)
+    form = {"provider": "simulator", "label": "a brush", "secret": "sk-canary-0123456789", "reason": "spare"}
+    asked = await carol.act("/admin/keys", form)
     assert "sk-canary" not in asked.text
     assert (await go_on(carol, asked, "/admin/keys")).location == "/admin/keys"
     assert "a brush" in (await carol.get("/admin/keys")).text
@@ -181,10 +182,10 @@ async def test_a_supporter_learns_nothing_from_the_question(site, cast, db):
     await db.execute("update account set role = 'support' where id = $1", cast.bob.id)
     bob = await site.browser(cast.bob)
     await grow_old(db)
-    assert (await bob.post(f"/admin/users/{cast.alice.id}/grants", {"credits": "3"})).status == 403
+    assert (await bob.act(f"/admin/users/{cast.alice.id}/grants", {"credits": "3"})).status == 403
     alice = await site.browser(cast.alice)
     await grow_old(db)
-    assert (await alice.post(f"/admin/users/{cast.alice.id}/grants", {"credits": "3"})).status == 404
+    assert (await alice.act(f"/admin/users/{cast.alice.id}/grants", {"credits": "3"})).status == 404
 
 
 async def test_the_page_of_its_own_leads_back(carol, db):
@@ -217,7 +218,7 @@ async def test_who_changes_their_own_doors_is_asked_as_well(alice, db, cast):
 
 async def test_a_session_of_a_former_release_has_shown_nothing(carol, cast, db):
     await db.execute("update session set proved_at = null")
-    assert (await carol.post(f"/admin/users/{cast.bob.id}/grants", {"credits": "3"})).status == 401
+    assert (await carol.act(f"/admin/users/{cast.bob.id}/grants", {"credits": "3"})).status == 401
 
 
 async def test_the_word_of_another_place_alone_is_no_proof(site, cast, db):
@@ -225,4 +226,4 @@ async def test_the_word_of_another_place_alone_is_no_proof(site, cast, db):
     token = await sessions.start(db, cast.carol.id, ip="127.0.0.1", agent="x", proved=False)
     browser.client.cookie_jar.update_cookies({"session": token}, site.address)
     assert (await browser.get("/admin")).status == 200
-    assert (await browser.post(f"/admin/users/{cast.bob.id}/grants", {"credits": "3"})).status == 401
+    assert (await browser.act(f"/admin/users/{cast.bob.id}/grants", {"credits": "3"})).status == 401

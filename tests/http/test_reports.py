@@ -77,14 +77,14 @@ async def test_a_dismissed_report_is_settled_and_may_come_again(stranger, carol,
     picture, share = await shared(site, cast.alice)
     await report(stranger, share)
     fields = {"act": "dismiss", "picture": str(picture), "reason": "It is a drawing."}
-    assert (await carol.post("/admin/reports/decisions", fields)).location == "/admin/reports"
+    assert (await carol.act("/admin/reports/decisions", fields)).location == "/admin/reports"
     assert (await reports.waiting(db)) == (0, None)
     assert "It is a drawing." in (await carol.get("/admin/reports?state=settled")).text
     assert (await stranger.get(share.path)).status == 200
     entry = (await audit.listing(db))[0]
     assert (entry.actor, entry.action, entry.subject) == (cast.carol.email, "report.dismiss", f"image {picture}")
     assert (entry.before, entry.after) == ({"reports": 1}, {"reports": 0, "reason": "It is a drawing."})
-    again = await carol.post("/admin/reports/decisions", fields)
+    again = await carol.act("/admin/reports/decisions", fields)
     assert (again.status, "somebody was faster" in again.text) == (409, True)
     await report(stranger, share)
     assert (await reports.waiting(db))[0] == 1
@@ -94,7 +94,7 @@ async def test_a_take_down_settles_its_reports(stranger, carol, alice, site, cas
     picture, share, _ = await shown(site, cast.alice)
     await report(stranger, share)
     fields = {"act": "take_down", "picture": str(picture), "reason": WHY}
-    assert (await carol.post("/admin/reports/decisions", fields)).status == 303
+    assert (await carol.act("/admin/reports/decisions", fields)).status == 303
     assert (await stranger.get(share.path)).status == 410
     assert WHY in (await alice.get(f"/pictures/{picture}")).text
     (case,) = await reports.settled_cases(db)
@@ -112,7 +112,7 @@ async def test_many_are_decided_for_one_reason(carol, site, cast, db):
         await reports.file(db, picture, "hate", "", address="192.0.2.1")
     await takedowns.take_down(db, pictures[0], "before", actor="test")
     chosen = [("picture", str(picture)) for picture in pictures]
-    answer = await carol.post("/admin/reports/decisions", [("act", "take_down"), ("reason", WHY), *chosen])
+    answer = await carol.act("/admin/reports/decisions", [("act", "take_down"), ("reason", WHY), *chosen])
     assert answer.status == 303
     assert [(await takedowns.get(db, picture)).reason for picture in pictures] == ["before", WHY, WHY]
 
@@ -124,9 +124,9 @@ async def test_many_are_decided_for_one_reason(carol, site, cast, db):
 async def test_a_bent_form_changes_nothing(carol, site, cast, db, fields):
     picture, _ = await shared(site, cast.alice)
     await reports.file(db, picture, "hate", "", address="192.0.2.1")
-    assert (await carol.post("/admin/reports/decisions", fields)).status == 400
+    assert (await carol.act("/admin/reports/decisions", fields)).status == 400
     bent = {name: value for name, value in fields.items() if name != "reason"}
-    assert (await carol.post(f"/admin/pictures/{picture}/decision", bent)).status == 400
+    assert (await carol.act(f"/admin/pictures/{picture}/decision", bent)).status == 400
     assert (await reports.waiting(db))[0] == 1
 
 
@@ -154,7 +154,7 @@ async def test_what_was_never_shown_to_others_stays_private(carol, alice, site, 
     assert (page.status, "It is private" in page.text) == (200, True)
     for part in ("file", "thumbnail"):
         assert (await carol.get(f"/admin/pictures/{picture}/{part}")).status == 404
-    answer = await carol.post(f"/admin/pictures/{picture}/decision", {"act": "take_down", "reason": WHY})
+    answer = await carol.act(f"/admin/pictures/{picture}/decision", {"act": "take_down", "reason": WHY})
     assert answer.status == 303
     assert (await alice.get(f"/pictures/{picture}/file")).status == 410
     assert (await carol.get(f"/admin/pictures/{picture}/file")).status == 200

@@ -16,8 +16,8 @@ def where(account):
 
 
 async def test_support_is_given_with_a_reason_and_bob_logs_in_anew(carol, bob, cast, db):
-    assert (await carol.post(where(cast.bob), {"role": "support", "role_reason": ""})).status == 400
-    answer = await carol.post(where(cast.bob), WHY | {"role": "support"})
+    assert (await carol.act(where(cast.bob), {"role": "support"}, reason="")).status == 400
+    answer = await carol.act(where(cast.bob), WHY | {"role": "support"})
     assert (answer.status, answer.location) == (303, f"/admin/users/{cast.bob.id}")
     assert (await accounts.get(db, cast.bob.id)).role == "support"
     assert (await bob.get("/account")).location.startswith("/login")
@@ -27,13 +27,13 @@ async def test_support_is_given_with_a_reason_and_bob_logs_in_anew(carol, bob, c
 
 
 async def test_an_admin_is_made_in_two_steps(carol, cast, db):
-    asked = await carol.post(where(cast.bob), WHY | {"role": "admin"})
+    asked = await carol.act(where(cast.bob), WHY | {"role": "admin"})
     assert (asked.status, "Make an admin" in asked.text) == (200, True)
     assert asked.values("role_reason") == [WHY["role_reason"]]
-    wrong = await carol.post(where(cast.bob), WHY | {"role": "admin", "confirmation": cast.alice.email})
+    wrong = await carol.act(where(cast.bob), WHY | {"role": "admin", "confirmation": cast.alice.email})
     assert wrong.status == 400
     assert (await accounts.get(db, cast.bob.id)).role == "user"
-    done = await carol.post(where(cast.bob), WHY | {"role": "admin", "confirmation": cast.bob.email})
+    done = await carol.act(where(cast.bob), WHY | {"role": "admin", "confirmation": cast.bob.email})
     assert done.status == 303
     assert (await accounts.get(db, cast.bob.id)).role == "admin"
 
@@ -41,20 +41,20 @@ async def test_an_admin_is_made_in_two_steps(carol, cast, db):
 @pytest.mark.parametrize("role", ["user", "support"])
 async def test_nobody_takes_their_own_role_away(carol, cast, db, role):
     await accounts.set_role(db, cast.bob, "admin", actor="test")
-    answer = await carol.post(where(cast.carol), WHY | {"role": role})
+    answer = await carol.act(where(cast.carol), WHY | {"role": role})
     assert (answer.status, "another admin" in answer.text) == (400, True)
     assert (await accounts.get(db, cast.carol.id)).is_admin
 
 
 @pytest.mark.parametrize("role", ["", "owner", "ADMIN", "user"])
 async def test_what_is_no_change_is_refused(carol, cast, db, role):
-    assert (await carol.post(where(cast.bob), WHY | {"role": role})).status == 400
+    assert (await carol.act(where(cast.bob), WHY | {"role": role})).status == 400
     assert (await accounts.get(db, cast.bob.id)).role == "user"
 
 
 async def test_who_is_banned_gets_no_role(carol, cast, db):
     await accounts.ban(db, cast.bob, "x", actor="test")
-    answer = await carol.post(where(cast.bob), WHY | {"role": "support"})
+    answer = await carol.act(where(cast.bob), WHY | {"role": "support"})
     assert (answer.status, "Lift the ban" in answer.text) == (400, True)
 
 

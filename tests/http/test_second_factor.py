@@ -268,7 +268,7 @@ async def test_where_it_is_forced_an_admin_is_led_to_it_before_any_page_works(ds
             for path in ("/admin", "/admin/users", "/admin/keys", "/admin/audit"):
                 assert (await browser.get(path)).location == "/account/security"
             assert "needs a second factor" in (await browser.get("/account/security")).text
-            refused = await browser.post("/admin/keys", {"label": "x"})
+            refused = await browser.act("/admin/keys", {"label": "x"})
             assert (refused.status, "second factor" in refused.text) == (403, True)
             await set_up(browser, db, account)
             assert (await browser.get("/admin")).status == 200

@@ -175,7 +175,8 @@ async def test_payments_that_are_stuck_are_late(db):
 
 
 @pytest.mark.parametrize(
-    ("poller", "part"), [("polling", "up"), ("waiting", "up"), ("conflict", "down"), ("no token", "off")]
+    ("poller", "part"),
+    [("polling", "up"), ("waiting", "up"), ("conflict", "down"), ("deaf", "down"), ("no token", "off")],
 )
 async def test_the_bot_is_up_down_or_not_in_use(db, stranger, poller, part):
     await alive(db)
@@ -200,6 +201,9 @@ async def test_nothing_of_keys_people_or_amounts_is_told(db, cast, vault, strang
     open_now = {
         f"key {key}": "Key canary-label …9876 (openai) is out of funds: canary",
         "bot_conflict": "canary",
+        "bot_deaf": "canary",
+        "no_bot": "canary",
+        "no_web": "canary",
         "certificate": "canary",
         "disk_full": "canary 7 GB",
     }

@@ -17,7 +17,7 @@ REASON = {"visit_reason": "she cannot find her picture"}
 @pytest.fixture
 async def guest(carol, cast):
     """Carol's browser, which shows Alice's studio."""
-    answer = await carol.post(f"/admin/users/{cast.alice.id}/visits", REASON)
+    answer = await carol.act(f"/admin/users/{cast.alice.id}/visits", REASON)
     assert (answer.status, answer.location) == (303, "/dashboard")
     carol._csrf = ""
     return carol
@@ -111,7 +111,7 @@ async def test_it_ends_by_itself_and_the_form_of_before_is_out_of_date(guest, ca
     row = await db.fetchrow("select actor, after from audit where action = 'account.visit_end'")
     assert (row["actor"], row["after"]["who"]) == ("system", cast.carol.email)
     guest._csrf = ""
-    assert (await guest.post(f"/admin/users/{cast.bob.id}/visits", REASON)).status == 303
+    assert (await guest.act(f"/admin/users/{cast.bob.id}/visits", REASON)).status == 303
 
 
 async def test_a_live_stream_ends_with_the_visit(alice, guest, db):
@@ -129,14 +129,14 @@ async def test_neither_staff_nor_the_banned_are_visited(carol, cast, db, who):
         await accounts.ban(db, account, "x", actor="test")
     elif who != "oneself":
         await accounts.set_role(db, account, who, actor="test")
-    answer = await carol.post(f"/admin/users/{account.id}/visits", REASON)
+    answer = await carol.act(f"/admin/users/{account.id}/visits", REASON)
     assert answer.status == 400
     assert "can be visited" in answer.text
     assert await db.fetchval("select count(*) from visit") == 0
 
 
 async def test_a_reason_is_needed(carol, cast, db):
-    assert (await carol.post(f"/admin/users/{cast.alice.id}/visits", {"visit_reason": " "})).status == 400
+    assert (await carol.act(f"/admin/users/{cast.alice.id}/visits", {"visit_reason": " "})).status == 400
     assert await db.fetchval("select count(*) from visit") == 0
 
 
@@ -153,7 +153,7 @@ async def test_a_visit_to_who_was_banned_meanwhile_can_be_ended(guest, cast, db,
         assert (await guest.post("/visit/end")).location == f"/admin/users/{cast.alice.id}"
     elif how == "by the janitor":
         await visits.end_overdue(db)
-    answer = await guest.post(f"/admin/users/{cast.bob.id}/visits", REASON)
+    answer = await guest.act(f"/admin/users/{cast.bob.id}/visits", REASON)
     assert (answer.status, answer.location) == (303, "/dashboard")
     told = await db.fetchval("select after ->> 'how' from audit where action = 'account.visit_end'")
     assert told == ("left" if how == "left by the form" else "who was visited is banned")

@@ -30,7 +30,7 @@ async def test_nothing_hangs_there_before_an_admin_lets_it_in(alice, stranger, c
     for words in ("A pie at dusk", "Al from the coast", cast.alice.email):
         assert words in page.text
     (offer,) = page.values("offer")
-    assert (await carol.post("/admin/wall/decisions", {"act": "approve", "offer": offer})).location == "/admin/wall"
+    assert (await carol.act("/admin/wall/decisions", {"act": "approve", "offer": offer})).location == "/admin/wall"
     wall = await stranger.get("/wall")
     assert await hanging(stranger) == ([share.path], None)
     assert "Al from the coast" in wall.text
@@ -61,9 +61,9 @@ async def test_a_name_is_no_address(alice, site, cast, db, name):
 
 async def test_what_is_refused_says_why_and_is_not_offered_again(alice, carol, site, cast, db):
     picture, _, offer = await offered(site, cast.alice)
-    page = await carol.post("/admin/wall/decisions", {"act": "refuse", "offer": str(offer)})
+    page = await carol.act("/admin/wall/decisions", {"act": "refuse", "offer": str(offer)})
     assert (page.status, "The reason is missing" in page.text) == (400, True)
-    await carol.post("/admin/wall/decisions", {"act": "refuse", "offer": str(offer), "reason": "Too blurred."})
+    await carol.act("/admin/wall/decisions", {"act": "refuse", "offer": str(offer), "reason": "Too blurred."})
     assert "Too blurred." in (await alice.get(f"/pictures/{picture}")).text
     assert (await alice.post(f"/pictures/{picture}/wall")).status == 409
     await walls.decide(db, offer, "shown", actor="test")  # an admin may think again
@@ -72,7 +72,7 @@ async def test_what_is_refused_says_why_and_is_not_offered_again(alice, carol, s
 
 async def test_what_is_taken_off_says_why(alice, carol, stranger, site, cast):
     picture, share, offer = await shown(site, cast.alice)
-    await carol.post("/admin/wall/decisions", {"act": "take_off", "offer": str(offer), "reason": "A complaint."})
+    await carol.act("/admin/wall/decisions", {"act": "take_off", "offer": str(offer), "reason": "A complaint."})
     assert await hanging(stranger) == ([], None)
     assert "A complaint." in (await alice.get(f"/pictures/{picture}")).text
     assert (await stranger.get(share.path)).status == 200  # the link is another thing
@@ -128,11 +128,11 @@ async def test_what_was_changed_since_the_page_was_opened_is_not_let_in_unseen(a
     before = (await carol.get("/admin/wall?state=refused")).values("offer")
     assert (await alice.post(f"/pictures/{picture}/share", change)).status == 303
     for stale in (before[0], str(offer)):
-        page = await carol.post("/admin/wall/decisions", {"act": "approve", "offer": stale, "state": "refused"})
+        page = await carol.act("/admin/wall/decisions", {"act": "approve", "offer": stale, "state": "refused"})
         assert (page.status, "look again" in page.text) == (409, True)
     assert await db.fetchval("select state from wall_offer") == "refused"
     now = (await carol.get("/admin/wall?state=refused")).values("offer")
-    assert (await carol.post("/admin/wall/decisions", {"act": "approve", "offer": now[0]})).status == 303
+    assert (await carol.act("/admin/wall/decisions", {"act": "approve", "offer": now[0]})).status == 303
 
 
 async def test_offered_while_it_is_changed_one_of_them_wins(site, cast, db):
@@ -204,11 +204,11 @@ async def test_many_are_decided_at_once_and_what_changed_meanwhile_is_left(carol
     made = [await offered(site, cast.alice) for _ in range(4)]
     await walls.withdraw(db, made[1][0], cast.alice.id)
     offers = [("offer", f"{offer}~{walls.beside('', False)}") for _, _, offer in made]
-    answer = await carol.post("/admin/wall/decisions", [("act", "approve"), *offers])
+    answer = await carol.act("/admin/wall/decisions", [("act", "approve"), *offers])
     assert answer.status == 303
     assert "decided or taken back meanwhile" in (await carol.get("/admin/wall")).text
     assert set((await hanging(stranger))[0]) == {share.path for at, (_, share, _) in enumerate(made) if at != 1}
-    again = await carol.post("/admin/wall/decisions", [("act", "approve"), *offers])
+    again = await carol.act("/admin/wall/decisions", [("act", "approve"), *offers])
     assert (again.status, "faster" in again.text) == (409, True)
 
 
@@ -226,7 +226,7 @@ async def test_many_are_decided_at_once_and_what_changed_meanwhile_is_left(carol
 )
 async def test_a_bent_form_changes_nothing(carol, site, cast, db, fields):
     await offered(site, cast.alice)
-    assert (await carol.post("/admin/wall/decisions", fields)).status == 400
+    assert (await carol.act("/admin/wall/decisions", fields)).status == 400
     assert await db.fetchval("select state from wall_offer") == "waiting"
 
 

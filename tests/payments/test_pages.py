@@ -105,10 +105,10 @@ async def test_an_admin_marks_an_invoice_paid_with_a_reason_and_once(till):
     carol = await till.site.browser(till.cast.carol)
     invoice = await till.buy()
     at = f"/admin/invoices/{invoice.id}"
-    assert (await carol.post(f"{at}/payment", {"reason": ""})).status == 400
-    assert (await carol.post(f"{at}/payment", {"reason": "in cash"})).status == 303
-    assert (await carol.post(f"{at}/payment", {"reason": "in cash"})).status == 409
-    assert (await carol.post(f"{at}/decision", {"reason": "nothing to decide"})).status == 409
+    assert (await carol.act(f"{at}/payment", {}, reason="")).status == 400
+    assert (await carol.act(f"{at}/payment", {"reason": "in cash"})).status == 303
+    assert (await carol.act(f"{at}/payment", {"reason": "in cash"})).status == 409
+    assert (await carol.act(f"{at}/decision", {"reason": "nothing to decide"})).status == 409
     assert await till.is_credited_once(invoice)
     assert "by hand: carol@example.com" in (await carol.get(at)).text
 

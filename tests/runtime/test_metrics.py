@@ -19,6 +19,7 @@ from limner.sql.billing import CheckOpenInvoices
 from tests.conftest import settings
 
 CREW = [
+    {"name": "poller", "state": "deaf", "restarts": 0, "last_ok": 1_790_000_000.5},
     {"name": "bus", "state": "degraded", "restarts": 2},
     {
         "name": "counter", "state": "running", "restarts": 0, "children": [
@@ -40,6 +41,8 @@ def samples(page: bytes) -> dict[str, float]:
 async def test_what_a_supervisor_reports_is_shown_at_any_depth():
     found = samples(await Metrics(lambda: CREW).page())
     assert (found["limner_child_up bus"], found["limner_child_up Cashier"]) == (0, 1)
+    assert found["limner_child_up poller"] == 0
+    assert found["limner_child_last_ok_timestamp_seconds poller"] == 1_790_000_000.5
     assert found["limner_child_restarts_total bus"] == 2
     assert found["limner_messages_handled_total billing"] == 7
     assert found["limner_messages_in_hand billing"] == 3
