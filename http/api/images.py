@@ -7,10 +7,9 @@ from functools import partial
 from typing import Any
 
 import anyio
-import orjson
 from aiohttp import web
 
-from limner.http.api import access, edits, ordering, outcome, reading, streams, tasks
+from limner.http.api import access, bodies, edits, ordering, outcome, reading, streams, tasks
 from limner.http.api.errors import ApiError, invalid, overloaded
 from limner.http.api.openapi import IDEMPOTENCY, PREFER, operation
 from limner.http.api.ordering import Placed
@@ -107,13 +106,13 @@ async def _when_done(request: web.Request, placed: Placed, token: Token, form: s
         order = await _over(request, placed, token)
         if order is None:
             return web.Response(status=499)
-        body = orjson.dumps(await outcome.images(request, order, form))
+        body = await outcome.images(request, order, form)
     except Lost as error:
         words = "This order is not in the books any more. Nothing was charged; please send it again."
         raise overloaded(words, 1) from error
     except outcome.OUTAGE as error:
         raise outcome.unanswered(request, placed.id) from error
-    return web.Response(body=body, content_type="application/json", headers=outcome.AS_IT_IS)
+    return await bodies.answered(request, body, outcome.AS_IT_IS)
 
 
 async def _over(request: web.Request, placed: Placed, token: Token) -> Order | None:

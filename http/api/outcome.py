@@ -9,12 +9,11 @@ from uuid import UUID
 
 import anyio
 import asyncpg
-import orjson
-import pybase64
 from aiohttp import web
 
 from limner.http.api import files
 from limner.http.api.access import WRONG_KEY
+from limner.http.api.bodies import LATER, Body, base64
 from limner.http.api.errors import ApiError, overloaded
 from limner.http.api.schemas import Usage
 from limner.http.state import DB, STORAGE
@@ -62,20 +61,21 @@ def unanswered(request: web.Request, generation_id: UUID) -> ApiError:
     return ApiError(500, "answer_unavailable", words, retry=False)
 
 
-async def images(request: web.Request, order: Order, form: str) -> dict[str, Any]:
-    """The answer, for orjson; ``form`` is "b64_json" or "url". Raises ApiError when not one picture came.
+async def images(request: web.Request, order: Order, form: str) -> Body:
+    """The answer; ``form`` is "b64_json" or "url". Raises ApiError when not one picture came.
 
     One whose file is lost hides none of the others.
     """
     data: dict[UUID, dict[str, Any]] = {}
+    are_many = form == "b64_json" and len(order.delivered) > 1
     for answer in order.delivered:
         with contextlib.suppress(Missing):
-            data[answer.job_id] = await picture(request, answer, form)
+            data[answer.job_id] = await (_later if are_many else picture)(request, answer, form)
     order = replace(order, answers=[each if each.job_id in data else _lost(each) for each in order.answers])
     if not data:
         raise failure(order)
     first = order.delivered[0]
-    return {
+    content = {
         "created": int(order.changed_at.timestamp()),
         "data": list(data.values()),
         "model": order.model_id,
@@ -83,6 +83,7 @@ async def images(request: web.Request, order: Order, form: str) -> dict[str, Any
         "usage": USAGE,
         "metadata": metadata(order),
     }
+    return Body(content, [str(each.storage_key) for each in order.delivered] if are_many else [])
 
 
 def _lost(answer: Answer) -> Answer:
@@ -101,9 +102,11 @@ async def picture(request: web.Request, answer: Answer, form: str) -> dict[str, 
     return {"b64_json": base64(await request.app[STORAGE].get(answer.storage_key))}
 
 
-def base64(data: bytes) -> orjson.Fragment:
-    """As a JSON string, made once: not decoded, looked through and encoded again."""
-    return orjson.Fragment(b'"%b"' % pybase64.b64encode(data))
+async def _later(request: web.Request, answer: Answer, _: str) -> dict[str, Any]:
+    """To be read when it is written."""
+    if await request.app[STORAGE].head(str(answer.storage_key)) is None:
+        raise Missing(str(answer.storage_key))
+    return {"b64_json": LATER}
 
 
 def used(order: Order, answer: Answer | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import orjson
 from aiohttp import web
 
 from limner.http.api import outcome
+from limner.http.api.bodies import base64
 from limner.http.api.errors import ApiError
 from limner.http.api.waiting import LOOK_AGAIN, WAITING, Patience
 from limner.http.state import CONFIG, DB
@@ -109,7 +110,7 @@ class _Feed:
         await self._event(
             f"{_kind(order)}.partial_image",
             {
-                "b64_json": outcome.base64(partial.data),
+                "b64_json": base64(partial.data),
                 "partial_image_index": partial.number,
                 **outcome.used(order, None),
                 "output_format": partial.mime.rpartition("/")[2],

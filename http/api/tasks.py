@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 from aiohttp import web
 
-from limner.http.api import access, outcome
+from limner.http.api import access, bodies, outcome
 from limner.http.api.errors import ApiError, invalid
 from limner.http.api.openapi import operation
 from limner.http.api.reading import shown
@@ -55,7 +55,7 @@ AS_LINKS = {
     scope="images:read",
     parameters=[AS_LINKS],
 )
-async def show(request: web.Request) -> web.Response:
+async def show(request: web.Request) -> web.StreamResponse:
     """``GET /v1/images/tasks/{id}``."""
     token = await access.enter(request, "images:read")
     form = _form(request)
@@ -69,7 +69,7 @@ async def show(request: web.Request) -> web.Response:
     scope="images:write",
     parameters=[AS_LINKS],
 )
-async def cancel(request: web.Request) -> web.Response:
+async def cancel(request: web.Request) -> web.StreamResponse:
     """``DELETE /v1/images/tasks/{id}``: what has not begun ends at once, what is being painted is asked to stop.
 
     The pictures that came nevertheless are for a key that may read.
@@ -88,7 +88,7 @@ def _form(request: web.Request) -> str:
     return form
 
 
-async def _whole(request: web.Request, order: Order, form: str, *, with_pictures: bool = True) -> web.Response:
+async def _whole(request: web.Request, order: Order, form: str, *, with_pictures: bool = True) -> web.StreamResponse:
     about = _about(order, form)
     if not order.is_over:
         return _json(about, {"Retry-After": _ask_again(order)})
@@ -96,7 +96,8 @@ async def _whole(request: web.Request, order: Order, form: str, *, with_pictures
     if order.delivered and not with_pictures:
         return _json(about | {"http_status": 200})
     try:
-        about |= {"http_status": 200, "result": await outcome.images(request, order, form)}
+        body = await outcome.images(request, order, form)
+        return await bodies.answered(request, body.within("result", about | {"http_status": 200}), outcome.AS_IT_IS)
     except ApiError as why:
         about |= {"http_status": why.status, **why.body}
     return _json(about, outcome.AS_IT_IS)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 
+import anyio
 import pytest
 
+from limner.http.state import STORAGE
 from limner.sql import jobs
 from tests.api.conftest import error, json, program, switch
 from tests.http.conftest import available
@@ -120,3 +122,31 @@ async def test_a_file_that_is_lost_hides_none_of_the_others(alices, site, db):
     lost = json(await alices.get(task["poll_url"]))
     assert (lost["http_status"], "result" in lost) == (404, False)
     assert "Only what was delivered was charged" in lost["error"]["message"]
+
+
+async def test_several_pictures_are_written_one_after_the_other(alices, site, db, monkeypatch):
+    """No process holds them all: ten large ones would be half a gigabyte."""
+    pages = []
+
+    async def wait() -> None:
+        pages.append(await alices.order(n=3))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await site.until("generation_changed", lambda: db.fetchval("select exists (select from job)"))
+        for _ in range(3):
+            await (await take_up(site)).deliver()
+    (page,) = pages
+    answer = json(page)
+    assert [base64.b64decode(each["b64_json"])[:4] for each in answer["data"]] == [b"\x89PNG"] * 3
+    assert {"x-request-id", "x-ratelimit-limit-requests"} <= {name.lower() for name in page.headers}
+    assert (page.headers["Cache-Control"], "Content-Length" in page.headers) == ("no-store, no-transform", False)
+    get, lost = site.storage.get, await db.fetchval("select storage_key from image order by created_at, id limit 1")
+
+    async def read(key: str) -> bytes:
+        return await get(key if key != lost else "gone/since")
+
+    monkeypatch.setattr(site.app[STORAGE], "get", read)
+    task = f"/v1/images/tasks/{answer['metadata']['generation']}"
+    result = json(await alices.get(task))["result"]
+    assert sorted(each["b64_json"] is None for each in result["data"]) == [False, False, True]
