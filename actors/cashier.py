@@ -30,6 +30,8 @@ AT_ONCE = 8
 """Invoices that a round looks at side by side."""
 MOST_FAILURES = 3
 """From then on a processor is left alone until the next round."""
+LATER = 60.0
+"""Seconds until what could not be canceled is tried again."""
 
 BillingMessage = OpenInvoice | CheckInvoice | CheckOpenInvoices | CancelInvoice | PayBack | Reconcile
 
@@ -68,19 +70,18 @@ class Cashier(Actor):
         if invoice.processor_ref is None and invoice.is_open:
             await self._attach(invoice, await self._with(invoice).open(invoice))
 
-    async def check(self, invoice: Invoice, *, is_wanted: bool = True) -> None:
-        """Ask the processor and apply its answer. Nothing runs out here before it was asked. Raises Unreachable, Unwilling.
-
-        ``is_wanted``: what was closed there before its time is opened anew.
-        """
+    async def check(self, invoice: Invoice) -> None:
+        """Ask the processor and apply its answer. Nothing runs out here before it was asked. Raises Unreachable, Unwilling."""
         way = self._with(invoice)
         if invoice.processor_ref is None and (invoice := await self._looked_for(invoice, way)).processor_ref is None:
             return
         payment = await way.read(str(invoice.processor_ref))
         faults.point("after-read", invoice.id)
         invoice = await invoices.get(self.db, invoice.id)
-        if is_wanted and payment and payment.state == "expired" and await self._reopened(invoice, payment):
+        if payment and payment.state == "expired" and await self._reopened(invoice, payment):
             return
+        if payment and payment.state != "paid" and payment.ref != invoice.processor_ref:
+            return  # somebody was faster, and it is open there anew: how the old one ended says nothing of it
         if payment is not None:
             await settlement.apply(self.db, invoice, payment, way.store)
         elif invoice.is_open and invoice.has_run_out:
@@ -89,16 +90,39 @@ class Cashier(Actor):
         faults.point("after-apply", invoice.id)
 
     async def cancel(self, invoice: Invoice) -> None:
-        """Unless it was paid meanwhile, which the processor knows. Raises Unreachable."""
+        """Unless money came meanwhile, which only the processor knows: it is asked first. Raises Unreachable."""
         if invoice.processor_ref is not None and invoice.is_open:
             try:
-                await self._with(invoice).cancel(invoice.processor_ref)
+                await self._call_off(invoice, invoice.processor_ref)
             except Unwilling as error:
+                raise Unreachable(f"not canceled yet: {error}", after=LATER) from error
+        elif invoice.is_open:
+            await self._canceled(invoice)
+
+    async def _call_off(self, invoice: Invoice, ref: str) -> None:
+        way = self._with(invoice)
+        payment = await way.read(ref)
+        if payment is not None and payment.is_untouched:
+            try:
+                await way.cancel(ref)
+            except Unwilling as error:  # then something has happened to it
                 log.warning("cannot_be_canceled", invoice=str(invoice.id), error=str(error))
-            await self.check(invoice, is_wanted=False)
+            faults.point("after-call-off", invoice.id)
+            payment = await way.read(ref)
+        if payment is None:
+            return await self._canceled(invoice)
         invoice = await invoices.get(self.db, invoice.id)
-        if invoice.processor_ref is None and invoice.is_open:
+        if payment.state != "paid" and invoice.processor_ref != ref:
+            raise Unreachable("it was opened anew meanwhile", after=1)
+        await settlement.apply(self.db, invoice, payment, way.store)
+        if payment.is_untouched:
+            raise Unreachable("it is still open there", after=LATER)
+
+    async def _canceled(self, invoice: Invoice) -> None:
+        try:
             await invoices.move(self.db, invoice.id, "canceled")
+        except WrongState as error:
+            log.info("not_canceled", invoice=str(invoice.id), why=str(error))
 
     async def pay_back(self, refund_id: UUID) -> None:
         """Send a refund, once. Raises Unreachable."""

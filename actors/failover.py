@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from enum import StrEnum
@@ -68,8 +68,21 @@ REACTIONS = {
 }
 
 
-def goes_on(faults: Sequence[str]) -> bool:
-    """Whether the same order may go to another key after these faults, the last of which just happened."""
+SPENDING = tuple(
+    fault
+    for fault, reaction in REACTIONS.items()
+    if reaction.blame in (Blame.NOBODY, Blame.COUNTED, Blame.ORDER) and reaction.another
+)
+"""After these nobody rests, and the same order goes to another key: never to the same one again, however long it waits."""
+
+
+def goes_on(faults: Sequence[str], final: Container[str] = ()) -> bool:
+    """Whether the same order may go to another key after these faults, the last of which just happened.
+
+    ``final``: those after which the operator wants no other key tried, since the first may have been billed.
+    """
+    if faults[-1] in final:
+        return False
     another = REACTIONS[Fault(faults[-1])].another
     return another is None or faults.count(faults[-1]) <= another
 

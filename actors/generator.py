@@ -142,7 +142,10 @@ class Generator(Actor):
         while True:
             lease = errand.lease if errand else await self.pool.lease(job, tried, first, found=found)
             if not errand and lease.number > 1 and not tried:
-                await self._look_back(job, lease)
+                tried = await self._look_back(job, lease)
+                if lease.key_id in tried:
+                    found = None
+                    continue
             try:
                 return await self._try(job, order, lease, errand.ref if errand else None)
             except UpstreamError as error:
@@ -157,10 +160,10 @@ class Generator(Actor):
             errand = found = None
             await self._show(job, "trying another painter", 0, anew=True)
 
-    async def _look_back(self, job: Job, lease: Lease) -> None:
+    async def _look_back(self, job: Job, lease: Lease) -> list[int]:
         if await jobs.asked_to_stop(self.db, [job.id]):
             raise CalledOff
-        await self.pool.look_back(job, lease)
+        return await self.pool.look_back(job, lease)
 
     async def _try(self, job: Job, order: base.Order, lease: Lease, ref: str | None) -> Painted:
         started = told = time.monotonic()

@@ -47,6 +47,8 @@ class Pool:
         self.config = config
         self.vault = vault
         self._freed = anyio.Event()
+        again = {Fault.TIMEOUT_UNKNOWN: config.retry_unknown, Fault.NO_IMAGE: config.retry_empty}
+        self._final = [fault for fault, is_wanted in again.items() if not is_wanted]
 
     async def lease(
         self, job: Job, tried: Sequence[int], first: int | None = None, *, found: Lease | Wait | None = None
@@ -63,19 +65,36 @@ class Pool:
                 return found
             left = began + PATIENCE - time.monotonic()
             if not found.is_busy or left <= 0:
-                raise _no_key(found)
+                raise _no_key(await self._beside_spent(job, tried, found))
             with anyio.move_on_after(min(pause, left)):
                 await freed.wait()
             found = None
             pause = min(pause * 1.5, 0.4)
 
-    async def look_back(self, job: Job, lease: Lease) -> None:
-        """What an earlier try of this job came to holds over a crash. Raises UpstreamError when it was the end."""
+    async def _beside_spent(self, job: Job, tried: Sequence[int], wait: Wait) -> Wait:
+        """How long without those that are done with it for good. Raises UpstreamError when no other comes back by itself."""
+        spent = await attempts.spent(self.db, job.id, failover.SPENDING) if tried else {}
+        if not spent:
+            return wait
+        back = await attempts.free_in(self.db, job.provider_id, job.model_id, list(spent))
+        if back is None:
+            raise UpstreamError(Fault(list(spent.values())[-1]), "every key has tried that could")
+        return Wait(back, wait.is_busy)
+
+    async def look_back(self, job: Job, lease: Lease) -> list[int]:
+        """What an earlier try of this job came to holds over a crash and a wait. Raises UpstreamError when it was the end.
+
+        Returns the keys that are done with it; a lease of one of them is let go.
+        """
         faults = await attempts.faults(self.db, job.id)
-        if faults and not failover.goes_on(faults):
+        is_over = bool(faults) and not failover.goes_on(faults, self._final)
+        spent = list(await attempts.spent(self.db, job.id, failover.SPENDING)) if faults and not is_over else []
+        if is_over or lease.key_id in spent:
             await attempts.close(self.db, lease.attempt_id, fault=Fault.CANCELLED, detail=attempts.LET_GO)
             self.freed()
+        if is_over:
             raise UpstreamError(Fault(faults[-1]), "an earlier try had settled it")
+        return spent
 
     async def blame(self, job: Job, lease: Lease, error: UpstreamError) -> bool:
         """Let rest who is to blame and close the attempt. Returns whether the order may go on to another key."""
@@ -98,7 +117,7 @@ class Pool:
         if failover.is_poison(fault, before, lease.failures, elsewhere=elsewhere):
             log.warning("order_breaks_painters", job=str(job.id), key=lease.label)
             return False
-        return failover.goes_on(await attempts.faults(self.db, job.id))
+        return failover.goes_on(await attempts.faults(self.db, job.id), self._final)
 
     async def _let_rest(self, lease: Lease, model_id: str, error: UpstreamError, cause: str, before: int) -> None:
         """``before``: how often this key came to the same with this order."""

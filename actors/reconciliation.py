@@ -15,7 +15,7 @@ from limner.runtime.config import Config
 from limner.runtime.database import Database
 from limner.runtime.log import logger
 from limner.runtime.phrases import phrase
-from limner.sql import audit, billing, invoices, payments
+from limner.sql import audit, billing, doubts, invoices, payments
 from limner.sql.invoices import Invoice
 
 log = logger(__name__)
@@ -46,6 +46,8 @@ async def _with(db: Database, config: Config, name: str, way: Processor) -> None
         if payment.state == "paid":
             paid.add(payment.ref)
             await _paid_there(db, config, name, way, payment)
+        elif payment.received_cents and payment.state in settlement.CLOSED:
+            await _left_there(db, name, way, payment)
     for invoice in await invoices.paid_since(db, name, since):
         if invoice.processor_ref not in paid:
             await _paid_here(db, way, invoice)
@@ -58,6 +60,8 @@ async def _paid_there(db: Database, config: Config, name: str, way: Processor, p
         log.info("payment_of_somebody_else", processor=name, ref=payment.ref)
         return
     if invoice.state == "paid":
+        if await doubts.is_open(db, invoice.id):  # what was in doubt one night may hold the next
+            await settlement.apply(db, invoice, payment, way.store)
         return
     await settlement.apply(db, invoice, payment, way.store)
     found = await invoices.get(db, invoice.id)
@@ -71,16 +75,24 @@ async def _paid_there(db: Database, config: Config, name: str, way: Processor, p
         await telling.send(db, config, [news])
 
 
+async def _left_there(db: Database, name: str, way: Processor, payment: Payment) -> None:
+    """Money for what is closed: told, once, also where nobody looks at the invoice any more."""
+    invoice = await _invoice(db, name, payment.order_ref)
+    if invoice is not None and invoice.state != "paid" and invoice.processor_ref == payment.ref:
+        await settlement.apply(db, invoice, payment, way.store)
+
+
 async def _paid_here(db: Database, way: Processor, invoice: Invoice) -> None:
     payment = await way.read(str(invoice.processor_ref))
     if payment is not None and payment.state == "paid":
         return
     if payment is not None:
         await settlement.apply(db, invoice, payment, way.store)
+        if payment.state == "invalid":  # that is told by itself, and somebody may have decided already
+            return
     state = "unknown" if payment is None else payment.state
     words = f"It is paid here, and {state} at the processor: see what became of the money."
-    if (await invoices.get(db, invoice.id)).trouble != "doubted":
-        await payments.flag(db, invoice.id, "unbacked", words, {"state": state}, actor="cashier")
+    await payments.flag(db, invoice.id, "unbacked", words, {"state": state}, actor="cashier")
 
 
 async def _invoice(db: Database, name: str, order_ref: str) -> Invoice | None:

@@ -15,6 +15,7 @@ from limner.sql.invoices import Invoice, WrongState
 log = logger(__name__)
 
 ME = "cashier"
+CLOSED = ("expired", "invalid", "canceled")
 
 
 async def apply(db: Database, invoice: Invoice, payment: Payment, store: str) -> None:
@@ -56,7 +57,7 @@ async def _paid(db: Database, invoice: Invoice, payment: Payment) -> None:
         if is_new and (payment.is_marked or payment.is_late):
             how = "invoice.marked_elsewhere" if payment.is_marked else "invoice.paid_late"
             await audit.record(tx, ME, how, str(invoice.id), {"state": invoice.state}, _said(payment))
-        await payments.holds(tx, await invoices.get(tx, invoice.id))
+        await payments.holds(tx, await invoices.get(tx, invoice.id), actor=ME)
     paid = await invoices.get(db, invoice.id)
     if paid.surplus_cents:
         words = f"{decimal(paid.surplus_cents)} {paid.currency} more than asked came: give it back, or leave it."
@@ -68,12 +69,19 @@ async def _moved(db: Database, invoice: Invoice, payment: Payment) -> None:
     if payment.state not in ("pending", invoice.state):
         with contextlib.suppress(WrongState):  # somebody else was faster, and knew more
             await invoices.move(db, invoice.id, payment.state)
-    if payment.state == "expired" and payment.received_cents:
-        words = (
-            f"{decimal(payment.received_cents)} of {decimal(invoice.amount_cents)} {invoice.currency} came before it ran out: "
-            "give it back, or mark it paid when the rest has come."
-        )
-        await payments.flag(db, invoice.id, "partial", words, _said(payment), actor=ME)
+    if payment.state in CLOSED and payment.received_cents:
+        await payments.flag(db, invoice.id, "partial", _came(invoice, payment), _said(payment), actor=ME)
+
+
+def _came(invoice: Invoice, payment: Payment) -> str:
+    received, amount, currency = decimal(payment.received_cents), decimal(invoice.amount_cents), invoice.currency
+    words = (
+        f"{received} of {amount} {currency} came before it was closed or called invalid there: give it back, or mark it paid "
+        "when the rest has come."
+    )
+    if payment.state == "expired":
+        words = f"{received} of {amount} {currency} came before it ran out: give it back, or mark it paid when the rest has come."
+    return words
 
 
 async def _mismatch(db: Database, invoice: Invoice, payment: Payment, words: str) -> None:

@@ -260,6 +260,14 @@ class Config(BaseSettings):
         le=86400,
         description="seconds that a painter may say nothing until another key is tried; slow machines may need more",
     )
+    retry_unknown: bool = Field(
+        True,
+        description="whether a picture whose painter fell silent goes to one more key, although the first may bill it",
+    )
+    retry_empty: bool = Field(
+        True,
+        description="whether a picture goes to one more key after an answer without one, although both may be billed",
+    )
     lease: int = Field(15, ge=3, le=600, description="seconds without a heartbeat after which a process counts as dead")
 
     otlp_url: str | None = Field(

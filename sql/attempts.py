@@ -114,13 +114,14 @@ select min(case
     when v.verdict is null or v.verdict in ('no_slot', 'rpm') or v.verdict like '%on_trial%' then 0
     when v.comes_back then greatest(extract(epoch from v.until - now()), 0)
 end)::double precision
-from key_verdicts($1, $2, '{}', null, now()) as v
+from key_verdicts($1, $2, $3, null, now()) as v where v.verdict is distinct from 'tried'
 """
 
 
-async def free_in(db: Db, provider_id: int, model_id: str) -> float | None:
-    """Seconds until a key could take a new order: 0 when one is free or merely busy, None when none comes back by itself."""
-    return await db.fetchval(FREE_IN, provider_id, model_id)  # type: ignore[no-any-return]
+async def free_in(db: Db, provider_id: int, model_id: str, tried: Sequence[int] = ()) -> float | None:
+    """Seconds until a key, none of those ``tried``, could take an order: 0 when one is free or merely busy, None when none comes
+    back by itself."""
+    return await db.fetchval(FREE_IN, provider_id, model_id, list(tried))  # type: ignore[no-any-return]
 
 
 NOTE_REF = "update attempt set upstream_ref = $2, is_resumable = true where id = $1 and finished_at is null"
@@ -180,6 +181,19 @@ select fault from attempt where job_id = $1 and fault is not null and detail <> 
 async def faults(db: Db, job_id: UUID) -> list[str]:
     """What the attempts of a job came to, in order, over all its waits; those that a worker let go of aside."""
     return [row["fault"] for row in await db.fetch(FAULTS, job_id, LET_GO)]
+
+
+SPENT = """
+select key_id, (array_agg(fault order by number desc))[1] as fault from attempt
+where job_id = $1 and fault = any($2) and detail <> $3 and not is_resumable
+group by key_id order by max(number)
+"""
+
+
+async def spent(db: Db, job_id: UUID, faults: Sequence[str]) -> dict[int, str]:
+    """Keys that came to one of these faults with this job, each with its last one; those aside whose job over there may begin
+    anew."""
+    return {row["key_id"]: row["fault"] for row in await db.fetch(SPENT, job_id, list(faults), LET_GO)}
 
 
 OF_KEY = """

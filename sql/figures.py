@@ -81,7 +81,7 @@ CHOSEN = """
 
 @dataclass(frozen=True)
 class Takings:
-    """Money of one currency, in cents."""
+    """Money of one currency, in cents. ``paid``: less what fell into doubt then, and with what came out of it again."""
 
     at: datetime
     currency: str

@@ -167,7 +167,7 @@ def generation_id_missing(asked: Order) -> UUID:
 
 # The locks on the balance and the token are let go before the order is on the disk; whoever asks waits for that afterwards
 # (Database.harden), with all who ordered meanwhile. The painters may begin at once: what they write comes later in the log.
-# V0026 has the function.
+# V0040 has the function.
 PLACE = """
 with quickly as materialized (
     select set_config('synchronous_commit', case when $2::boolean then 'off' else current_setting('synchronous_commit') end, true)
@@ -221,6 +221,10 @@ def _as_item(asked: Order, agreed: Terms, jobs: list[UUID], deadline: int) -> di
         "why": _title(asked.prompt),
         "concurrency": agreed.plan.concurrency,
         "priority": agreed.plan.priority,
+        "plan_id": agreed.plan.id,
+        "plan_cents": agreed.plan.price_cents,
+        "plan_currency": agreed.plan.price_currency,
+        "plan_credits": agreed.plan.credits_per_cycle,
         "most_unfinished": asked.most_unfinished,
     }
 

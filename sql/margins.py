@@ -38,19 +38,18 @@ class Margin:
 
 # By whom is not put down: it is added up anew.
 OF_USERS = """(
-select m.account_id::text as id, coalesce(p.price_currency, '') as currency, m.delivered, m.attempts, m.credits,
+select m.account_id::text as id, coalesce(m.currency, '') as currency, m.delivered, m.attempts, m.credits,
     coalesce(m.earned_micros, 0) as earned_micros, m.cost_micros, m.possible_micros
-from margin_line as m left join plan as p on p.id = m.plan_id
+from margin_line as m
 where m.finished_at >= $1 and m.finished_at < $2
 union all
 select e.account_id::text, coalesce(s.currency, ''), 0, 0, -e.credits,
     coalesce(-(e.credits * s.price_cents * 10000.0 / s.credits_per_cycle)::bigint, 0), 0, 0
 from ledger_entry as e
 join job as j on j.id = e.job_id
-left join lateral (
-    select p.price_cents, p.credits_per_cycle, p.price_currency as currency
-    from subscription as u join plan as p on p.id = u.plan_id
-    where u.account_id = j.account_id and u.created_at <= j.created_at order by u.created_at desc limit 1
+join generation as g on g.id = j.generation_id
+left join lateral plan_ordered(
+    g.plan_id, g.plan_cents, g.plan_credits, g.plan_currency, g.account_id, j.created_at
 ) as s on true
 where e.kind = 'refund' and e.created_at >= $1 and e.created_at < $2
 )"""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from limner.runtime.database import Db, Transaction
-from limner.sql import audit, invoices, ledger
+from limner.sql import audit, doubts, invoices, ledger
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice, WrongState
 
@@ -30,10 +30,14 @@ async def note(
     return True
 
 
-# Told once for each invoice: what somebody has dealt with does not come up again with the next look.
+# Told once for each invoice: what somebody has dealt with does not come up again with the next look. What held meanwhile does.
 FLAG = """
 update invoice set trouble = $2, trouble_words = $3
-where id = $1 and not exists (select from audit where subject = $1::uuid::text and action = 'invoice.' || $2)
+where id = $1 and not exists (
+    select from audit as told where told.subject = $1::uuid::text and told.action = 'invoice.' || $2 and not exists (
+        select from audit as held where held.subject = told.subject and held.action = 'invoice.holds' and held.id > told.id
+    )
+)
 returning id
 """
 
@@ -43,6 +47,8 @@ async def flag(db: Db, invoice_id: UUID, trouble: str, words: str, said: dict[st
     async with db.transaction() as tx:
         if await tx.fetchval(FLAG, invoice_id, trouble, words) is None:
             return False
+        if trouble in doubts.TROUBLES:
+            await doubts.take_out(tx, invoice_id)
         await audit.record(tx, actor, f"invoice.{trouble}", str(invoice_id), None, said | {"words": words})
         tx.tell(INVOICE_CHANGED, str(invoice_id))
         return True
@@ -130,10 +136,11 @@ async def mark_paid(db: Db, invoice_id: UUID, reason: str, *, actor: str, ip: st
             )
         await tx.execute("select 1 from invoice where id = $1 for update", invoice_id)
         invoice = await invoices.get(tx, invoice_id)
-        if invoice.state == "paid" and not invoice.frozen_credits:
+        if invoice.state == "paid" and not invoice.frozen_credits and not await doubts.is_open(tx, invoice_id):
             raise WrongState("The invoice is paid; it cannot be marked paid again.", field="state")
         if invoice.state == "paid":
             await thaw(tx, invoice)
+            await doubts.put_back(tx, invoice_id)
         else:
             await tx.execute("update invoice set paid_by = $2 where id = $1", invoice_id, actor)
             await invoices.settle(tx, invoice_id, actor=actor)
@@ -153,11 +160,15 @@ async def troubled(db: Db) -> list[Invoice]:
 
 HOLDS = """
 update invoice set trouble = '', trouble_words = '' where id = $1 and trouble in ('partial', 'doubted', 'unbacked')
+returning id
 """
 
 
-async def holds(db: Db, invoice: Invoice) -> None:
+async def holds(db: Transaction, invoice: Invoice, *, actor: str) -> None:
     """The processor says, perhaps again, that it is paid: what was doubtful about that is not any more."""
-    await db.execute(HOLDS, invoice.id)
+    was_told = await db.fetchval(HOLDS, invoice.id) is not None
     if invoice.frozen_credits:
         await thaw(db, invoice)
+    if await doubts.put_back(db, invoice.id) or was_told:
+        before = {"trouble": invoice.trouble, "frozen": invoice.frozen_credits}
+        await audit.record(db, actor, "invoice.holds", str(invoice.id), before, {"state": invoice.state})

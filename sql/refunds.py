@@ -12,7 +12,7 @@ from limner.runtime import mailbox
 from limner.runtime.database import Db, Transaction
 from limner.runtime.errors import NotFound
 from limner.runtime.mailbox import Message
-from limner.sql import accounts, audit, cutbacks, gifts, invoices, ledger, notices, referrals
+from limner.sql import accounts, audit, cutbacks, doubts, gifts, invoices, ledger, notices, referrals
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice, WrongState
 
@@ -185,6 +185,8 @@ async def sent(db: Db, refund: Refund, processor_ref: str, claim_url: str | None
     async with db.transaction() as tx:
         if await tx.fetchval(SENT, refund.id, processor_ref, claim_url) is None:
             return
+        if refund.kind == "whole":  # from now on it is taken off as what went back
+            await doubts.put_back(tx, refund.invoice_id)
         invoice = await invoices.get(tx, refund.invoice_id)
         account = await accounts.get(tx, invoice.account_id)
         after = {"refund": str(refund.id), "amount_cents": refund.amount_cents, "ref": processor_ref}

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from limner.runtime.config import Config
 from limner.runtime.database import Db, open_briefly
-from limner.sql import accounts, audit, billing, invoices, lists, payments, refunds
+from limner.sql import accounts, audit, billing, doubts, invoices, lists, payments, refunds
 from limner.sql.invoices import Invoice
 
 ME = "cli"
@@ -123,7 +123,7 @@ async def show(config: Config, invoice_id: UUID) -> list[str]:
     async with open_briefly(config) as db:
         invoice = await invoices.get(db, invoice_id)
         account = await accounts.get(db, invoice.account_id)
-        lines = _facts(invoice, account.email)
+        lines = _facts(invoice, account.email, is_doubted=await doubts.is_open(db, invoice_id))
         lines += [
             f"refund      {each.id} {each.kind}, {_money(each.amount_cents, each.currency)}, {each.state}"
             + (f", {each.claim_url}" if each.claim_url else "") + (f": {each.error}" if each.error else "")
@@ -138,7 +138,7 @@ async def show(config: Config, invoice_id: UUID) -> list[str]:
         ]
 
 
-def _facts(invoice: Invoice, email: str) -> list[str]:
+def _facts(invoice: Invoice, email: str, *, is_doubted: bool) -> list[str]:
     received = _money(invoice.received_cents, invoice.currency)
     facts = {
         "invoice": str(invoice.id),
@@ -151,6 +151,7 @@ def _facts(invoice: Invoice, email: str) -> list[str]:
         "made": f"{invoice.created_at:%Y-%m-%d %H:%M}, until {invoice.expires_at:%Y-%m-%d %H:%M}",
         "by hand": invoice.paid_by,
         "to decide": invoice.trouble_words,
+        "in doubt": "its money is not counted in the revenue" if is_doubted else "",
         "frozen": f"{invoice.frozen_credits} credits" if invoice.frozen_credits else "",
     }
     return [f"{name:<11} {value}" for name, value in facts.items() if value]

@@ -59,6 +59,11 @@ class Payment:
     is_marked: bool = False
     ways: Sequence[Way] = ()
 
+    @property
+    def is_untouched(self) -> bool:
+        """Open there, and nothing came."""
+        return self.state == "pending" and not self.received_cents
+
 
 @dataclass(frozen=True)
 class PaidBack:

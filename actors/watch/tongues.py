@@ -166,6 +166,12 @@ PAYMENTS: Table = {
         " верните деньги или отметьте оплаченным, когда придёт остальное.",
         "到期前只收到 {received} / {amount} {currency}：请退款，或在余款到账后标记为已付。",
     ),
+    "{received} of {amount} {currency} came before it was closed or called invalid there: give it back, or mark it paid when "
+    "the rest has come.": (
+        "Пришло {received} из {amount} {currency}, прежде чем платёжная система закрыла счёт или признала его недействительным:"
+        " верните деньги или отметьте оплаченным, когда придёт остальное.",
+        "支付方关闭账单或判定无效之前已收到 {received} / {amount} {currency}：请退款，或在余款到账后标记为已付。",
+    ),
     "The processor calls it invalid, after it was credited. What was left of its credits is frozen.": (
         "Платёжная система признала платёж недействительным уже после зачисления. Остаток его кредитов заморожен.",
         "入账后支付方判定其无效。剩余点数已冻结。",

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from limner.http import pages
 from limner.http.plots import Chart, Series, Unit
 from limner.runtime.database import Db
-from limner.sql import figures, samples
+from limner.sql import doubts, figures, samples
+from limner.sql.doubts import Doubtful
 from limner.sql.figures import Choice, Span, Work
 
 CLASSES = 6
@@ -33,7 +35,7 @@ class Kind:
 
 
 KINDS = (
-    Kind("revenue", "Revenue", "What was paid, less what was sent back.", "money", ("plan",)),
+    Kind("revenue", "Revenue", "What was paid, less what was sent back and what is in doubt.", "money", ("plan",)),
     Kind("margin", "Margin", "What delivered pictures earned, less what attempts cost.", "money", ("plan", "model", "key")),
     Kind("delivered", "Pictures", "What was delivered, and what could not be painted.", "pictures", ("plan", "model", "key")),
     Kind("failures", "Failures", "Attempts that failed, by class.", "attempts", ("plan", "model", "key")),
@@ -50,7 +52,7 @@ async def everything(db: Db, span: Span, choice: Choice) -> list[Chart]:
     pen = Pen(span, choice)
     lines = await figures.work(db, span, choice)
     return [
-        *pen.revenue(await figures.takings(db, span, choice.plan)),
+        *pen.revenue(await figures.takings(db, span, choice.plan), await doubts.now(db, choice.plan)),
         pen.margin(lines),
         pen.delivered(lines),
         pen.failures(lines),
@@ -65,7 +67,7 @@ async def one(db: Db, code: str, span: Span, choice: Choice) -> list[Chart]:
     pen = Pen(span, choice)
     match code:
         case "revenue":
-            return pen.revenue(await figures.takings(db, span, choice.plan))
+            return pen.revenue(await figures.takings(db, span, choice.plan), await doubts.now(db, choice.plan))
         case "margin":
             return [pen.margin(await figures.work(db, span, choice))]
         case "delivered":
@@ -89,14 +91,19 @@ class Pen:
         step = timedelta(hours=1) if self.is_hourly else timedelta(days=1)
         self.at = list(_moments(span.start, span.end, step))
 
-    def revenue(self, takings: Sequence[figures.Takings]) -> list[Chart]:
+    def revenue(self, takings: Sequence[figures.Takings], doubtful: Sequence[Doubtful] = ()) -> list[Chart]:
+        """One for each currency. ``doubtful``: what is in doubt now, and counts in none of them."""
         totals = Counter[str]()
         for each in takings:
             totals[each.currency] += each.paid
+        totals.update({each.currency: 0 for each in doubtful})
         currencies = [currency for currency, _ in totals.most_common()] or [OURS]
-        return [self._revenue([each for each in takings if each.currency == one], one) for one in currencies]
+        apart = {each.currency: each for each in doubtful}
+        return [
+            self._revenue([each for each in takings if each.currency == one], one, apart.get(one)) for one in currencies
+        ]
 
-    def _revenue(self, takings: Sequence[figures.Takings], currency: str) -> Chart:
+    def _revenue(self, takings: Sequence[figures.Takings], currency: str, doubtful: Doubtful | None) -> Chart:
         column = self._filler(takings, 0)
         return self._chart(
             "revenue",
@@ -105,6 +112,7 @@ class Pen:
             Series("Sent back", column(lambda each: each.refunded), "bad"),
             Series("Invoices", column(lambda each: each.invoices), is_drawn=False, unit="pictures"),
             currency=currency,
+            note=_in_doubt(doubtful) if doubtful else "",
         )
 
     def margin(self, lines: Sequence[Work]) -> Chart:
@@ -197,6 +205,11 @@ class Pen:
         for row in rows:
             sums[row.at] += of(row)  # type: ignore[attr-defined]
         return [sums[at] for at in self.at]
+
+
+def _in_doubt(found: Doubtful) -> str:
+    several = f"{found.payments} payments" if found.payments > 1 else "one payment"
+    return f"{pages.money(found.cents, found.currency)} of {several} is in doubt now, and not counted."
 
 
 def _moments(start: datetime, end: datetime, step: timedelta) -> Iterator[datetime]:

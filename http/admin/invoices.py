@@ -14,7 +14,7 @@ from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, admin, fresh, path_id, staff
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
-from limner.sql import accounts, billing, invoices, payments, plans, refunds, till
+from limner.sql import accounts, billing, doubts, invoices, payments, plans, refunds, till
 from limner.sql.invoices import Invoice
 from limner.sql.till import Listed
 
@@ -166,6 +166,7 @@ async def _page(request: web.Request, invoice_id: UUID, why: Refused | None = No
         refunds=await refunds.of_invoice(db, invoice.id),
         events=await till.events(db, invoice.id),
         acts=await till.acts(db, invoice.id),
+        is_doubted=bool(invoice.frozen_credits) or await doubts.is_open(db, invoice.id),
         owed=await _owed(request, invoice),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,8 @@ from limner.http.admin.health import disks
 from limner.http.plots import Chart, Unit, shown
 from limner.http.state import CONFIG, DB, staff
 from limner.runtime.database import Db
-from limner.sql import alerts, backups, crew, figures, health, keys, overview, samples, schema
+from limner.sql import alerts, backups, crew, doubts, figures, health, keys, overview, samples, schema
+from limner.sql.doubts import Doubtful
 from limner.sql.figures import Span, Totals
 from limner.sql.overview import Present
 from limner.sql.samples import Headroom
@@ -47,7 +48,7 @@ async def show(request: web.Request) -> web.Response:
     return pages.render(
         request,
         "admin/overview.html",
-        tiles=[*_tiles(month, before, today), *_at_present(now, await samples.headroom(db))],
+        tiles=[*_tiles(month, before, today, await doubts.now(db)), *_at_present(now, await samples.headroom(db))],
         charts=await _charts(db),
         alerts=await alerts.still_open(db),
         days=DAYS,
@@ -68,15 +69,17 @@ async def _today(db: Db) -> Totals:
 ALIVE = ("running", "degraded", "draining")
 
 
-def _tiles(month: Totals, before: Totals, day: Totals) -> Iterator[Tile]:
-    for currency in sorted(month.revenue | before.revenue, key=lambda each: (each != OURS, each)) or [OURS]:
-        several = len(month.revenue | before.revenue) > 1
+def _tiles(month: Totals, before: Totals, day: Totals, doubtful: Sequence[Doubtful]) -> Iterator[Tile]:
+    apart = {each.currency: f"{shown('money', each.cents, each.currency)} in doubt" for each in doubtful}
+    currencies = month.revenue | before.revenue | apart
+    for currency in sorted(currencies, key=lambda each: (each != OURS, each)) or [OURS]:
         yield _tile(
-            f"Revenue{f' in {currency}' if several else ''}",
+            f"Revenue{f' in {currency}' if len(currencies) > 1 else ''}",
             "money",
             *(each.revenue.get(currency, 0) for each in (month, before, day)),
             currency=currency,
             place="revenue",
+            apart=apart.get(currency, ""),
         )
     yield _tile("Margin", "money", month.margin, before.margin, day.margin, currency=OURS, place="margin")
     yield _tile("Delivered", "pictures", month.delivered, before.delivered, day.delivered, place="delivered")
@@ -100,10 +103,12 @@ def _tile(
     better: int = 1,
     currency: str = "",
     place: str = "",
+    apart: str = "",
 ) -> Tile:
     change = _change(value, before)
     tone = {"+": better, "−": -better}.get(change[:1], 0)
-    return Tile(words, shown(unit, value, currency), f"{shown(unit, today, currency)} today", change, tone, place)
+    more = f"{shown(unit, today, currency)} today" + (f", {apart}" if apart else "")
+    return Tile(words, shown(unit, value, currency), more, change, tone, place)
 
 
 def _change(value: float | None, before: float | None) -> str:
@@ -130,7 +135,7 @@ async def _charts(db: Db) -> list[Chart]:
     hours = Span(hour - timedelta(hours=24), hour, "hour")
     by_day, by_hour = Pen(days, figures.ALL), Pen(hours, figures.ALL)
     return [
-        by_day.revenue(await figures.takings(db, days))[0],
+        by_day.revenue(await figures.takings(db, days), await doubts.now(db))[0],
         by_day.delivered(await figures.work(db, days)),
         by_hour.failures(await figures.work(db, hours)),
         by_hour.queue(await samples.queue(db, hours)),

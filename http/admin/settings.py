@@ -18,7 +18,7 @@ GROUPS = (
     ("Database", ("database_", "pg_bin")),
     ("Secrets", ("secret_key", "vault_keys")),
     ("Pictures", ("storage", "s3_", "worker_slots", "job_deadline", "sharing")),
-    ("Painters", ("demo_painter", "painter_", "openai_", "key_", "exit_address_url")),
+    ("Painters", ("demo_painter", "painter_", "retry_", "openai_", "key_", "exit_address_url")),
     ("Backups", ("backup_", "pitr_")),
     ("Payments", ("sandbox_", "btcpay_", "stripe_")),
     ("Trials and referrals", ("trial_", "referral_")),

@@ -16,10 +16,10 @@ async def test_what_is_paid_after_the_account_is_gone_is_flagged_and_not_credite
     await erasure.erase(till.db, till.cast.bob.id, actor="cli", why="asked for")
     if when == "after it ran out":
         till.btcpay.expire(str(invoice.processor_ref))
-        await till.cashier().check(await till.invoice(invoice.id), is_wanted=False)
+        await till.cashier().check(await till.invoice(invoice.id))
         assert (await till.invoice(invoice.id)).state == "expired"
     till.btcpay.pay(str(invoice.processor_ref), confirmed=True)
-    await till.cashier().check(await till.invoice(invoice.id), is_wanted=False)
+    await till.cashier().check(await till.invoice(invoice.id))
     await till.work()
     await till.look()
     found = await till.invoice(invoice.id)

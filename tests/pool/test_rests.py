@@ -7,8 +7,9 @@ from base64 import b64encode
 import pytest
 
 from limner.actors import failover
-from limner.actors.providers.base import Fault
+from limner.actors.providers.base import WORDS, Fault
 from limner.sql import attempts, keys, proxies, rests
+from tests.faults.crew import SETTLED
 from tests.pool.test_paid_once import asked, painter
 from tests.upstreams.openai import Script, error, painted
 
@@ -164,3 +165,50 @@ async def test_a_broken_picture_whose_price_is_known_is_booked_and_not_thought_p
     assert await stage.ends(generation) == ["delivered"]
     booked = await db.fetchrow("select fault, cost_micros, possible_micros from attempt order by number limit 1")
     assert tuple(booked) == ("no_image", 30_000, 0)
+
+
+PUT_OFF = "select count(*) = 1 from job where waits_until is not null"
+
+
+@pytest.mark.parametrize("fault", ["no_image", "timeout_unknown"])
+async def test_no_key_is_asked_twice_over_a_wait(audited, db, fault):
+    stage = audited
+    spent = await stage.key(fault)
+    tired = await stage.key()
+    await rests.rest(db, tired, "simulator", 3600, "rate_limited: a test")
+    generation = await stage.order()
+    async with stage.workers():
+        await stage.until(PUT_OFF)
+        assert await stage.faults() == [fault]
+        await stage.switch(spent, "ok")
+        await db.execute("update key_rest set until = now()")
+        assert await db.fetchval("select waits_until > now() + interval '30 minutes' from job"), "for the other key"
+        await db.execute("update message set state = 0, ready_at = now() where state = 2")
+        await stage.until(SETTLED)
+    assert await stage.ends(generation) == ["delivered"]
+    painted_by = "select array_agg(key_id order by number) from attempt where fault is distinct from 'cancelled'"
+    assert await db.fetchval(painted_by) == [spent, tired]
+
+
+@pytest.mark.parametrize("fault", ["no_image", "timeout_unknown"])
+async def test_when_every_key_was_asked_nobody_waits_for_nothing(audited, db, fault):
+    stage = audited
+    await stage.key(fault)
+    generation = await stage.order()
+    await stage.painted()
+    assert await stage.ends(generation) == ["failed"]
+    assert await stage.faults() == [fault]
+    assert (await stage.balance()).spent == 0
+    reason = await db.fetchval("select reason from generation where id = $1", generation)
+    assert reason == WORDS[Fault(fault)]
+
+
+@pytest.mark.parametrize(("fault", "setting"), [("no_image", "retry_empty"), ("timeout_unknown", "retry_unknown")])
+async def test_an_operator_may_want_nothing_tried_again_that_could_be_billed(audited, db, fault, setting):
+    stage = audited
+    await stage.key(fault)
+    await stage.key()
+    generation = await stage.order()
+    await stage.painted(**{setting: False})
+    assert await stage.ends(generation) == ["failed"]
+    assert await stage.faults() == [fault]

@@ -12,7 +12,7 @@ from limner.actors.bot.menus.screen import Button, Screen, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, Visit
 from limner.actors.bot.words import money, sums
 from limner.runtime.log import redact
-from limner.sql import backups, glance, overview, samples
+from limner.sql import backups, doubts, glance, overview, samples
 from limner.sql.glance import Day
 from limner.sql.overview import Present
 
@@ -26,7 +26,7 @@ async def screen(visit: Visit, doors: Sequence[Button]) -> Screen:
         visit.say("home.title", at=visit.moment(await backups.now(visit.db))),
         *await _alerts(visit),
         "",
-        *(_money(visit, days) if visit.may(BOOKKEEPERS) else []),
+        *(await _money(visit, days) if visit.may(BOOKKEEPERS) else []),
         visit.say("home.people", accounts=now.accounts, subscribed=now.active_subscriptions),
         *await _pictures(visit, days[-1], now),
         *await _machinery(visit),
@@ -46,10 +46,12 @@ async def _alerts(visit: Visit) -> list[str]:
     return lines
 
 
-def _money(visit: Visit, days: list[Day]) -> list[str]:
+async def _money(visit: Visit, days: list[Day]) -> list[str]:
+    doubtful = {each.currency: each.cents for each in await doubts.now(visit.db)}
     spans = {"day": days[-1:], "week": days[-7:], "month": days}
     return [
         visit.say("home.revenue", **{name: sums(glance.revenue(span)) for name, span in spans.items()}),
+        *([visit.say("home.doubtful", sum=sums(doubtful))] if doubtful else []),
         visit.say("home.margin", **{name: money(glance.margin(span)) for name, span in spans.items()}),
     ]
 

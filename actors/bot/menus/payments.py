@@ -11,7 +11,7 @@ from limner.actors.bot.menus.screen import PAGE, Button, Screen, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
 from limner.actors.bot.words import money
 from limner.runtime.errors import Refused
-from limner.sql import accounts, billing, invoices, payments, refunds, till
+from limner.sql import accounts, billing, doubts, invoices, payments, refunds, till
 from limner.sql.invoices import Invoice, WrongState
 from limner.sql.till import Listed
 
@@ -68,6 +68,7 @@ async def _found(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
 async def _one(visit: Visit, invoice: Invoice) -> Screen:
     account = await accounts.get(visit.db, invoice.account_id)
     owed = await refunds.owed(visit.db, invoice)
+    is_doubted = bool(invoice.frozen_credits) or await doubts.is_open(visit.db, invoice.id)
     lines = [
         visit.say("payments.name", light=visit.light(invoice.state), amount=_price(invoice), state=visit.told(invoice.state)),
         visit.say("payments.for", email=account.email, plan=invoice.plan.name, purpose=visit.told(invoice.purpose)),
@@ -80,13 +81,13 @@ async def _one(visit: Visit, invoice: Invoice) -> Screen:
           for each in await refunds.of_invoice(visit.db, invoice.id)),
         visit.say("payments.number", id=invoice.id),
     ]  # fmt: skip
-    return Screen("\n".join(lines), [*_switches(visit, invoice, owed), visit.back("payments")])
+    return Screen("\n".join(lines), [*_switches(visit, invoice, owed, is_doubted=is_doubted), visit.back("payments")])
 
 
-def _switches(visit: Visit, invoice: Invoice, owed: dict[str, int]) -> list[list[Button]]:
+def _switches(visit: Visit, invoice: Invoice, owed: dict[str, int], *, is_doubted: bool) -> list[list[Button]]:
     if not visit.may(OWNERS):
         return []
-    acts = [*(["paid"] if invoice.state != "paid" or invoice.frozen_credits else []), "check"]
+    acts = [*(["paid"] if invoice.state != "paid" or is_doubted else []), "check"]
     acts += ["decided"] if invoice.trouble else []
     acts += [kind for kind in refunds.KINDS if owed[kind]]
     return pairs(

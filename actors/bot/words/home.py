@@ -11,6 +11,11 @@ WORDS = {
         "💰 сегодня <b>{day}</b> · за 7 дней {week} · за 30 {month}",
         "💰 今日收入 <b>{day}</b> · 7 天 {week} · 30 天 {month}",
     ),
+    "doubtful": (
+        "❓ {sum} in doubt, not counted",
+        "❓ под вопросом, не учтено: {sum}",
+        "❓ 存疑未计入：{sum}",
+    ),
     "margin": (
         "📈 margin {day} · {week} · {month}",
         "📈 маржа {day} · {week} · {month}",

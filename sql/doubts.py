@@ -1,0 +1,67 @@
+"""Doubts: money about whose being ours somebody has to decide. It is no revenue until it holds, and is shown apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from limner.runtime.database import Db
+
+TROUBLES = ("doubted", "unbacked", "mismatch")
+"""Of a paid invoice: its processor does not, or not any more, stand by what was credited."""
+
+TAKE_OUT = """
+insert into payment_doubt (invoice_id, cents)
+select id, amount_cents from invoice where id = $1 and state = 'paid' and amount_cents > 0
+on conflict (invoice_id) where until is null do nothing
+"""
+
+
+async def take_out(db: Db, invoice_id: UUID) -> None:
+    """From now on the money of this paid invoice is no revenue. Any number of times."""
+    await db.execute(TAKE_OUT, invoice_id)
+
+
+PUT_BACK = "update payment_doubt set until = now() where invoice_id = $1 and until is null returning invoice_id"
+
+
+async def put_back(db: Db, invoice_id: UUID) -> bool:
+    """It holds, or went back: whatever it is counts by itself again. False when there was no doubt."""
+    return await db.fetchval(PUT_BACK, invoice_id) is not None
+
+
+IS_OPEN = "select exists (select from payment_doubt where invoice_id = $1 and until is null)"
+
+
+async def is_open(db: Db, invoice_id: UUID) -> bool:
+    return bool(await db.fetchval(IS_OPEN, invoice_id))
+
+
+@dataclass(frozen=True)
+class Doubtful:
+    """What is in doubt at this moment, in one currency."""
+
+    currency: str
+    cents: int
+    payments: int
+
+
+# What came for an invoice that is not paid was never revenue. Once somebody has decided, it is not in doubt any more: what was
+# neither held nor given back is lost.
+NOW = """
+select currency, sum(cents)::bigint as cents, count(*)::int as payments
+from (
+    select i.currency, i.plan_id, d.cents from payment_doubt as d join invoice as i on i.id = d.invoice_id
+    where d.until is null and i.trouble <> ''
+    union all
+    select currency, plan_id, received_cents from invoice
+    where trouble in ('partial', 'mismatch', 'refund') and trouble <> '' and state <> 'paid' and received_cents > 0
+) as doubt
+where $1::bigint is null or plan_id = $1
+group by currency order by currency <> 'USD', currency
+"""
+
+
+async def now(db: Db, plan: int | None = None) -> list[Doubtful]:
+    """Dollars first."""
+    return [Doubtful(**row) for row in await db.fetch(NOW, plan)]
