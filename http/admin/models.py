@@ -79,7 +79,10 @@ async def _names(request: web.Request, chosen: list[str]) -> Mapping[str, str]:
 
 ACTS = {
     "on": bulk.Act(
-        "Switch on", "They are offered from now on, wherever a key can paint them.", partial(_switch, active=True)
+        "Switch on",
+        "They are offered from now on, wherever a key can paint them.",
+        partial(_switch, active=True),
+        grave=False,
     ),
     "off": bulk.Act(
         "Switch off",
