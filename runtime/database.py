@@ -44,6 +44,8 @@ UNLIMITED = "select array_agg(name) from pg_settings where name = any($1::text[]
 # WAL is flushed in order, and a commit that has written nothing would not wait.
 HARDEN = "select pg_logical_emit_message(true, 'limner', '')"
 
+SOFT = 0.005
+"""Seconds after which ``harden_soon`` sees to it, if nobody else has."""
 BREATH = 0.002
 """Seconds between notifications of one process: what is told sooner goes out together, a breath later."""
 PATIENCE = 0.05
@@ -138,6 +140,7 @@ class Database:
         """The mailbox's group commit for this pool, made when it is first needed."""
         self._hardening: Together[None, None] = Together(self._harden)
         self._is_soft = anyio.Event()
+        self._softened_at = self._hardened_at = 0.0
         self._parties: dict[Any, Together[Any, Any]] = {}
         self._told: dict[tuple[str, str], None] = {}
         self._told_at = 0.0
@@ -171,13 +174,21 @@ class Database:
         await self._hardening.do(None)
 
     def harden_soon(self) -> None:
-        """``harden`` behind the caller's back, which nobody waits for; what waits for the disk later has it done, too."""
+        """``harden`` behind the caller's back, which nobody waits for, unless something else waits for the disk meanwhile."""
+        self._softened_at = time.monotonic()
         self._is_soft.set()
+
+    def hardened(self, since: float) -> None:
+        """A commit that was begun after this moment waited for the disk, and so for all that were done before."""
+        self._hardened_at = max(self._hardened_at, since)
 
     async def _harden_forever(self) -> None:
         while True:
             await self._is_soft.wait()
             self._is_soft = anyio.Event()
+            await anyio.sleep(SOFT)
+            if self._hardened_at > self._softened_at:
+                continue
             try:
                 await self.harden()
             except (Busy, *TROUBLE) as error:
@@ -186,7 +197,9 @@ class Database:
                 )  # Postgres does it within a second
 
     async def _harden(self, callers: Sequence[None]) -> Sequence[None]:
+        began = time.monotonic()
         await self.fetchval(HARDEN)  # "execute" without arguments would have it planned each time
+        self.hardened(began)
         return callers
 
     async def _in_time(self, call: Callable[..., Awaitable[T]], sql: str, args: tuple[Any, ...]) -> T:

@@ -14,6 +14,7 @@ from typing import TypeVar
 import anyio
 from anyio import to_thread
 
+from limner.runtime import durable
 from limner.runtime.storage import (
     CHUNK,
     DEADLINE,
@@ -100,7 +101,7 @@ class Folder:
 
     def _try_out(self) -> None:
         self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _flush(self.root.parent)
+        durable.flush(self.root.parent)
         for left in self._incoming.iterdir():
             with contextlib.suppress(FileNotFoundError):  # another process of ours sweeps too
                 if left.stat().st_mtime < time.time() - self.LEFTOVER:
@@ -124,9 +125,9 @@ class Folder:
 
     def _settle(self, folder: Path) -> None:
         """Make the names in this folder durable, and its own."""
-        _flush(folder)
+        durable.flush(folder)
         while folder != self.root and folder not in self._settled:
-            _flush(folder.parent)
+            durable.flush(folder.parent)
             if folder.parent == self.root:  # those below are as many as the pictures
                 self._settled.add(folder)
             folder = folder.parent
@@ -153,12 +154,3 @@ def _entries(folder: Path) -> list[tuple[str, bool]]:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         return [(entry.name, entry.is_dir()) for entry in entries if KEY.fullmatch(entry.name)]
     return []
-
-
-def _flush(folder: Path) -> None:
-    """Make the names in a folder durable: fsync of the file alone keeps its bytes, not its name."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

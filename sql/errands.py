@@ -19,13 +19,16 @@ class Errand:
 
 
 # The proxy is the attempt's own: the key may have another by now.
-LEFT = """
+ERRAND = """
 select a.id as attempt_id, a.number, k.id as key_id, k.label, p.kind, p.base_url, k.switch, k.sealed_secret, a.proxy_id,
     x.sealed_url as sealed_proxy, k.failures, p.settings, p.is_local, a.upstream_ref as ref
 from attempt as a
 join provider_key as k on k.id = a.key_id
 join provider as p on p.id = k.provider_id
 left join proxy as x on x.id = a.proxy_id
+"""
+LEFT = f"""
+{ERRAND}
 where a.job_id = $1 and a.finished_at is null and a.is_resumable and a.upstream_ref is not null
 order by a.number desc limit 1
 """
@@ -40,13 +43,8 @@ async def left(db: Db, job_id: UUID) -> Errand | None:
     return Errand(ref=fields.pop("ref"), lease=Lease(**fields))
 
 
-ENDED = """
-select a.id as attempt_id, a.number, k.id as key_id, k.label, p.kind, p.base_url, k.switch, k.sealed_secret, a.proxy_id,
-    x.sealed_url as sealed_proxy, k.failures, p.settings, p.is_local, a.upstream_ref as ref
-from attempt as a
-join provider_key as k on k.id = a.key_id
-join provider as p on p.id = k.provider_id
-left join proxy as x on x.id = a.proxy_id
+ENDED = f"""
+{ERRAND}
 where a.job_id = any($1) and a.is_resumable and a.upstream_ref is not null and a.fault = 'timeout_unknown' and a.detail = $2
 """
 

@@ -123,8 +123,9 @@ async def order(db: Db, asked: Order, *, deadline: int, offer: terms.Offer | Non
     generation_id = await _place(db, asked, agreed, jobs, min(deadline, agreed.plan.longest_wait_seconds))
     if generation_id is None:  # somebody else was faster with the same key
         return await _hardened(db, await _known(db, asked) or generation_id_missing(asked), hardens)
-    db.tell(mailbox.SENT, PaintPicture.mailbox)
-    db.tell(GENERATION_CHANGED, f"{asked.thread_id or generation_id} {generation_id}")
+    if not isinstance(db, Database):
+        db.tell(mailbox.SENT, PaintPicture.mailbox)
+    db.tell(GENERATION_CHANGED, f"{asked.thread_id or generation_id} {generation_id}", can_wait=True)
     log.info("ordered", generation=str(generation_id), model=agreed.model.id, pictures=len(jobs))
     return await _hardened(db, generation_id, hardens)
 
@@ -167,10 +168,12 @@ def generation_id_missing(asked: Order) -> UUID:
 
 # The locks on the balance and the token are let go before the order is on the disk; whoever asks waits for that afterwards
 # (Database.harden), with all who ordered meanwhile. The painters may begin at once: what they write comes later in the log.
+# They are woken by the statement itself: a commit that waits for no disk holds up no other that notifies.
 # V0040 has the function.
 PLACE = """
 with quickly as materialized (
-    select set_config('synchronous_commit', case when $2::boolean then 'off' else current_setting('synchronous_commit') end, true)
+    select case when $2::boolean then pg_notify($3, $4) end,
+        set_config('synchronous_commit', case when $2 then 'off' else current_setting('synchronous_commit') end, true)
 )
 select o.id, o.why, case
     when o.id is not null and asked.item ->> 'most_unfinished' is not null
@@ -232,7 +235,8 @@ def _as_item(asked: Order, agreed: Terms, jobs: list[UUID], deadline: int) -> di
 async def _placed(db: Db, items: Sequence[dict[str, Any]]) -> list[Any]:
     """Balances are locked in the order of their accounts, whoever orders with whom."""
     order = sorted(range(len(items)), key=lambda place: items[place]["account_id"])
-    rows = await db.fetch(PLACE, [items[place] for place in order], isinstance(db, Database))
+    wanted = [items[place] for place in order]
+    rows = await db.fetch(PLACE, wanted, isinstance(db, Database), mailbox.SENT, PaintPicture.mailbox)
     return [row for _, row in sorted(zip(order, rows, strict=True), key=lambda each: each[0])]
 
 

@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 
 from limner.actors.archivist.target import CHUNK, NAME, Bytes, NotKept, TargetUnavailable, Written
+from limner.runtime import durable
 
 T = TypeVar("T")
 
@@ -101,12 +102,8 @@ def _make(folder: Path) -> None:
 def _put(draft: Path, path: Path, root: Path) -> None:
     _make(path.parent)
     draft.rename(path)
-    for folder in path.relative_to(root).parents:  # fsync of the file alone keeps its bytes, not its name
-        handle = os.open(root / folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    for folder in path.relative_to(root).parents:
+        durable.flush(root / folder)
 
 
 def _files(root: Path, prefix: str) -> Iterator[tuple[str, int]]:

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+from limner.runtime import durable
 from limner.runtime.errors import Refused
 
 FILE = re.compile(r"[0-9A-F]{24}(\.[0-9A-F]{8}\.backup|\.partial)?|[0-9A-F]{8}\.history")
@@ -35,7 +36,7 @@ def archive(source: Path, name: str, folder: Path) -> str:
         return f"{name} was there already"
     finally:
         draft.unlink(missing_ok=True)
-    _flush(folder)
+    durable.flush(folder)
     return f"{name} is kept"
 
 
@@ -76,7 +77,7 @@ def write_durably(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)
-    _flush(path.parent)
+    durable.flush(path.parent)
 
 
 def _number(name: str, size: int) -> int:
@@ -94,11 +95,3 @@ def _copy(source: Path, draft: Path) -> None:
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _flush(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from limner.runtime import durable
 from limner.runtime.config import Config, setting_name
 from limner.runtime.errors import Refused
 
@@ -85,7 +86,7 @@ def replace(path: Path, text: str) -> None:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(draft)
-        _sync(path.parent)
+        durable.flush(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from None
 
@@ -120,15 +121,7 @@ def overwrite(path: Path, text: str) -> bool:
 
 def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    durable.flush(path.parent)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from limner.runtime import durable
+
 
 def rewrite(path: Path, values: Mapping[str, str]) -> None:
     """Set ``NAME=value`` lines of an .env file; the rest stays as it is, and so do its mode and its owner."""
@@ -37,11 +39,7 @@ def replace(path: Path, text: str, mode: int = 0o600) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(draft)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    durable.flush(path.parent)
 
 
 def _take_after(path: Path, draft: str, mode: int) -> None:

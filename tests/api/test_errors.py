@@ -272,3 +272,18 @@ async def test_a_size_of_a_shape_that_is_not_painted_is_refused_and_not_dropped(
     page = await alices.order(size=None, aspect_ratio="16:9", image_size="4K")
     assert (page.status, error(page)["param"]) == (400, "image_size")
     assert "1344x768" in error(page)["message"]
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("api_base", "http://127.0.0.1:1"), ("base_url", "http://127.0.0.1:1"), ("proxy", "http://127.0.0.1:1"),
+        ("api_key", "sk-another"), ("extra_headers", {"Authorization": "Bearer x"}), ("organization", "org-1"),
+    ],
+)  # fmt: skip
+async def test_nobody_says_where_his_order_goes(alices, db, name, value):
+    page = await alices.order(**{name: value})
+    assert (page.status, error(page)["param"], error(page)["code"]) == (400, name, "unknown_parameter")
+    page = await alices.order(model="http://127.0.0.1:1/v1")
+    assert (page.status, error(page)["code"]) == (404, "model_not_found")
+    assert await db.fetchval("select count(*) from generation") == 0

@@ -56,7 +56,7 @@ STAFF = (
     "/admin/keys", "/admin/audit", "/admin/keys/1", "/admin/proxies", "/admin/providers", "/admin/models", "/admin/models/demo",
     "/admin/margins", "/admin/mails", "/admin/invoices", "/admin/invoices/{paid}", "/admin/invoices/{paid}/refunds",
     "/admin/subscriptions", "/admin/ledger", "/admin/ledger/1", "/admin/sessions", "/admin/notices", "/admin/plans",
-    "/admin/plans/monthly", "/admin/users?q=alice&role=user&sort=email", "/admin/wall", "/admin/wall?state=shown",
+    "/admin/plans/monthly", "/admin/users?q=alice&role=user&sort=email&file=1", "/admin/wall", "/admin/wall?state=shown",
     "/admin/wall?state=taken_off", "/admin/reports", "/admin/reports?state=settled", "/admin/reports?state=down",
     "/admin/pictures/{picture}", "/admin/pictures/{down}",
     "/admin/codes", "/admin/codes/{code}", "/admin/alerts", "/admin/alerts/1", "/admin/alerts?state=over", "/admin/alerts/rules/failure_rate",

@@ -184,7 +184,7 @@ async def test_an_order_of_one_starts_within_two_job_lengths_beside_five_hundred
     for _ in range(many // 8):
         await stage.order(count=8)
     ((somebody, _),) = await sign_up(db, 1)
-    async with stage.workers(2, worker_slots=4):
+    async with stage.workers(4, worker_slots=4):
         await stage.until("select count(*) > 6 from job where state = 'delivered'")
         late = await stage.order(who=somebody)
         await stage.until("select state = 'delivered' from job where generation_id = $1", late)
