@@ -59,7 +59,7 @@ STAFF = (
     "/admin/plans/monthly", "/admin/users?q=alice&role=user&sort=email&file=1", "/admin/wall", "/admin/wall?state=shown",
     "/admin/wall?state=taken_off", "/admin/reports", "/admin/reports?state=settled", "/admin/reports?state=down",
     "/admin/pictures/{picture}", "/admin/pictures/{down}",
-    "/admin/codes", "/admin/codes/{code}", "/admin/alerts", "/admin/alerts/1", "/admin/alerts?state=over", "/admin/alerts/rules/failure_rate",
+    "/admin/codes", "/admin/codes/{code}", "/admin/alerts", "/admin/alerts/1", "/admin/alerts/rules/failure_rate",
     "/admin/charts", "/admin/charts/revenue", "/admin/health", "/admin/settings",
 )  # fmt: skip
 
