@@ -7,7 +7,7 @@ import time
 import anyio
 
 from limner.actors.pool import Pool
-from limner.actors.providers import base, egress
+from limner.actors.providers import base, egress, parameters
 from limner.actors.providers.base import Access, ListsModels, UpstreamError
 from limner.actors.providers.egress import Wire
 from limner.runtime.config import Config
@@ -79,7 +79,8 @@ async def import_models(db: Database, pool: Pool, provider: str, *, actor: str) 
             listed = await painter.models(pool.access(way, PATIENCE))
     except (UpstreamError, TimeoutError) as error:
         raise Refused(f"{provider} did not tell its models: {error or 'it took too long'}", field="provider") from error
-    found = [entries.Found(each.id, each.name, each.abilities, each.sizes) for each in listed]
+    options = parameters.of(way.kind, way.settings)
+    found = [entries.Found(each.id, each.name, each.abilities, each.sizes, options) for each in listed]
     return await entries.import_new(db, provider, found, actor=actor)
 
 

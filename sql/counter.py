@@ -11,6 +11,7 @@ from limner.runtime.config import Config
 from limner.runtime.database import open_briefly
 from limner.runtime.vault import Vault
 from limner.sql import (
+    choices,
     entries,
     funds,
     keys,
@@ -119,6 +120,8 @@ async def set_model(
     cost: Decimal | None,
     aliases: tuple[str, ...],
     sizes: tuple[str, ...],
+    abilities: tuple[str, ...],
+    options: tuple[str, ...],
     retires: datetime | None,
     **changes: object,
 ) -> str:
@@ -128,6 +131,8 @@ async def set_model(
         wanted |= {"cost_micros": micros(cost)} if cost is not None else {}
         wanted |= {"aliases": list(aliases)} if aliases else {}
         wanted |= {"sizes": list(sizes)} if sizes else {}
+        wanted |= {"abilities": list(abilities)} if abilities else {}
+        wanted |= {"options": choices.read("\n".join(options))} if options else {}
         wanted |= {"retires_at": retires} if retires is not None else {}
         await entries.change(db, models.normal(model_id), replace(known, **wanted), actor=ME)  # type: ignore[arg-type]
         return f"{model_id} is changed"
@@ -187,6 +192,7 @@ async def add_model(
     abilities: tuple[str, ...],
     sizes: tuple[str, ...],
     aliases: tuple[str, ...],
+    options: tuple[str, ...],
     credits: int,
     active: bool,
 ) -> str:
@@ -200,6 +206,7 @@ async def add_model(
         list(aliases),
         retires_at=None,
         replacement=None,
+        options=choices.read("\n".join(options)),
     )
     async with open_briefly(config) as db:
         await entries.add(db, provider, model_id, entry, abilities, actor=ME)

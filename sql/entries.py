@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,17 +18,18 @@ from limner.sql.models import Size, normal
 
 @dataclass(frozen=True)
 class Found:
-    """A model that an upstream lists. ``sizes`` is empty where it does not say."""
+    """A model that an upstream lists. ``sizes`` is empty where it does not say; ``options``: what its painter can send."""
 
     upstream_id: str
     name: str
     abilities: Sequence[str]
     sizes: Sequence[str]
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 IMPORT = """
-insert into model (id, provider_id, upstream_id, name, abilities, sizes, credits, active, sort, aliases)
-select $2, p.id, $3, $4, $5, $6, 1, false, 80, $7 from provider as p
+insert into model (id, provider_id, upstream_id, name, abilities, sizes, credits, active, sort, aliases, options)
+select $2, p.id, $3, $4, $5, $6, 1, false, 80, $7, $8 from provider as p
 where p.code = $1 and not exists (
     select from model as m where m.provider_id = p.id and (lower(m.upstream_id) = lower($3) or lower($3) = any(m.aliases))
 )
@@ -44,7 +45,7 @@ async def import_new(db: Db, provider: str, found: Sequence[Found], *, actor: st
         for each in found:
             model_id, name = _id_for(each.upstream_id), each.name[:120] or each.upstream_id
             sizes, aliases = list(each.sizes) or ["1024x1024"], [normal(each.upstream_id)]
-            row = (provider, model_id, each.upstream_id, name, list(each.abilities), sizes, aliases)
+            row = (provider, model_id, each.upstream_id, name, list(each.abilities), sizes, aliases, dict(each.options))
             for row_id in [model_id, f"{provider}.{model_id}"[:80]]:
                 if made := await tx.fetchval(IMPORT, provider, row_id, *row[2:]):
                     added.append(made)
@@ -61,7 +62,7 @@ def _id_for(upstream_id: str) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the catalogue as an operator edits it."""
+    """A row of the catalogue as an operator edits it. ``options``: see choices.read."""
 
     name: str
     upstream_id: str
@@ -72,10 +73,13 @@ class Entry:
     aliases: list[str]
     retires_at: datetime | None
     replacement: str | None
+    abilities: list[str] = field(default_factory=lambda: ["text"])
+    options: dict[str, object] = field(default_factory=dict)
 
 
 ENTRY = """
-select name, upstream_id, credits, cost_micros, active, sizes, aliases, retires_at, replacement from model where id = $1
+select name, upstream_id, credits, cost_micros, active, sizes, aliases, retires_at, replacement, abilities, options
+from model where id = $1
 """
 
 
@@ -93,8 +97,8 @@ ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 NEW = """
 insert into model (id, provider_id, name, upstream_id, credits, cost_micros, active, sizes, aliases, retires_at, replacement,
-    abilities, sort)
-select $1, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 80 from provider where code = $2
+    abilities, options, sort)
+select $1, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 80 from provider where code = $2
 on conflict (id) do nothing
 returning id
 """
@@ -117,28 +121,23 @@ async def add(
         raise Refused(
             f"An id has up to 80 of a-z, 0-9, dot, dash and underscore, unlike {model_id[:90]!r}.", field="id"
         )
-    if wrong := sorted(set(abilities) - set(ABILITIES)):
-        raise Refused(f"A model paints from {', '.join(ABILITIES)}, not from {wrong[0][:40]!r}.", field="abilities")
-    entry = checked(model_id, entry)
-    chosen = [
-        each for each in ABILITIES if each == "text" or each in abilities or (each == "image" and "mask" in abilities)
-    ]
+    entry = checked(model_id, replace(entry, abilities=list(abilities)))
     async with db.transaction() as tx:
         if not await tx.fetchval("select exists (select from provider where code = $1)", provider):
             raise Refused(f"There is no provider {provider[:40]!r}.", field="provider")
         try:
-            made = await tx.fetchval(NEW, model_id, provider, *vars(entry).values(), chosen)
+            made = await tx.fetchval(NEW, model_id, provider, *vars(entry).values())
         except asyncpg.ForeignKeyViolationError as error:
             raise Refused(f"There is no model {entry.replacement!r}.", field="replacement") from error
         if made is None:
             raise Refused(f"There is a model {model_id!r} already.", field="id")
-        after = {**_shown(entry), "provider": provider, "abilities": chosen}
+        after = {**_shown(entry), "provider": provider}
         await audit.record(tx, actor, "model.add", model_id, None, after, reason=reason, ip=ip)
 
 
 CHANGE = """
 update model set name = $2, upstream_id = $3, credits = $4, cost_micros = $5, active = $6, sizes = $7, aliases = $8,
-    retires_at = $9, replacement = $10
+    retires_at = $9, replacement = $10, abilities = $11, options = $12
 where id = $1
 """
 
@@ -167,7 +166,17 @@ def checked(model_id: str, to: Entry) -> Entry:
         raise Refused("A picture costs at least one credit, and us nothing or more.", field="credits")
     if to.replacement == model_id:
         raise Refused("A model cannot replace itself.", field="replacement")
-    return replace(to, aliases=[normal(alias) for alias in to.aliases if alias.strip()])
+    aliases = [normal(alias) for alias in to.aliases if alias.strip()]
+    return replace(to, aliases=aliases, abilities=able(to.abilities))
+
+
+def able(abilities: Sequence[str]) -> list[str]:
+    """With what each implies. Raises Refused."""
+    if wrong := sorted(set(abilities) - set(ABILITIES)):
+        raise Refused(f"A model paints from {', '.join(ABILITIES)}, not from {wrong[0][:40]!r}.", field="abilities")
+    return [
+        each for each in ABILITIES if each == "text" or each in abilities or (each == "image" and "mask" in abilities)
+    ]
 
 
 def _shown(each: Entry) -> dict[str, Any]:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import importlib
+from collections.abc import Iterable, Mapping
 
 from limner.actors.providers.base import Fault, Order, UpstreamError
 
 Kind = list[str] | list[bool] | dict[str, float] | str
 """As in ``model.options``: the values that are allowed, bounds ({"min", "max"}), or "text"."""
+
+
+def of(kind: str, settings: Mapping[str, object]) -> dict[str, Kind]:
+    """What the painter of this kind can send, as its module lists it; or tells, where that hangs on the provider's settings."""
+    module = importlib.import_module(f"limner.actors.providers.{kind}")
+    told = getattr(module, "parameters_by", None)
+    return dict(told(settings) if told else getattr(module, "PARAMETERS", {}))
 
 
 def refuse_unknown(order: Order, known: Iterable[str]) -> None:

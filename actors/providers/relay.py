@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import aiohttp
 import anyio
 import orjson
@@ -18,6 +20,14 @@ from limner.sql.painters import RelaySettings as Settings
 
 PARAMETERS: dict[str, Kind] = openai.PARAMETERS | chat.PARAMETERS
 """By the path style: OpenAI's on ``images``, the chat's on ``chat``; the setting ``parameters`` adds names."""
+
+
+def parameters_by(settings: Mapping[str, object]) -> dict[str, Kind]:
+    """Those of its path, and the names that an operator added."""
+    chosen = painters.relay(settings)
+    known = chat.PARAMETERS if chosen.path == "chat" else openai.PARAMETERS
+    return known | {name: "text" for name in chosen.parameters if name not in known}
+
 
 RELAYED = (
     Rule(

@@ -18,10 +18,22 @@ from limner.http.admin.providers import micros
 from limner.http.state import DB, about, fresh, path_code, staff
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
-from limner.sql import entries, models, providers
+from limner.sql import choices, entries, models, providers
 from limner.sql.entries import Entry
 
-FIELDS = ("name", "upstream_id", "credits", "cost", "active", "sizes", "aliases", "retires", "replacement")
+FIELDS = (
+    "name",
+    "upstream_id",
+    "credits",
+    "cost",
+    "active",
+    "sizes",
+    "aliases",
+    "retires",
+    "replacement",
+    "abilities",
+    "options",
+)
 
 
 async def _filters(db: Database) -> Sequence[filters.Filter]:
@@ -116,13 +128,14 @@ async def add(request: web.Request) -> web.StreamResponse:
             aliases=_words(form, "aliases"),
             retires_at=None,
             replacement=None,
+            options=choices.read(forms.text(form, "options", most=4000)),
         )
-        able = entries.ABILITIES[: 1 + forms.whole(form, "abilities", least=0, most=2, default=0)]
+        able = _abilities(form)
         provider = forms.text(form, "provider", most=40, needed=True)
         reason = forms.text(form, "reason", most=200, needed=True, label="The reason")
         await entries.add(request.app[DB], provider, model_id, entry, able, reason=reason, **about(request))
     except Refused as why:
-        return await _list_page(request, why, forms.kept(form, "id", "provider", "abilities", "reason", *FIELDS))
+        return await _list_page(request, why, forms.kept(form, "id", "provider", "reason", *FIELDS))
     return pages.see_other(f"/admin/models/{models.normal(model_id)}", "saved")
 
 
@@ -135,8 +148,8 @@ async def change(request: web.Request) -> web.StreamResponse:
     fresh(request)
     model_id, form = path_code(request), await forms.read(request)
     try:
-        wanted = entries.checked(model_id, _entry(form))
         known = await entries.entry(request.app[DB], model_id)
+        wanted = entries.checked(model_id, _entry(form, known))
         reason = sure.asked(
             form, f"Change {known.name}", _typed(known), _typed(wanted), back=f"/admin/models/{model_id}"
         )
@@ -146,7 +159,8 @@ async def change(request: web.Request) -> web.StreamResponse:
     return pages.see_other(f"/admin/models/{model_id}", "saved")
 
 
-def _entry(form: forms.Form) -> Entry:
+def _entry(form: forms.Form, known: Entry) -> Entry:
+    """What a page of an earlier release did not ask for stays."""
     return Entry(
         name=forms.text(form, "name", most=120, needed=True),
         upstream_id=forms.text(form, "upstream_id", most=200),
@@ -157,7 +171,14 @@ def _entry(form: forms.Form) -> Entry:
         aliases=_words(form, "aliases"),
         retires_at=_midnight(forms.day(forms.text(form, "retires", most=20), "retires")),
         replacement=forms.text(form, "replacement", most=80) or None,
+        abilities=_abilities(form) if "abilities" in form else known.abilities,
+        options=choices.read(forms.text(form, "options", most=4000)) if "options" in form else known.options,
     )
+
+
+def _abilities(form: forms.Form) -> list[str]:
+    """One of the three steps: words, references as well, masks as well."""
+    return list(entries.ABILITIES[: 1 + forms.whole(form, "abilities", least=0, most=2, default=0)])
 
 
 def _words(form: forms.Form, name: str) -> list[str]:
@@ -184,6 +205,8 @@ def _typed(entry: Entry) -> dict[str, Any]:
         "aliases": " ".join(entry.aliases),
         "retires": f"{entry.retires_at:%Y-%m-%d}" if entry.retires_at else "",
         "replacement": entry.replacement or "",
+        "abilities": max(entries.ABILITIES.index(each) for each in entry.abilities),
+        "options": choices.written(entry.options),
     }
 
 

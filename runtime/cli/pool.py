@@ -213,6 +213,7 @@ def model_import(provider_code: str) -> None:
     default=["text"],
     help="What it paints from: words, reference pictures, a mask; again for more.  [default: text]",
 )
+@click.option("--option", "options", multiple=True, help="Such as 'quality: low, high'; again for more.")
 @click.option("--alias", "aliases", multiple=True, help="Another name; again for more.")
 @click.option("--on/--off", "active", default=True, help="Offered?  [default: on]")
 def model_add(provider_code: str, model_id: str, **about: Any) -> None:
@@ -229,6 +230,14 @@ def model_add(provider_code: str, model_id: str, **about: Any) -> None:
 @click.option("--on/--off", "active", default=None)
 @click.option("--size", "sizes", multiple=True, help="Such as 1024x1024; again for more. Replaces the list.")
 @click.option("--alias", "aliases", multiple=True, help="Another name; again for more. Replaces the list.")
+@click.option(
+    "--from",
+    "abilities",
+    type=click.Choice(["text", "image", "mask"]),
+    multiple=True,
+    help="What it paints from; again for more. Replaces the list.",
+)
+@click.option("--option", "options", multiple=True, help="Such as 'quality: low, high'; again for more. Replaces all.")
 @click.option("--retires", callback=_day, default=None, help="From this day on it is not offered: 2026-12-31.")
 @click.option("--replacement", default=None, help="The model that its name stands for from then on.")
 def model_set(model_id: str, **changes: Any) -> None:

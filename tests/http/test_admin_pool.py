@@ -130,6 +130,24 @@ async def test_a_model_is_priced_and_renamed(carol, db):
     assert await entries.entry(db, "gpt-image-2") == entry
 
 
+async def test_what_a_model_paints_from_and_lets_choose_is_edited_and_seen(carol, db):
+    form = {"name": "Image Two", "upstream_id": "gpt-image-2", "credits": "3", "cost": "0.05", "active": "1",
+            "sizes": "1024x1024", "abilities": "1", "options": "quality: low, high\r\nnegative_prompt: text"}  # fmt: skip
+    assert (await carol.act("/admin/models/gpt-image-2/terms", form)).location == "/admin/models/gpt-image-2"
+    entry = await entries.entry(db, "gpt-image-2")
+    assert entry.abilities == ["text", "image"]
+    assert entry.options == {"quality": ["low", "high"], "negative_prompt": "text"}
+    page = await carol.get("/admin/models/gpt-image-2")
+    assert "quality: low, high\nnegative_prompt: text</textarea>" in page.text
+    assert '<option value="1" selected>words and reference pictures' in page.text
+    for wrong in ({"options": "quality"}, {"options": "a: 5 to 1"}, {"abilities": "3"}):
+        page = await carol.act("/admin/models/gpt-image-2/terms", form | wrong)
+        assert (page.status, "field-error" in page.text) == (400, True), wrong
+    del form["abilities"], form["options"]
+    await carol.act("/admin/models/gpt-image-2/terms", form)
+    assert await entries.entry(db, "gpt-image-2") == entry, "a page that did not ask for them changes nothing of them"
+
+
 PROVIDER = {"reason": "cheaper", "code": "my-relay", "kind": "relay", "base_url": "https://relay.example/v1/", "is_local": "0",
             "settings": '{"path": "chat", "extra_headers": {"X-Token": "canary-77"}}'}  # fmt: skip
 

@@ -9,12 +9,13 @@ from click.testing import CliRunner
 
 from limner.actors import workbench
 from limner.actors.pool import Pool
-from limner.actors.providers import base
+from limner.actors.providers import base, parameters
 from limner.runtime.cli import commands as cli
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import catalogue, entries, generations, keys, models, painters, providers, rests
+from limner.sql import catalogue, choices, entries, generations, keys, models, painters, providers, rests
 from limner.sql.entries import Found
 from limner.sql.models import Size
+from tests.upstreams.relay import FakeRelay
 
 GONE = "update model set retires_at = now() - interval '1 day', replacement = $2 where id = $1"
 
@@ -248,3 +249,62 @@ def test_the_command_line_adds_a_provider_and_its_model_and_says_plainly_what_is
     assert "already" in run(*asked)[1]
     assert "my-relay" in run("provider", "list")[1]
     assert any(line.startswith("mine ") and "0.03 USD" in line for line in run("model", "list")[1].splitlines())
+
+
+async def test_what_a_model_paints_from_and_lets_choose_is_changed_and_written_down(db, vault):
+    await providers.add(db, "my-relay", actor="test", **RELAY)
+    await entries.import_new(db, "my-relay", [Found("flux", "Flux", ("text",), ())], actor="test")
+    entry = await entries.entry(db, "flux")
+    assert (entry.abilities, entry.options) == (["text"], {})
+    options = choices.read(
+        "quality: low, high\nsteps: 1 to 50\nstrength: 0 to 0.5\nnegative_prompt: text\nhd: true, false"
+    )
+    await entries.change(db, "flux", replace(entry, active=True, abilities=["mask"], options=options), actor="test")
+    await a_key(db, vault, "my-relay")
+    found = await models.offered(db, "flux")
+    assert found.abilities == ["text", "image", "mask"]
+    assert found.options == {
+        "quality": ["low", "high"], "steps": {"min": 1, "max": 50}, "strength": {"min": 0, "max": 0.5},
+        "negative_prompt": "text", "hd": [True, False],
+    }  # fmt: skip
+    assert choices.read(choices.written(found.options)) == found.options
+    told = await db.fetchrow("select before, after from audit where action = 'model.change' and subject = 'flux'")
+    assert (told["before"]["options"], told["after"]["options"]) == ({}, found.options)
+    assert (told["before"]["abilities"], told["after"]["abilities"]) == (["text"], ["text", "image", "mask"])
+
+
+@pytest.mark.parametrize(
+    "text", ["quality", "Quality: low", "steps: 9 to 1", "a: low\na: high", "a: " + "x" * 61, ": low"]
+)
+def test_a_choice_that_cannot_be_is_named(text):
+    with pytest.raises(Refused) as caught:
+        choices.read(text)
+    assert caught.value.field == "options"
+
+
+@pytest.mark.parametrize("seed", [seed for seed in catalogue.MODELS if seed.options], ids=lambda seed: seed.id)
+def test_every_seed_can_be_written_as_lines(seed):
+    assert choices.read(choices.written(seed.options)) == dict(seed.options)
+
+
+def test_an_import_offers_what_the_painter_can_send():
+    assert parameters.of("stability", {})["negative_prompt"] == "text"
+    assert parameters.of("relay", {"path": "chat"}).keys() == {"aspect_ratio", "image_size"}
+    by_images = parameters.of("relay", {"parameters": ["negative_prompt"]})
+    assert {"quality", "background", "output_format", "negative_prompt"} <= by_images.keys()
+    assert parameters.of("demo", {}) == {}
+
+
+async def test_an_imported_model_takes_what_its_painter_can_send(db, config, vault):
+    async with FakeRelay().serve() as relay:
+        about = {
+            "kind": "relay",
+            "base_url": relay.base_url,
+            "is_local": True,
+            "settings": {"parameters": ["negative_prompt"]},
+        }
+        await providers.add(db, "my-relay", actor="test", **about)
+        await a_key(db, vault, "my-relay")
+        (added, *_) = await workbench.import_models(db, Pool(db, config, vault), "my-relay", actor="test")
+    entry = await entries.entry(db, added)
+    assert entry.options["quality"] and entry.options["negative_prompt"] == "text"
