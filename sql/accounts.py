@@ -171,8 +171,15 @@ limit $4
 
 
 async def listing(
-    db: Db, *, search: str = "", before: tuple[datetime, UUID] | None = None, count: int = 50
+    db: Db, *, search: str = "", before: tuple[datetime | None, UUID | None] = (None, None), count: int = 50
 ) -> list[dict[str, Any]]:
     """Newest first, for the admin. ``search`` is a part of the address, taken literally."""
-    at, last = before or (None, None)
-    return [dict(row) for row in await db.fetch(LIST, search, at, last, count)]
+    return [dict(row) for row in await db.fetch(LIST, search, *before, count)]
+
+
+NEWER = LIST.replace("(a.created_at, a.id) < (", "(a.created_at, a.id) > (").replace(" desc", "")
+
+
+async def newer(db: Db, search: str, than: tuple[datetime | None, UUID | None], count: int) -> list[dict[str, Any]]:
+    """The next ones above this place, newest first."""
+    return [dict(row) for row in reversed(await db.fetch(NEWER, search, *than, count))]

@@ -169,6 +169,14 @@ async def listing(
     return [from_row(row) for row in await lists.read(db, LIST, lists.part(text), state, *before, count)]
 
 
+NEWER = LIST.replace("(b.created_at, b.id) < (", "(b.created_at, b.id) > (").replace(" desc", "")
+
+
+async def newer(db: Db, than: Place, count: int) -> list[Broadcast]:
+    """The next ones above this place, newest first."""
+    return [from_row(row) for row in reversed(await lists.read(db, NEWER, "", "", *than, count))]
+
+
 async def try_out(db: Db, broadcast_id: UUID, account: Account) -> None:
     """One mail of it to whoever wrote it, marked as a trial. Raises NotFound."""
     found = await get(db, broadcast_id)

@@ -249,6 +249,15 @@ async def look_through(db: Db, sought: Sought, before: Place = (None, None), cou
     return [Code(**row) for row in await lists.read(db, LIST, *asked, *before, count)]
 
 
+NEWER = LIST.replace("(c.created_at, c.id) < (", "(c.created_at, c.id) > (").replace(" desc", "")
+
+
+async def newer(db: Db, sought: Sought, than: Place, count: int) -> list[Code]:
+    """The next ones above this place, newest first."""
+    asked = (sought.kind, lists.part(sought.text), sought.state, sought.since, sought.until)
+    return [Code(**row) for row in reversed(await lists.read(db, NEWER, *asked, *than, count))]
+
+
 async def listing(
     db: Db, *, kind: str = "", before: tuple[datetime, UUID] | None = None, count: int = 50
 ) -> list[Code]:

@@ -90,6 +90,11 @@ from (select created_at as at, id, (select count(*) from looked) as n from looke
 left join kept as g on true left join account as a on a.id = g.account_id
 order by g.created_at desc, g.id desc
 """
+NEWER = (
+    LIST.replace("(g.created_at, g.id) < (", "(g.created_at, g.id) > (")
+    .replace("order by created_at, id limit 1", "order by created_at desc, id desc limit 1")
+    .replace("g.created_at desc, g.id desc", "g.created_at, g.id")
+)
 EDGE = ("edge_at", "edge_id", "looked_at")
 
 
@@ -97,9 +102,19 @@ async def listing(
     db: Db, sought: Sought, before: Place = (None, None), count: int = 50
 ) -> tuple[list[Order], Place | None]:
     """Newest first; and how far it looked, when there is more to look through than that."""
+    return await _look(db, LIST, sought, before, count)
+
+
+async def newer(db: Db, sought: Sought, than: Place, count: int) -> tuple[list[Order], Place | None]:
+    """The next ones above this place, newest first; and how far up it looked, when there is more."""
+    found, edge = await _look(db, NEWER, sought, than, count)
+    return found[::-1], edge
+
+
+async def _look(db: Db, statement: str, sought: Sought, place: Place, count: int) -> tuple[list[Order], Place | None]:
     most = (LOOKED_CLOSELY if sought.fault or sought.key else LOOKED) if sought.needs_looking else count
     rows = await lists.read(
-        db, LIST, sought.id, sought.account, sought.state, sought.since, sought.until, *before, most, sought.model,
+        db, statement, sought.id, sought.account, sought.state, sought.since, sought.until, *place, most, sought.model,
         lists.part(sought.words), lists.part(sought.part), sought.fault, sought.key, count,
     )  # fmt: skip
     fields = [{name: value for name, value in row.items() if name not in EDGE} for row in rows if row["id"] is not None]

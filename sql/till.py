@@ -74,15 +74,29 @@ async def look_through(db: Db, sought: Sought, before: Place = (None, None), cou
     return [Listed(**row) for row in await lists.read(db, LIST, *asked, *before, count)]
 
 
+NEWER = LIST.replace("(i.created_at, i.id) < (", "(i.created_at, i.id) > (").replace(" desc", "")
+
+
+async def newer(db: Db, sought: Sought, than: Place, count: int) -> list[Listed]:
+    """The next ones above this place, newest first."""
+    text = (lists.part(sought.text), sought.text)
+    asked = (sought.state, *text, sought.id, sought.plan, sought.processor, sought.since, sought.until)
+    return [Listed(**row) for row in reversed(await lists.read(db, NEWER, *asked, *than, count))]
+
+
+def sought(state: str, search: str) -> Sought:
+    """``search``: a part of the address, or the number of the invoice, here or at the processor."""
+    try:
+        return Sought(state, id=UUID(search))
+    except ValueError:
+        return Sought(state, search)
+
+
 async def listing(
     db: Db, *, state: str = "", search: str = "", before: tuple[datetime, UUID] | None = None, count: int = 50
 ) -> list[Listed]:
-    """Newest first. ``search``: a part of the address, or the number of the invoice, here or at the processor."""
-    try:
-        sought = Sought(state, id=UUID(search))
-    except ValueError:
-        sought = Sought(state, search)
-    return await look_through(db, sought, before or (None, None), count)
+    """Newest first."""
+    return await look_through(db, sought(state, search), before or (None, None), count)
 
 
 @dataclass(frozen=True)

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
-
-from aiogram.methods import TelegramMethod
 from aiogram.types import CallbackQuery, Chat, Update, User
 from aiogram.types.update import UpdateTypeLookupError
 
 from limner.actors.bot import pairing, sending, words
 from limner.actors.bot.menus import switchboard
 from limner.actors.bot.menus.visit import Visit
+from limner.actors.bot.sending import Answer
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.sql import notices
 from limner.sql import telegram as books
-
-
-@dataclass(frozen=True)
-class Answer:
-    """``tries``: how often it is sent when Telegram is busy."""
-
-    method: TelegramMethod[Any]
-    tries: int = 3
 
 
 async def answer(db: Db, update: Update, config: Config) -> list[Answer]:
@@ -40,9 +28,11 @@ async def answer(db: Db, update: Update, config: Config) -> list[Answer]:
         return await _greeting(db, person) if update.message else []
     visit = Visit(db, admin, config, admin.locale or await _spoken(db, admin, person))
     if update.callback_query is not None:
-        return [Answer(each) for each in await _pressed(visit, update.callback_query)]
+        return await _pressed(visit, update.callback_query)
     if update.message is not None:
-        return [Answer(sending.message(person.id, await switchboard.heard(visit, update.message.text or "")))]
+        return [
+            Answer(person.id, sending.message(person.id, await switchboard.heard(visit, update.message.text or "")))
+        ]
     return []
 
 
@@ -59,10 +49,10 @@ async def _spoken(db: Db, admin: books.Admin, person: User) -> str:
 async def _greeting(db: Db, person: User) -> list[Answer]:
     """Sent once: no stranger keeps the admins waiting."""
     screen = await pairing.greet(db, person)
-    return [Answer(sending.message(person.id, screen), tries=1)] if screen else []
+    return [Answer(person.id, sending.message(person.id, screen), tries=1)] if screen else []
 
 
-async def _pressed(visit: Visit, query: CallbackQuery) -> Iterable[TelegramMethod[Any]]:
+async def _pressed(visit: Visit, query: CallbackQuery) -> list[Answer]:
     """A button of a menu changes it; one below an alert leaves that to be read."""
     data = query.data or ""
     screen = await switchboard.pressed(visit, data.removeprefix(notices.APART))

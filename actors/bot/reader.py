@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
 
 import anyio
-from aiogram.methods import TelegramMethod
 from aiogram.types import Update
+from anyio.abc import TaskGroup
 
 from limner.actors.bot import conversation
-from limner.actors.bot.conversation import Answer
+from limner.actors.bot.sending import Answer
+from limner.actors.bot.speaker import Speaker
 from limner.actors.bot.telegram import Telegram
 from limner.runtime.config import Config
 from limner.runtime.database import Database, Transaction, is_outage
-from limner.runtime.errors import Busy, Hopeless
 from limner.runtime.log import following, logger, redact
-from limner.runtime.mailbox import backoff
 from limner.runtime.supervisor import contained
 from limner.sql import telegram as books
 from limner.sql.telegram import Kept
@@ -41,7 +38,7 @@ class Reader:
 
     def __init__(self, db: Database, telegram: Telegram, config: Config) -> None:
         self.db = db
-        self.telegram = telegram
+        self.speaker = Speaker(telegram)
         self.config = config
         self.draining = anyio.Event()
         self.patience = PATIENCE
@@ -57,21 +54,26 @@ class Reader:
         self.wake()
 
     async def run(self) -> None:
-        while not self.draining.is_set():
-            self._woken = anyio.Event()
-            await self.read_all()
-            with anyio.move_on_after(TICK):
-                await self._woken.wait()
+        async with anyio.create_task_group() as group:
+            while not self.draining.is_set():
+                self._woken = anyio.Event()
+                await self._read_all(group)
+                with anyio.move_on_after(TICK):
+                    await self._woken.wait()
 
     async def read_all(self) -> None:
-        """Handle what waits. An update whose handling crashed is tried again at the next wake, twice."""
+        """Handle what waits, until every answer is gone. An update that crashed is tried again at the next wake, twice."""
+        async with anyio.create_task_group() as group:
+            await self._read_all(group)
+
+    async def _read_all(self, group: TaskGroup) -> None:
         skip: list[int] = []
-        while not self.draining.is_set() and await self._read_one(skip):
+        while not self.draining.is_set() and await self._read_one(skip, group):
             pass
         if skip:
             self.wake()
 
-    async def _read_one(self, skip: list[int]) -> bool:
+    async def _read_one(self, skip: list[int], group: TaskGroup) -> bool:
         answers: list[Answer] = []
         async with self.db.transaction() as tx:
             kept = await books.next_update(tx, skip)
@@ -84,8 +86,7 @@ class Reader:
                 else:
                     skip.append(kept.update_id)
         if crash is None:
-            with following(request_of(kept)):
-                await self._say(answers)
+            await self.speaker.say(group, answers, request_of(kept))
         return True
 
     async def _handle(self, tx: Transaction, kept: Kept, answers: list[Answer]) -> None:
@@ -106,22 +107,3 @@ class Reader:
         del self._crashes[kept.update_id]
         log.error("update_poisoned", update=kept.update_id)
         return True
-
-    async def _say(self, answers: Sequence[Answer]) -> None:
-        for answer in answers:
-            await self._say_one(answer.method, answer.tries)
-
-    async def _say_one(self, method: TelegramMethod[Any], tries: int) -> None:
-        name = type(method).__name__
-        for attempt in range(1, tries + 1):
-            try:
-                await self.telegram.send(method)
-                return
-            except Hopeless as why:
-                if "not modified" not in str(why):
-                    log.warning("answer_refused", method=name, why=str(why))
-                return
-            except Busy as later:
-                log.warning("answer_waits" if attempt < tries else "answer_lost", method=name, error=str(later))
-                if attempt < tries:
-                    await anyio.sleep(min(later.after if later.after is not None else backoff(attempt), 60))

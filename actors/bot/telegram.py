@@ -44,6 +44,10 @@ class TokenRefused(Hopeless):
     """Telegram does not know this token: no retry will help."""
 
 
+class Understood(Busy):
+    """Telegram did it, and said so in words that nobody here understands. To do it again may do it twice."""
+
+
 class Contested(Busy):
     """Somebody else polls with this token, or has set a webhook (409)."""
 
@@ -110,6 +114,8 @@ def translated() -> Iterator[None]:
     except (TelegramAPIError, ProxyError, OSError) as error:
         raise Busy(redact(str(error)) or type(error).__name__) from None
     except ClientDecodeError as error:  # its text has the whole answer in it
+        if isinstance(error.data, dict) and error.data.get("ok") is True:
+            raise Understood("Telegram's answer is of an unknown kind") from None
         raise Busy(f"Telegram's answer makes no sense: {type(error.original).__name__}") from None
 
 

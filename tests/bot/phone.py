@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from limner.actors.bot.menus import switchboard
-from limner.actors.bot.menus.screen import Screen
+from limner.actors.bot.menus.screen import MOST_TEXT, Screen, length
 from limner.actors.bot.menus.visit import Visit
 from limner.runtime.config import Config
 from limner.runtime.database import Database
@@ -56,7 +56,7 @@ class Phone:
             assert admin is not None
             visit = Visit(tx, admin, self.config, self.locale)
             self.shown = await (switchboard.pressed(visit, data) if text is None else switchboard.heard(visit, text))
-        assert len(self.shown.text) <= 4096, self.shown.text
+        assert length(self.shown.text) <= MOST_TEXT, self.shown.text
         return self.shown
 
 

@@ -32,7 +32,10 @@ async def test_no_button_is_dead_or_fails_and_none_promises_what_the_role_may_no
     texts = [screen.text for screen in screens]
     assert all(text and "{" not in text for text in texts)
     if locale in LETTERS:
-        speechless = [text for text in texts if not re.search(LETTERS[locale], text)]
+        ours = [
+            each.screen.text for each in seen if not each.data.startswith("broadcasts:read:")
+        ]  # the words of others
+        speechless = [text for text in ours if not re.search(LETTERS[locale], text)]
         assert speechless == []
     buttons = {text for screen in screens for text in screen.buttons}
     yes = [data for screen in screens for data in screen.buttons.values() if data.startswith("yes:")]
@@ -60,7 +63,10 @@ async def test_whoever_forges_an_owners_button_is_refused(fake, config, db, caro
         before = await everything(db)
         shown = await dashboard(fake)
         for data in forbidden:
-            if not data.startswith(("language", "yes:", "home")):
+            is_theirs = role == "operator" and data.startswith(
+                "generations:retry:"
+            )  # of orders that they did not walk to
+            if not data.startswith(("language", "yes:", "home")) and not is_theirs:
                 await tap(fake, shown, data)
                 assert not any(
                     onward.startswith("yes:") for onward in fake.of("answerCallbackQuery")[-1].buttons.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import unescape
 from uuid import UUID
 
 import aiohttp
@@ -53,6 +54,36 @@ async def test_it_is_written_seen_and_sent_after_a_yes_that_says_to_how_many(own
     await owner.tap("Refresh")
     assert "on the way 3 · to come 0" in owner.shown.text
     assert await acts(db) == [("bot 7", "broadcast.begin")]
+
+
+async def test_whoever_agrees_can_read_all_of_it_in_every_language(owner, cast, db):
+    """The longest there may be, of what counts twice and of what has to be escaped."""
+    longest = {"en": "<&> " * 875, "ru": "и так " * 583, "zh": "🖌🎨" * 1750}
+    words = {each: broadcasts.Words(f"Subject {each}", body) for each, body in longest.items()}
+    which = await broadcasts.write(db, broadcasts.Draft(words), actor="test")
+    for owner.locale in longest:
+        await owner.press(f"broadcasts:send:{which}")
+        assert "Subject" in owner.shown.text
+        yes = next(data for data in owner.data if data.startswith("yes:"))
+        for language, name in (("en", "English"), ("ru", "Русский"), ("zh", "中文")):
+            await owner.press(f"broadcasts:send:{which}")
+            await owner.tap(f"📖 {name}")
+            assert f"<b>Subject {language}</b>" in owner.shown.text
+            read = unescape(owner.shown.text.partition("</b>\n\n")[2])
+            while "▶" in owner.words:
+                await owner.tap("▶")
+                read += unescape(owner.shown.text.partition("</b>\n\n")[2])
+            assert read.split() == longest[language].split(), language
+    await owner.press(yes)
+    assert [act for _, act in await acts(db)] == ["broadcast.begin"]
+
+
+async def test_what_is_short_and_in_one_language_is_read_at_a_glance(owner, cast, db):
+    which = await written(owner)
+    await owner.press(f"broadcasts:send:{which}")
+    assert "📖" not in str(owner.words)
+    await owner.press(f"broadcasts:read:ru:0:{which}")
+    assert "out of date" in owner.shown.toast
 
 
 async def test_it_is_stopped_and_goes_on(owner, cast, db, config):

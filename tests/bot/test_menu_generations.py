@@ -174,19 +174,19 @@ async def test_a_picture_is_taken_down_with_a_reason_and_given_back(owner, cast,
     assert await acts(db) == [("bot 7", "picture.take_down"), ("bot 7", "picture.restore")]
 
 
-async def test_an_operator_takes_down_and_gives_nothing_away(db, config, cast):
+async def test_an_operator_has_it_painted_again_and_takes_down(db, config, cast):
     operator = await paired(db, config, "operator")
     _, image = await painted(db, cast.alice)
     lost = await failed(db, cast.alice)
     await operator.press(f"generations:see:{lost}")
-    assert "🎨 Paint again" not in operator.words
-    await operator.press(f"generations:retry:{lost}")
-    assert operator.shown.toast == "You may look, not change."
+    await operator.tap("Paint again")
+    await operator.yes()
+    assert operator.shown.toast == "It is ordered again."
     await operator.press(f"generations:down:{image}")
     await operator.say("Spam")
     await operator.yes()
     assert (await takedowns.get(db, image)).state == "taken_down"
-    assert await acts(db) == [("bot 7", "picture.take_down")]
+    assert await acts(db) == [("bot 7", "generation.retry"), ("bot 7", "picture.take_down")]
 
 
 async def test_a_viewer_looks_at_orders_and_leaves_them(db, config, cast):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from limner.sql import invoices, ledger, plans, refunds
+from limner.sql import invoices, ledger, payments, plans, refunds
 from tests.bot.phone import acts, paired
 
 
@@ -56,6 +56,32 @@ async def test_an_invoice_is_marked_paid_after_a_yes_and_credited_once(owner, ca
     assert "cannot be marked paid again" in owner.shown.toast
     assert (await ledger.balance(db, cast.bob.id)).available == 100
     assert ("bot 7", "invoice.marked_paid") in await acts(db)
+
+
+async def test_a_doubted_payment_that_holds_is_asked_about_in_words_of_its_own(owner, cast, db):
+    invoice = await paid(db, cast.bob)
+    assert await payments.doubt(db, invoice, {}, actor="cashier")
+    assert (await ledger.balance(db, cast.bob.id)).available == 0
+    await owner.press(f"payments:see:{invoice.id}")
+    assert "✅ Mark paid" not in owner.words
+    await owner.tap("It holds")
+    assert "hold after all?" in owner.shown.text and "the 100 credits that were frozen" in owner.shown.text
+    assert "plan begins" not in owner.shown.text
+    await owner.yes()
+    assert (await ledger.balance(db, cast.bob.id)).available == 100
+    await owner.press(f"payments:holds:{invoice.id}")
+    await owner.yes()
+    assert "cannot be marked paid again" in owner.shown.toast
+
+
+async def test_what_came_into_doubt_after_the_question_is_not_thawed_by_its_yes(owner, cast, db):
+    invoice = await bought(db, cast.bob)
+    await owner.press(f"payments:paid:{invoice.id}")
+    await invoices.settle(db, invoice.id, actor="test")
+    assert await payments.doubt(db, await invoices.get(db, invoice.id), {}, actor="cashier")
+    await owner.yes()
+    assert "is in doubt: look again" in owner.shown.toast
+    assert (await ledger.balance(db, cast.bob.id)).available == 0
 
 
 async def test_a_refund_has_a_reason_shows_what_it_costs_and_is_ordered_once(owner, cast, db):

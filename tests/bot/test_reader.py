@@ -11,7 +11,7 @@ from limner.actors.bot.menus import registry
 from limner.actors.bot.menus.visit import EVERYBODY, Menu
 from limner.actors.bot.reader import PATIENCE, TRIES, Reader
 from limner.actors.bot.telegram import Telegram
-from limner.runtime.database import TROUBLE
+from limner.runtime.child import is_nothing_but_outage
 from limner.sql import telegram as books
 from tests.bot.conftest import CAROL, STRANGER, running
 
@@ -95,8 +95,9 @@ async def test_an_update_in_whose_midst_the_connection_broke_is_not_to_blame(fak
     await books.keep(db, 1, press(fake, "cut"))
     async with reading(db, config) as reader:
         for _ in range(TRIES + 1):
-            with pytest.raises(TROUBLE):
+            with pytest.raises(ExceptionGroup) as fall:
                 await reader.read_all()
+            assert is_nothing_but_outage(fall.value)
     assert await waiting(db) == [1]
 
 

@@ -71,4 +71,8 @@ def _asks(screen: Call) -> bool:
 
 def shape(data: str) -> str:
     """What is alike: "keys:see:7" and "keys:see:8". Each yes is one of its own."""
-    return data if data.startswith("yes:") else re.sub(r"\b[0-9a-f]{8}-[0-9a-f-]+|\b\d+\b", "#", data)
+    return (
+        data
+        if data.startswith("yes:")
+        else re.sub(r"\b[0-9a-f]{8}-[0-9a-f-]{27}|(?<=:)[\w-]{21}[AQgw](?=:|$)|\b\d+\b", "#", data)
+    )

@@ -78,6 +78,8 @@ class FakeTelegram:
     polls: int = 0
     webhook: str = ""
     language: str = ""
+    odd: str = ""
+    """The method that is answered in a way that nobody understands."""
     _refusals: defaultdict[str, deque[Refusal]] = field(default_factory=lambda: defaultdict(deque))
     _always: dict[str, Refusal] = field(default_factory=dict)
     _heard: defaultdict[str, asyncio.Queue[Call]] = field(default_factory=lambda: defaultdict(asyncio.Queue))
@@ -98,13 +100,25 @@ class FakeTelegram:
         chat_id = user_id if chat_type == "private" else -100
         return await self.push("message", self.message(self.person(user_id, name, username), chat_id, chat_type, text))
 
-    async def press(self, user_id: int, data: str, message: Json, *, chat_type: str = "private") -> int:
-        """Somebody presses a button under ``message``, an answer of sendMessage; returns the update's id."""
+    async def press(
+        self, user_id: int, data: str, message: Json, *, chat_type: str = "private", is_old: bool = False
+    ) -> int:
+        """Somebody presses a button under ``message``, an answer of sendMessage; returns the update's id.
+
+        ``is_old``: under one that Telegram does not show to bots any more, and too long ago for a toast.
+        """
         chat = {"id": message["chat"]["id"], "type": chat_type}
         query = f"q{next(self._numbers)}"
-        self._queries.add(query)
+        if is_old:
+            message = {"message_id": message["message_id"], "date": 0}
+        else:
+            self._queries.add(query)
         body = {"id": query, "from": self.person(user_id), "chat_instance": "1", "data": data}
         return await self.push("callback_query", body | {"message": message | {"chat": chat}})
+
+    def forget(self, call: Call) -> None:
+        """Somebody deletes the message that a call made."""
+        del self._messages[call.args["made"]]
 
     async def push(self, kind: str, body: Json) -> int:
         """Any type of update; returns its id."""
@@ -174,7 +188,7 @@ class FakeTelegram:
         finally:
             for name in {call.method, *(kind for kind, methods in KINDS.items() if call.method in methods)}:
                 self._heard[name].put_nowait(call)
-        return web.json_response({"ok": True, "result": result})
+        return web.json_response({"ok": True, "result": "something new" if call.method == self.odd else result})
 
     async def _maybe_stall(self, method: str) -> None:
         if method in self._stalls:
@@ -232,7 +246,7 @@ class FakeTelegram:
     async def _sendMessage(self, call: Call) -> Json:
         if not call.text:
             raise Refusal(400, "Bad Request: message text is empty")
-        if len(call.text) > MOST_TEXT:
+        if _length(call.text) > MOST_TEXT:
             raise Refusal(400, "Bad Request: message is too long")
         return self._made(call, {"text": call.text})
 
@@ -253,6 +267,8 @@ class FakeTelegram:
         return made
 
     async def _editMessageText(self, call: Call) -> Json:
+        if _length(call.text) > MOST_TEXT:
+            raise Refusal(400, "Bad Request: MESSAGE_TOO_LONG")
         return self._edited(call, {"text": call.text}, needs="text")
 
     async def _editMessageCaption(self, call: Call) -> Json:
@@ -305,8 +321,13 @@ def _must_be_png(picture: Any) -> None:
 
 
 def _must_fit_below(words: str) -> None:
-    if len(unescape(re.sub(r"<[^>]*>", "", words))) > 1024:
+    if _length(words) > 1024:
         raise Refusal(400, "Bad Request: message caption is too long")
+
+
+def _length(html: str) -> int:
+    """After its tags were understood, in UTF-16."""
+    return len(unescape(re.sub(r"<[^>]*>", "", html)).encode("utf-16-le")) // 2
 
 
 def _must_be_buttons(call: Call) -> None:

@@ -7,24 +7,26 @@ from typing import Any
 from uuid import UUID
 
 from limner.actors.bot.menus.asking import listen, sure
-from limner.actors.bot.menus.screen import PAGE, Button, Screen, pairs
+from limner.actors.bot.menus.paging import HEAD, Turn, page, turn, whole
+from limner.actors.bot.menus.screen import MOST_TEXT, Button, Screen, length, number, pairs, parts, turns
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
-from limner.actors.bot.words import Html
 from limner.runtime import prose
 from limner.runtime.errors import Refused
 from limner.sql import broadcasts, plans, segments, spreading
+from limner.sql.accounts import LOCALES
 from limner.sql.broadcasts import Broadcast, Draft, Words
 from limner.sql.spreading import Ways
 
-SHOWN = 2000
-"""Characters of a text: a message takes 4096, and each may become five."""
-
 
 async def press(visit: Visit, args: list[str]) -> Screen:
-    """broadcasts, broadcasts:new, broadcasts:to:SEGMENT, broadcasts:plan:ID, broadcasts:(see|send|away|way|pace|stop|on):ID."""
+    """broadcasts, broadcasts:all:WAY:ROW, broadcasts:new, broadcasts:to:SEGMENT, broadcasts:plan:ID,
+    broadcasts:read:LANGUAGE:PART:ID, broadcasts:(see|send|away|way|pace|stop|on):ID.
+    """
     match args:
         case []:
             return await _list(visit)
+        case ["all", way, row]:
+            return await _list(visit, await turn(visit, way, row, broadcasts.get, "broadcasts.gone"))
         case ["new"]:
             return _choose(visit)
         case ["to", "plan"]:
@@ -35,6 +37,8 @@ async def press(visit: Visit, args: list[str]) -> Screen:
             return await _ask_words(visit, "plan", await _plan(visit, plan))
         case ["see", found]:
             return await _one(visit, await _find(visit, found))
+        case ["read", language, part, found]:
+            return _read(visit, await _find(visit, found), language, number(part))
         case ["way", found]:
             return await _other_way(visit, await _find(visit, found))
         case ["pace", found]:
@@ -46,14 +50,19 @@ async def press(visit: Visit, args: list[str]) -> Screen:
     raise visit.stale()
 
 
-async def _list(visit: Visit) -> Screen:
-    found = await broadcasts.listing(visit.db, count=PAGE)
+async def _list(visit: Visit, at: Turn = HEAD) -> Screen:
+    found = await page(
+        at,
+        lambda place, count: whole(broadcasts.listing(visit.db, before=place, count=count)),
+        lambda place, count: whole(broadcasts.newer(visit.db, place, count)),
+    )
     rows = [
         [Button(f"{visit.light(each.state)} {each.created_at:%d.%m.} · {each.subject[:36]}", f"broadcasts:see:{each.id}")]
-        for each in found
+        for each in found.rows
     ]  # fmt: skip
     new = [visit.button("broadcasts.new", "broadcasts:new")] if visit.may(OWNERS) else []
-    return Screen(visit.say("broadcasts.title" if found else "broadcasts.none"), [*rows, new, visit.back()])
+    title = visit.say("broadcasts.title" if found.rows else "broadcasts.none")
+    return Screen(title, [*rows, found.arrows("broadcasts:all"), new, visit.back()])
 
 
 def _choose(visit: Visit) -> Screen:
@@ -104,18 +113,42 @@ async def _one(visit: Visit, found: Broadcast) -> Screen:
         visit.say("broadcasts.by_telegram" if found.by_telegram else "broadcasts.by_mail"),
         *await _progress(visit, found),
         "",
-        _preview(visit, found),
+        "",
     ]
-    return Screen("\n".join(lines), [*_switches(visit, found), visit.back("broadcasts")])
+    text, more = _preview(visit, found, "\n".join(lines))
+    return Screen(text, [more, *_switches(visit, found), visit.back("broadcasts")])
 
 
-def _preview(visit: Visit, found: Broadcast) -> str:
-    """In plain text."""
+def _preview(visit: Visit, found: Broadcast, above: str) -> tuple[str, list[Button]]:
+    """Below other words, in plain text and one language; and buttons to all that does not stand there."""
     words = found.in_language(visit.locale)
-    text = prose.plain(prose.read(words.body))
-    return visit.say(
-        "broadcasts.preview", subject=words.subject, text=text[:SHOWN] + ("…" if len(text) > SHOWN else "")
+    room = MOST_TEXT - length(above) - length(visit.say("broadcasts.preview", subject=words.subject, text="…"))
+    first, *others = parts(_plain(words), room)
+    shown = visit.say("broadcasts.preview", subject=words.subject, text=first + ("…" if others else ""))
+    languages = [each for each in LOCALES if each in found.words]
+    if len(languages) == 1 and not others:
+        return above + shown, []
+    return above + shown, [Button(f"📖 {LOCALES[each]}", f"broadcasts:read:{each}:0:{found.id}") for each in languages]
+
+
+def _plain(words: Words) -> str:
+    return prose.plain(prose.read(words.body))
+
+
+def _read(visit: Visit, found: Broadcast, language: str, part: int) -> Screen:
+    """All of it, in one of its languages."""
+    if language not in found.words:
+        raise visit.stale()
+    words = found.words[language]
+    pieces = parts(_plain(words), MOST_TEXT - length(visit.say("broadcasts.preview", subject=words.subject, text="")))
+    part = min(part, len(pieces) - 1)
+    here = f"broadcasts:read:{language}"
+    around = turns(
+        f"{here}:{part - 1}:{found.id}" if part else None,
+        f"{here}:{part + 1}:{found.id}" if part + 1 < len(pieces) else None,
     )
+    text = visit.say("broadcasts.preview", subject=words.subject, text=pieces[part])
+    return Screen(text, [around, visit.back(f"broadcasts:see:{found.id}")])
 
 
 async def _to_whom(visit: Visit, found: Broadcast) -> str:
@@ -178,13 +211,15 @@ def _draft(found: Broadcast) -> Draft:
 async def _ask_to_send(visit: Visit, found: Broadcast) -> Screen:
     visit.insist(OWNERS)
     people, _ = await segments.count(visit.db, found.segment, found.plan_id)
-    text = visit.say(
+    question = visit.say(
         "broadcasts.sure_send", subject=found.subject, n=people, to=await _to_whom(visit, found),
         minutes=-(-people // found.per_minute),
     )  # fmt: skip
     about = {"id": str(found.id), "people": people, "as_seen": found.as_it_is}
     yes, back = visit.label("broadcasts.yes_send", n=people), f"broadcasts:see:{found.id}"
-    return await sure(visit, "broadcasts.send", about, Html(f"{text}\n\n{_preview(visit, found)}"), back=back, yes=yes)
+    text, more = _preview(visit, found, f"{question}\n\n")
+    asked = await sure(visit, "broadcasts.send", about, text, back=back, yes=yes)
+    return replace(asked, rows=[more, *asked.rows])
 
 
 async def _ask(visit: Visit, found: Broadcast, act: str) -> Screen:

@@ -1,4 +1,4 @@
-"""Codes: which there are, make a simple one, stop one."""
+"""Codes: which there are, find one, make a simple one, stop one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from limner.actors.bot.menus.asking import listen, sure
-from limner.actors.bot.menus.screen import PAGE, Button, Screen
+from limner.actors.bot.menus.paging import HEAD, Turn, page, turn, whole
+from limner.actors.bot.menus.screen import PAGE, Button, Screen, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
 from limner.runtime.errors import Refused
 from limner.sql import codes
-from limner.sql.codes import Code, Promo
+from limner.sql.codes import Code, Promo, Sought
 
 TYPED = re.compile(
     r"(?P<word>\S{1,80})\s+(?P<much>\d{1,6})(?P<part>[.,]\d{1,2})?\s*(?P<unit>%|usd|days?|credits?)(?:\s+[x×](?P<uses>\d{1,9}))?",
@@ -21,10 +22,16 @@ TYPED = re.compile(
 
 
 async def press(visit: Visit, args: list[str]) -> Screen:
-    """codes, codes:make, codes:see:ID, codes:stop:ID."""
+    """codes, codes:all:WAY:ROW, codes:find, codes:hits:WAY:ROW:SEARCH, codes:make, codes:see:ID, codes:stop:ID."""
     match args:
         case []:
             return await _list(visit)
+        case ["all", way, row]:
+            return await _list(visit, await _turn(visit, way, row))
+        case ["hits", way, row, *search]:
+            return await _list(visit, await _turn(visit, way, row), ":".join(search))
+        case ["find"]:
+            return await listen(visit, "codes.find", {}, visit.say("codes.ask_find"), back="codes")
         case ["make"]:
             visit.insist(OWNERS)
             return await listen(visit, "codes.typed", {}, visit.say("codes.ask"), back="codes")
@@ -35,14 +42,33 @@ async def press(visit: Visit, args: list[str]) -> Screen:
     raise visit.stale()
 
 
-async def _list(visit: Visit) -> Screen:
-    found = await codes.listing(visit.db, count=PAGE)
+async def _turn(visit: Visit, way: str, row: str) -> Turn:
+    return await turn(visit, way, row, codes.get, "codes.gone")
+
+
+async def _list(visit: Visit, at: Turn = HEAD, search: str = "") -> Screen:
+    sought, here = Sought(text=search), "codes:hits" if search else "codes:all"
+    found = await page(
+        at,
+        lambda place, count: whole(codes.look_through(visit.db, sought, place, count)),
+        lambda place, count: whole(codes.newer(visit.db, sought, place, count)),
+    )
     rows = [
         [Button(f"{visit.light(each.state)} {each.shown[:24]} · {visit.told(each.promise)}", f"codes:see:{each.id}")]
-        for each in found
+        for each in found.rows
     ]
-    make = [visit.button("codes.make", "codes:make")] if visit.may(OWNERS) else []
-    return Screen(visit.say("codes.title" if found else "codes.none"), [*rows, make, visit.back()])
+    buttons = [visit.button("codes.find", "codes:find")] if found.rows or search else []
+    buttons += [visit.button("codes.make", "codes:make")] if visit.may(OWNERS) else []
+    text = visit.say("codes.title" if found.rows else "codes.none")
+    if search:
+        text = visit.say("codes.found" if found.rows else "codes.not_found", search=search)
+        text = visit.say("frame.narrower", text=text, n=PAGE) if found.is_cut(here, search) else text
+    leads = visit.back("codes" if search else "home")
+    return Screen(text, [*rows, found.arrows(here, search), pairs(buttons)[0] if buttons else [], leads])
+
+
+async def _found(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
+    return await _list(visit, HEAD, " ".join(text.split())[:80])
 
 
 def _one(visit: Visit, code: Code) -> Screen:
@@ -123,5 +149,5 @@ MENU = Menu(
     press,
     looks=BOOKKEEPERS,
     acts={"make": Act(_make, by=OWNERS), "stop": Act(_stop, by=OWNERS)},
-    hears={"typed": Hearing(_typed, by=OWNERS)},
+    hears={"typed": Hearing(_typed, by=OWNERS), "find": Hearing(_found, by=BOOKKEEPERS)},
 )

@@ -6,27 +6,35 @@ from typing import Any
 from uuid import UUID
 
 from limner.actors.bot.menus.asking import listen, sure
-from limner.actors.bot.menus.screen import PAGE, Button, Screen, identity, pairs
-from limner.actors.bot.menus.visit import EVERYBODY, OWNERS, STAFF, Act, Hearing, Menu, Visit
+from limner.actors.bot.menus.order_pages import order_page, order_turn
+from limner.actors.bot.menus.paging import HEAD, Turn, long, short
+from limner.actors.bot.menus.screen import Button, Screen, identity, pairs
+from limner.actors.bot.menus.visit import EVERYBODY, STAFF, Act, Hearing, Menu, Visit
 from limner.runtime.errors import NotFound
 from limner.runtime.log import redact
-from limner.sql import accounts, explain, orders, retries, studio, takedowns
+from limner.sql import accounts, explain, retries, studio, takedowns
 from limner.sql.orders import Order, Sought
 from limner.sql.studio import ShownGeneration, ShownJob
 from limner.sql.takedowns import Hung
 
 MOST_WORDS = 3500
 """Characters of an explanation: a message takes 4096."""
-MOST_LOOKS = 9
 
 
 async def press(visit: Visit, args: list[str]) -> Screen:
-    """generations, generations:all, generations:find, generations:(see|why|retry|pictures):ID, generations:(down|back):IMAGE."""
+    """generations, generations:all, generations:find, generations:(failed|all|of:ACCOUNT):WAY:ROW,
+    generations:(see|why|retry|pictures):ID, generations:(down|back):IMAGE.
+    """
     match args:
         case []:
             return await _list(visit, "failed")
         case ["all"]:
             return await _list(visit, "")
+        case [("failed" | "all") as name, way, row]:
+            return await _list(visit, "failed" if name == "failed" else "", await order_turn(visit, way, row))
+        case ["of", account, way, row]:
+            found = await visit.find(str(long(account)), accounts.get, "generations.gone")
+            return await _of(visit, found.id, found.email, await order_turn(visit, way, row))
         case ["find"]:
             return await listen(visit, "generations.find", {}, visit.say("generations.ask_find"), back="generations")
         case ["see", found]:
@@ -42,8 +50,8 @@ async def press(visit: Visit, args: list[str]) -> Screen:
     raise visit.stale()
 
 
-async def _list(visit: Visit, state: str) -> Screen:
-    found = await _newest(visit, Sought(state=state))
+async def _list(visit: Visit, state: str, at: Turn = HEAD) -> Screen:
+    found = await order_page(visit, Sought(state=state), at)
     other = (
         visit.button("generations.all", "generations:all")
         if state
@@ -51,18 +59,8 @@ async def _list(visit: Visit, state: str) -> Screen:
     )
     buttons = [other, visit.button("generations.find", "generations:find")]
     title = "generations.title_failed" if state else "generations.title_all"
-    return Screen(visit.say(title if found else "generations.none"), [*_rows(visit, found), buttons, visit.back()])
-
-
-async def _newest(visit: Visit, sought: Sought) -> list[Order]:
-    """Where failures are rare it looks a few times as far back as a list goes in one go."""
-    found, edge = await orders.listing(visit.db, sought, count=PAGE)
-    for _ in range(MOST_LOOKS):
-        if edge is None or len(found) == PAGE:
-            break
-        more, edge = await orders.listing(visit.db, sought, edge, PAGE - len(found))
-        found += more
-    return found
+    rows = [*_rows(visit, found.rows), found.arrows(f"generations:{state or 'all'}"), buttons, visit.back()]
+    return Screen(visit.say(title if found.rows or found.older else "generations.none"), rows)
 
 
 def _rows(visit: Visit, found: list[Order]) -> list[list[Button]]:
@@ -82,11 +80,14 @@ async def _found(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
     if exact is None and len(people) != 1:
         raise NotFound(visit.label("generations.whose" if people else "generations.nobody", typed=typed[:60]))
     account_id: UUID = exact.id if exact else people[0]["id"]
-    found = await _newest(visit, Sought(account=account_id))
-    title = visit.say(
-        "generations.title_of" if found else "generations.none_of", email=exact.email if exact else people[0]["email"]
-    )
-    return Screen(title, [*_rows(visit, found), visit.back("generations")])
+    return await _of(visit, account_id, exact.email if exact else people[0]["email"])
+
+
+async def _of(visit: Visit, account_id: UUID, email: str, at: Turn = HEAD) -> Screen:
+    found = await order_page(visit, Sought(account=account_id), at)
+    title = visit.say("generations.title_of" if found.rows else "generations.none_of", email=email)
+    around = found.arrows(f"generations:of:{short(account_id)}")
+    return Screen(title, [*_rows(visit, found.rows), around, visit.back("generations")])
 
 
 async def _one(visit: Visit, order: ShownGeneration) -> Screen:
@@ -105,7 +106,7 @@ async def _one(visit: Visit, order: ShownGeneration) -> Screen:
     ]  # fmt: skip
     pictures = [job for job in order.jobs if job.state == "delivered"]
     buttons = [visit.button("generations.why", f"generations:why:{order.id}")]
-    if visit.may(OWNERS) and await retries.is_offered(visit.db, order.id):
+    if visit.may(STAFF) and await retries.is_offered(visit.db, order.id):
         buttons.append(visit.button("generations.retry", f"generations:retry:{order.id}"))
     if pictures and visit.may(STAFF):
         buttons.append(visit.button("generations.pictures", f"generations:pictures:{order.id}"))
@@ -158,7 +159,7 @@ def _passed(visit: Visit, passed: list[dict[str, Any]]) -> list[str]:
 
 
 async def _ask_retry(visit: Visit, order: ShownGeneration) -> Screen:
-    visit.insist(OWNERS)
+    visit.insist(STAFF)
     failed = sum(job.state == "failed" for job in order.jobs)
     account = await accounts.get(visit.db, order.account_id)
     text = visit.say("generations.sure_retry", n=failed, email=account.email, prompt=order.prompt[:200])
@@ -242,7 +243,7 @@ MENU = Menu(
     "generations",
     press,
     looks=EVERYBODY,
-    acts={"retry": Act(_retry, by=OWNERS), "down": Act(_down, by=STAFF), "back": Act(_back, by=STAFF)},
+    acts={"retry": Act(_retry, by=STAFF), "down": Act(_down, by=STAFF), "back": Act(_back, by=STAFF)},
     hears={
         "find": Hearing(_found, by=EVERYBODY),
         "down": Hearing(_down_why, by=STAFF),

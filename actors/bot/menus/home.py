@@ -8,42 +8,62 @@ from functools import partial
 from anyio import to_thread
 
 from limner.actors.bot import chart
-from limner.actors.bot.menus.screen import Button, Screen, pairs
+from limner.actors.bot.menus.screen import MOST_CAPTION, Button, Screen, length, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, Visit
 from limner.actors.bot.words import money, sums
 from limner.runtime.log import redact
 from limner.sql import backups, doubts, glance, overview, samples
+from limner.sql.alerts import Alert
 from limner.sql.glance import Day
 from limner.sql.overview import Present
 
 MOST_ALERTS = 3
+MOST_WORDS = 120
+"""Characters of an alert, where there is room."""
 MOST_FAULTS = 4
 
 
-async def screen(visit: Visit, doors: Sequence[Button]) -> Screen:
+async def screen(visit: Visit, doors: Sequence[Button], *, spare: int = 0) -> Screen:
+    """``spare``: characters that somebody may want to put above it, the picture staying where it is."""
     now, days = await overview.present(visit.db), await glance.days(visit.db)
+    title = visit.say("home.title", at=visit.moment(await backups.now(visit.db)))
     lines = [
-        visit.say("home.title", at=visit.moment(await backups.now(visit.db))),
-        *await _alerts(visit),
         "",
         *(await _money(visit, days) if visit.may(BOOKKEEPERS) else []),
         visit.say("home.people", accounts=now.accounts, subscribed=now.active_subscriptions),
         *await _pictures(visit, days[-1], now),
         *await _machinery(visit),
     ]
+    alerts = _alerts(visit, await visit.alerts(), room=MOST_CAPTION - spare - length("\n".join([title, *lines])))
     picture = await to_thread.run_sync(partial(chart.png, days[-chart.DAYS :], with_money=visit.may(BOOKKEEPERS)))
-    return Screen("\n".join(lines), [[visit.button("frame.refresh", "home")], *pairs(doors)], picture=picture)
+    return Screen(
+        "\n".join([title, *alerts, *lines]), [[visit.button("frame.refresh", "home")], *pairs(doors)], picture=picture
+    )
 
 
-async def _alerts(visit: Visit) -> list[str]:
-    found = await visit.alerts()
+def _alerts(visit: Visit, found: list[Alert], *, room: int) -> list[str]:
+    """What is wrong, in as many words as leave the picture above the dashboard."""
+    for most in range(MOST_WORDS, 0, -10):
+        lines = _lines(visit, found, most)
+        if length("\n".join(lines)) < room:
+            break
+    return lines
+
+
+def _lines(visit: Visit, found: list[Alert], most: int) -> list[str]:
     lines: list[str] = [
-        visit.say("home.alert", words=redact(visit.told(each.phrase))[:120], ago=visit.duration(each.seconds))
+        visit.say(
+            "home.alert", words=_shortened(redact(visit.told(each.phrase)), most), ago=visit.duration(each.seconds)
+        )
         for each in found[:MOST_ALERTS]
     ]
     if len(found) > MOST_ALERTS:
         lines.append(visit.say("home.more_alerts", n=len(found) - MOST_ALERTS))
     return lines
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 async def _money(visit: Visit, days: list[Day]) -> list[str]:

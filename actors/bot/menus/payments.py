@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from limner.actors.bot.menus.asking import listen, sure
+from limner.actors.bot.menus.paging import HEAD, Turn, page, turn, whole
 from limner.actors.bot.menus.screen import PAGE, Button, Screen, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
 from limner.actors.bot.words import money
@@ -20,36 +21,57 @@ LISTS = {"stuck": "trouble", "open": "pending", "coming": "processing", "list_pa
 
 
 async def press(visit: Visit, args: list[str]) -> Screen:
-    """payments, payments:LIST, payments:find, payments:see:ID, payments:(paid|check|decided):ID, payments:(whole|surplus):ID."""
+    """payments, payments:LIST, payments:LIST:WAY:ROW, payments:find, payments:hits:WAY:ROW:SEARCH,
+    payments:see:ID, payments:(paid|holds|check|decided):ID, payments:(whole|surplus):ID.
+    """
     match args:
         case []:
             return await _list(visit, "stuck")
         case [name] if name in LISTS:
             return await _list(visit, name)
+        case [name, way, row] if name in LISTS:
+            return await _list(visit, name, await _turn(visit, way, row))
+        case ["hits", way, row, *search]:
+            return await _list(visit, "stuck", await _turn(visit, way, row), ":".join(search))
         case ["find"]:
             return await listen(visit, "payments.find", {}, visit.say("payments.ask_find"), back="payments")
         case ["see", invoice_id]:
             return await _one(visit, await _find(visit, invoice_id))
         case ["check", invoice_id]:
             return await _check(visit, await _find(visit, invoice_id))
-        case [("paid" | "decided") as act, invoice_id]:
+        case [("paid" | "holds" | "decided") as act, invoice_id]:
             return await _ask(visit, await _find(visit, invoice_id), act)
         case [("whole" | "surplus") as kind, invoice_id]:
             return await _ask_why(visit, await _find(visit, invoice_id), kind)
     raise visit.stale()
 
 
-async def _list(visit: Visit, name: str, search: str = "") -> Screen:
-    found = await till.listing(visit.db, state="" if search else LISTS[name], search=search, count=PAGE)
-    rows = [[Button(_line(visit, each), f"payments:see:{each.id}")] for each in found]
+async def _turn(visit: Visit, way: str, row: str) -> Turn:
+    return await turn(visit, way, row, invoices.get, "payments.gone")
+
+
+async def _list(visit: Visit, name: str, at: Turn = HEAD, search: str = "") -> Screen:
+    sought = till.sought("" if search else LISTS[name], search)
+    found = await page(
+        at,
+        lambda place, count: whole(till.look_through(visit.db, sought, place, count)),
+        lambda place, count: whole(till.newer(visit.db, sought, place, count)),
+    )
+    here = "payments:hits" if search else f"payments:{name}"
+    rows = [[Button(_line(visit, each), f"payments:see:{each.id}")] for each in found.rows]
     title = (
         visit.say("payments.found", search=search)
         if search
         else visit.say(f"payments.title_{name.removeprefix('list_')}", n=await _stuck(visit))
     )
     others = [visit.button(f"payments.{each}", f"payments:{each}") for each in LISTS if search or each != name]
-    text = title if found else visit.say("payments.none", text=title)
-    return Screen(text, [*rows, *pairs([*others, visit.button("payments.find", "payments:find")]), visit.back()])
+    text = title if found.rows else visit.say("payments.none", text=title)
+    if search and found.is_cut(here, search):
+        text = visit.say("frame.narrower", text=text, n=PAGE)
+    around = found.arrows(here, search)
+    return Screen(
+        text, [*rows, around, *pairs([*others, visit.button("payments.find", "payments:find")]), visit.back()]
+    )
 
 
 def _line(visit: Visit, each: Listed) -> str:
@@ -62,7 +84,7 @@ async def _stuck(visit: Visit) -> int:
 
 
 async def _found(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
-    return await _list(visit, "stuck", text.strip()[:254])
+    return await _list(visit, "stuck", HEAD, text.strip()[:254])
 
 
 async def _one(visit: Visit, invoice: Invoice) -> Screen:
@@ -87,7 +109,8 @@ async def _one(visit: Visit, invoice: Invoice) -> Screen:
 def _switches(visit: Visit, invoice: Invoice, owed: dict[str, int], *, is_doubted: bool) -> list[list[Button]]:
     if not visit.may(OWNERS):
         return []
-    acts = [*(["paid"] if invoice.state != "paid" or is_doubted else []), "check"]
+    acts = ["paid"] if invoice.state != "paid" else ["holds"] if invoice.frozen_credits or is_doubted else []
+    acts.append("check")
     acts += ["decided"] if invoice.trouble else []
     acts += [kind for kind in refunds.KINDS if owed[kind]]
     return pairs(
@@ -110,6 +133,7 @@ async def _ask(visit: Visit, invoice: Invoice, act: str) -> Screen:
     text = visit.say(
         f"payments.sure_{act}", email=account.email, amount=_price(invoice),
         plan=invoice.plan.name, state=visit.told(invoice.state), words=visit.told(invoice.trouble_words)[:300],
+        credits=invoice.frozen_credits,
     )  # fmt: skip
     yes = visit.label(f"payments.yes_{act}")
     about = {"invoice": str(invoice.id), "trouble": invoice.trouble, "words": invoice.trouble_words}
@@ -158,6 +182,14 @@ async def _refund(visit: Visit, what: dict[str, Any]) -> Screen:
 
 
 async def _paid(visit: Visit, what: dict[str, Any]) -> Screen:
+    """Not one that was paid since the question and came into doubt: that is another question."""
+    invoice = await _find(visit, what["invoice"])
+    if invoice.frozen_credits or await doubts.is_open(visit.db, invoice.id):
+        raise WrongState(visit.label("payments.doubted_now"))
+    return await _holds(visit, what)
+
+
+async def _holds(visit: Visit, what: dict[str, Any]) -> Screen:
     await payments.mark_paid(visit.db, UUID(what["invoice"]), visit.reason, actor=visit.actor)
     return await _done(visit, UUID(what["invoice"]))
 
@@ -186,6 +218,11 @@ MENU = Menu(
     "payments",
     press,
     looks=BOOKKEEPERS,
-    acts={"paid": Act(_paid, by=OWNERS), "decided": Act(_decided, by=OWNERS), "refund": Act(_refund, by=OWNERS)},
+    acts={
+        "paid": Act(_paid, by=OWNERS),
+        "holds": Act(_holds, by=OWNERS),
+        "decided": Act(_decided, by=OWNERS),
+        "refund": Act(_refund, by=OWNERS),
+    },
     hears={"find": Hearing(_found, by=BOOKKEEPERS), "refund": Hearing(_why, by=OWNERS)},
 )

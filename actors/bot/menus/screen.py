@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from html import unescape
 from typing import Self
 from uuid import UUID
 
@@ -15,6 +17,10 @@ MOST_TOAST = 200
 """Bot API: the characters that answerCallbackQuery takes."""
 MOST_DATA = 64
 """Bot API: the bytes that a button carries."""
+MOST_TEXT = 4096
+MOST_CAPTION = 1024
+"""Bot API: the characters of a message, and of what stands below a picture, as ``length`` counts them."""
+TAGS = re.compile(r"<[^>]*>")
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,29 @@ class Screen:
 
     def with_toast(self, toast: str) -> Self:
         return replace(self, toast=toast[:MOST_TOAST])
+
+    def headed(self, line: str) -> Self:
+        """With a line of HTML above the rest."""
+        return replace(self, text=f"{line}\n\n{self.text}")
+
+
+def length(html: str) -> int:
+    """How long Telegram finds it: in UTF-16, tags apart."""
+    return _units(unescape(TAGS.sub("", html)))
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def parts(text: str, most: int) -> list[str]:
+    """Plain text in pieces that Telegram finds no longer than this; one, and be it empty, at the least."""
+    found = []
+    while _units(text) > most:
+        piece = text.encode("utf-16-le")[: 2 * most].decode("utf-16-le", "ignore")
+        found.append(piece)
+        text = text[len(piece) :]
+    return [*found, text]
 
 
 def page_of(count: int, wanted: int, size: int = PAGE) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from limner.actors.bot.menus import home
 from limner.actors.bot.menus.registry import MENUS
-from limner.actors.bot.menus.screen import Screen
+from limner.actors.bot.menus.screen import MOST_TOAST, Screen, length
 from limner.actors.bot.menus.visit import Visit
 from limner.runtime.errors import Refused
 from limner.sql import dialogue
@@ -44,10 +44,12 @@ async def _open(visit: Visit, name: str, args: list[str]) -> Screen:
     return await menu.press(visit, args)
 
 
-async def _home(visit: Visit) -> Screen:
+async def _home(visit: Visit, refusal: str = "") -> Screen:
     """The dashboard, with a button for each menu that this person may open."""
     open_to = [menu.name for menu in MENUS.values() if menu.on_dashboard and visit.may(menu.looks)]
-    return await home.screen(visit, [visit.button(f"{name}.menu", name) for name in open_to])
+    doors = [visit.button(f"{name}.menu", name) for name in open_to]
+    shown = await home.screen(visit, doors, spare=length(_first_line(visit, visit.told(refusal))) + 2)
+    return _told(visit, shown, refusal) if refusal else shown
 
 
 async def _hear(visit: Visit, prompt: Prompt, text: str) -> Screen:
@@ -60,7 +62,7 @@ async def _confirmed(visit: Visit, args: list[str]) -> Screen:
     """The yes is used up whatever comes of it."""
     asked = await dialogue.take(visit.db, visit.admin.telegram_id, args[0]) if len(args) == 1 else None
     if asked is None:
-        return (await _home(visit)).with_toast(visit.label("frame.stale"))
+        return await _home(visit, visit.label("frame.stale"))
     return await _tried(visit, lambda: _do(visit, asked), otherwise=asked.back)
 
 
@@ -75,9 +77,20 @@ async def _tried(visit: Visit, work: Callable[[], Awaitable[Screen]], otherwise:
     try:
         return await _saved(visit, work)
     except Refused as why:
+        if not otherwise:
+            return await _home(visit, str(why))
         name, *args = otherwise.split(":")
-        screen = await _tried(visit, lambda: _open(visit, name, args)) if otherwise else await _home(visit)
-        return screen.with_toast(visit.told(str(why)))
+        return _told(visit, await _tried(visit, lambda: _open(visit, name, args)), str(why))
+
+
+def _told(visit: Visit, screen: Screen, refusal: str) -> Screen:
+    """The reason comes up for a moment, and stays above the screen: after an old press Telegram brings nothing up."""
+    said = visit.told(refusal)
+    return screen.headed(_first_line(visit, said)).with_toast(said)
+
+
+def _first_line(visit: Visit, said: str) -> str:
+    return visit.say("frame.refused", why=said[:MOST_TOAST])
 
 
 async def _saved(visit: Visit, work: Callable[[], Awaitable[Screen]]) -> Screen:

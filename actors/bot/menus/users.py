@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from limner.actors.bot.menus.asking import listen, sure
+from limner.actors.bot.menus.order_pages import order_page, order_turn
+from limner.actors.bot.menus.paging import HEAD, Turn, long, page, short, turn, whole
 from limner.actors.bot.menus.screen import PAGE, Button, Screen, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
 from limner.runtime.errors import Refused
-from limner.sql import accounts, favours, ledger, orders, subscriptions
+from limner.sql import accounts, favours, ledger, subscriptions
 from limner.sql.accounts import Account
 from limner.sql.orders import Sought
 
@@ -18,16 +20,24 @@ GIVEN, TAKEN, BANNED = "Added by the studio", "Taken back by the studio", "Shut 
 
 
 async def press(visit: Visit, args: list[str]) -> Screen:
-    """users, users:find, users:see:ID, users:orders:ID, users:grant:ID, users:(ban|unban|logout|reset):ID."""
+    """users, users:find, users:see:ID, users:orders:ID, users:(all|hits|orders:ID):WAY:ROW,
+    users:grant:ID, users:(ban|unban|logout|reset):ID.
+    """
     match args:
         case []:
-            return await _list(visit, "")
+            return await _list(visit)
+        case ["all", way, row]:
+            return await _list(visit, await _turn(visit, way, row))
+        case ["hits", way, row, *search]:
+            return await _list(visit, await _turn(visit, way, row), ":".join(search))
         case ["find"]:
             return await listen(visit, "users.find", {}, visit.say("users.ask_find"), back="users")
         case ["see", account_id]:
             return await _one(visit, await _find(visit, account_id))
         case ["orders", account_id]:
             return await _orders(visit, await _find(visit, account_id))
+        case ["orders", account_id, way, row]:
+            return await _orders(visit, await _find(visit, str(long(account_id))), await order_turn(visit, way, row))
         case ["grant", account_id]:
             return await _ask_grant(visit, await _find(visit, account_id))
         case [("ban" | "unban" | "logout" | "reset") as act, account_id]:
@@ -35,13 +45,24 @@ async def press(visit: Visit, args: list[str]) -> Screen:
     raise visit.stale()
 
 
-async def _list(visit: Visit, search: str) -> Screen:
-    found = await accounts.listing(visit.db, search=search, count=PAGE + 1)
-    rows = [[Button(_line(visit, each), f"users:see:{each['id']}")] for each in found[:PAGE]]
+async def _turn(visit: Visit, way: str, row: str) -> Turn:
+    return await turn(visit, way, row, accounts.get, "users.gone")
+
+
+async def _list(visit: Visit, at: Turn = HEAD, search: str = "") -> Screen:
+    found = await page(
+        at,
+        lambda place, count: whole(accounts.listing(visit.db, search=search, before=place, count=count)),
+        lambda place, count: whole(accounts.newer(visit.db, search, place, count)),
+    )
+    here = "users:hits" if search else "users:all"
+    rows = [[Button(_line(visit, each), f"users:see:{each['id']}")] for each in found.rows]
     title = visit.say("users.found", search=search) if search else visit.say("users.title")
-    if len(found) > PAGE:
-        title = visit.say("users.more", text=title, n=PAGE)
-    return Screen(title, [*rows, [visit.button("users.find", "users:find")], visit.back()])
+    if search and not rows:
+        title = visit.say("users.nobody", search=search)
+    if found.is_cut(here, search):
+        title = visit.say("frame.narrower", text=title, n=PAGE)
+    return Screen(title, [*rows, found.arrows(here, search), [visit.button("users.find", "users:find")], visit.back()])
 
 
 def _line(visit: Visit, row: dict[str, Any]) -> str:
@@ -50,7 +71,7 @@ def _line(visit: Visit, row: dict[str, Any]) -> str:
 
 
 async def _found(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
-    return await _list(visit, text.strip()[:MOST_TYPED])
+    return await _list(visit, HEAD, text.strip()[:MOST_TYPED])
 
 
 async def _one(visit: Visit, account: Account) -> Screen:
@@ -81,14 +102,16 @@ def _switches(visit: Visit, account: Account) -> list[list[Button]]:
     return pairs([orders, *(visit.button(f"users.{act}", f"users:{act}:{account.id}") for act in acts)])
 
 
-async def _orders(visit: Visit, account: Account) -> Screen:
-    found, _ = await orders.listing(visit.db, Sought(account=account.id), count=PAGE)
+async def _orders(visit: Visit, account: Account, at: Turn = HEAD) -> Screen:
+    found = await order_page(visit, Sought(account=account.id), at)
     rows = [
         [Button(f"{visit.light(each.state)} {each.created_at:%d.%m. %H:%M} · {each.prompt[:30]}", f"generations:see:{each.id}")]
-        for each in found
+        for each in found.rows
     ]  # fmt: skip
-    title = visit.say("users.orders_of" if found else "users.no_orders", email=account.email)
-    return Screen(title, [*rows, visit.back(f"users:see:{account.id}")])
+    title = visit.say("users.orders_of" if found.rows else "users.no_orders", email=account.email)
+    return Screen(
+        title, [*rows, found.arrows(f"users:orders:{short(account.id)}"), visit.back(f"users:see:{account.id}")]
+    )
 
 
 async def _ask_grant(visit: Visit, account: Account) -> Screen:

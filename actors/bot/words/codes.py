@@ -5,6 +5,18 @@ from __future__ import annotations
 WORDS = {
     "menu": ("🎟 Codes", "🎟 Коды", "🎟 优惠码"),
     "title": ("<b>Codes</b> · the newest", "<b>Коды</b> · самые новые", "<b>优惠码</b> · 最新"),
+    "found": ("<b>Codes</b> · “{search}”", "<b>Коды</b> · «{search}»", "<b>优惠码</b> ·「{search}」"),
+    "not_found": (
+        "No code has “{search}” in it.",
+        "Кодов с «{search}» нет.",
+        "没有包含“{search}”的优惠码。",
+    ),
+    "find": ("🔎 Find", "🔎 Найти", "🔎 查找"),
+    "ask_find": (
+        "Write the code or a part of it, of its note, or of who made it. Of a gift, the last four characters.",
+        "Напишите код или его часть, слова из заметки или кто его создал. Для подарка — последние четыре знака.",
+        "请输入优惠码、备注或创建者（或其一部分）。礼品码请输入最后四位。",
+    ),
     "none": ("There are no codes.", "Кодов нет.", "没有优惠码。"),
     "gone": ("There is no such code any more.", "Такого кода больше нет.", "此优惠码已不存在。"),
     "name": ("{light} <b>{word}</b> · {state}", "{light} <b>{word}</b> · {state}", "{light} <b>{word}</b> · {state}"),

@@ -13,7 +13,13 @@ WORDS = {
     "done": ("Done.", "Готово.", "已完成。"),
     "may_not": ("You may look, not change.", "Вам можно смотреть, но не менять.", "您可以查看，但不能更改。"),
     "stale": ("That button is out of date.", "Эта кнопка устарела.", "此按钮已失效。"),
+    "refused": ("❗ {why}", "❗ {why}", "❗ {why}"),
     "again": ("{why}\n\nTry again, or cancel.", "{why}\n\nПопробуйте ещё раз или отмените.", "{why}\n\n请重试或取消。"),
+    "narrower": (
+        "{text}\n\nMore than {n}: write more of it to find the others.",
+        "{text}\n\nБольше {n}: напишите подробнее, чтобы найти остальные.",
+        "{text}\n\n超过 {n} 个：请输入更多内容以查找其余结果。",
+    ),
     "page": ("{text} · page {page} of {pages}", "{text} · стр. {page} из {pages}", "{text} · 第 {page} / {pages} 页"),
     "pairing": (
         "This bot belongs to a Limner studio, and it does not know you yet.\n\n"

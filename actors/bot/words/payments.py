@@ -61,6 +61,21 @@ WORDS = {
         "Тариф начнётся, кредиты будут выданы.",
         "将 <b>{email}</b> 的 {plan} {amount} 标记为已付？\n\n当前：{state}。{words}\n\n套餐开始，点数发放。",
     ),
+    "sure_holds": (
+        "Does the payment of {amount} by <b>{email}</b> for {plan} hold after all?\n\n{words}\n\n"
+        "It was credited before, and is not again: the {credits} credits that were frozen are there again.",
+        "Платёж {amount} от <b>{email}</b> за {plan} всё-таки действителен?\n\n{words}\n\n"
+        "Кредиты по нему уже были выданы, повторно их не будет: разморозим {credits}.",
+        "<b>{email}</b> 为 {plan} 支付的 {amount} 确实有效吗？\n\n{words}\n\n"
+        "此前已发放点数，不会重复发放：将解冻 {credits} 点数。",
+    ),
+    "doubted_now": (
+        "It was paid meanwhile, and is in doubt: look again.",
+        "Платёж уже прошёл и теперь под сомнением: посмотрите снова.",
+        "此账单期间已付款且存疑：请重新查看。",
+    ),
+    "yes_holds": ("Yes, it holds", "Да, действителен", "是的，有效"),
+    "holds": ("✅ It holds", "✅ Действителен", "✅ 确认有效"),
     "yes_paid": ("Yes, it is paid", "Да, оплачено", "是的，已付"),
     "sure_decided": (
         "Is this decided? {amount} of <b>{email}</b> for {plan}, {state}.\n\n{words}",

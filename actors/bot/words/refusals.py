@@ -127,6 +127,10 @@ WORDS: Table = {
         "密钥只能手动设为启用或停用，不能设为 {state}。",
     ),
     # payments
+    "Something else came up meanwhile: {words}": (
+        "Тем временем возникло другое: {words}",
+        "在此期间又出现了新问题：{words}",
+    ),
     "There is no such invoice, or it is not yours.": ("Такого счёта нет, или он не ваш.", "没有此账单，或不属于您。"),
     "There is nothing to decide about this invoice.": ("По этому счёту решать нечего.", "此账单无需处理。"),
     "The account of this invoice is deleted: nothing can be bought for it any more.": (

@@ -6,10 +6,10 @@ WORDS = {
     "menu": ("👤 Users", "👤 Люди", "👤 用户"),
     "title": ("<b>Users</b> · the newest", "<b>Люди</b> · самые новые", "<b>用户</b> · 最新"),
     "found": ("<b>Users</b> · “{search}”", "<b>Люди</b> · «{search}»", "<b>用户</b> ·「{search}」"),
-    "more": (
-        "{text}\n\nMore than {n}: find them by a part of the address.",
-        "{text}\n\nБольше {n}: ищите по части адреса.",
-        "{text}\n\n超过 {n} 个：请按地址的一部分查找。",
+    "nobody": (
+        "Nobody has “{search}” in the address.",
+        "Никого с «{search}» в адресе нет.",
+        "没有地址包含“{search}”的用户。",
     ),
     "find": ("🔎 Find", "🔎 Найти", "🔎 查找"),
     "ask_find": (
