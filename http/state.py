@@ -68,6 +68,7 @@ NOTICES = {
     "too_late": "There was nothing left to cancel.",
     "revoked": "The token is revoked. Nothing can use it any more.",
     "saved": "Done.",
+    "mailed": "The link is on its way to them.",
     "on_its_way": "It is on its way to you.",
     "news_on": "You get news from us again.",
     "news_off": "You get no more messages that go to many people.",

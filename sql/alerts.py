@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from limner.runtime import phrases
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import audit
+from limner.sql import audit, lists
 
 HOUR = "interval '1 hour'"
 """In which nobody is told twice of the same cause; what comes back within it is the same trouble."""
@@ -220,16 +220,28 @@ async def hold(db: Db, found: Collection[Alert]) -> None:
 LIST = f"""
 select {COLUMNS} from alert
 where ($1 = '' or $1 = 'open' and ended_at is null or $1 = 'over' and ended_at is not null)
-    and ($2 = '' or rule = $2) and ($3::bigint is null or id < $3)
-order by id desc limit $4
+    and ($2 = '' or rule = $2) and ($3 = '' or lower(words) like lower($3) or lower(cause) like lower($3))
+    and ($4::timestamptz is null or began_at >= $4) and ($5::timestamptz is null or began_at < $5)
+    and ($6::bigint is null or id < $6)
+order by id desc limit $7
 """
 
 
-async def listing(
-    db: Db, *, state: str = "", rule: str = "", before: int | None = None, count: int = 50
-) -> list[Alert]:
-    """The newest first. ``state``: open, over; empty: all."""
-    return [Alert(**row) for row in await db.fetch(LIST, state, rule, before, count)]
+@dataclass(frozen=True)
+class Sought:
+    """Which to show; what is empty hides none. ``state``: open, over. ``text``: a part of its words, or of its cause."""
+
+    state: str = ""
+    rule: str = ""
+    text: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def listing(db: Db, sought: Sought, before: int | None = None, count: int = 50) -> list[Alert]:
+    """The newest first."""
+    asked = (sought.state, sought.rule, lists.part(sought.text), sought.since, sought.until)
+    return [Alert(**row) for row in await lists.read(db, LIST, *asked, before, count)]
 
 
 FIND = f"select {COLUMNS} from alert where id = $1"
@@ -247,6 +259,22 @@ SNOOZE = """
 update alert set snoozed_until = now() + make_interval(secs => $2), snoozed_by = $3 where id = $1 and ended_at is null
 returning snoozed_until
 """
+
+
+OF_CAUSE = f"select {COLUMNS} from alert where cause = $1 order by id desc limit 20"
+
+
+async def of_cause(db: Db, cause: str) -> list[Alert]:
+    """The same trouble, whenever it was, the newest first."""
+    return [Alert(**row) for row in await db.fetch(OF_CAUSE, cause)]
+
+
+ACTS = "select created_at, actor, action, after from audit where subject = $1 order by id desc limit 20"
+
+
+async def acts(db: Db, alert: Alert) -> list[dict[str, Any]]:
+    """What somebody did about it, the newest first."""
+    return [dict(row) for row in await db.fetch(ACTS, f"alert {alert.id}: {alert.cause}")]
 
 
 async def snooze(db: Db, alert_id: int, hours: int, reason: str, *, actor: str, ip: str = "") -> None:

@@ -89,11 +89,11 @@ on conflict (kind) do update set actor = excluded.actor, wished_at = now()
 """
 
 
-async def wish(db: Db, kind: Kind, *, actor: str) -> None:
+async def wish(db: Db, kind: Kind, *, actor: str, reason: str = "", ip: str = "") -> None:
     """Have the archivist do it at its next look."""
     async with db.transaction() as tx:
         await tx.execute(WISH, kind, actor)
-        await audit.record(tx, actor, f"backup.{kind}_wanted", kind, None, None)
+        await audit.record(tx, actor, f"backup.{kind}_wanted", kind, None, None, reason=reason, ip=ip)
 
 
 async def wished(db: Db, kind: Kind) -> datetime | None:

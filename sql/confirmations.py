@@ -65,21 +65,32 @@ async def ask_reset(db: Db, email: str) -> None:
         return  # said aloud, it would tell that somebody asked for this address before
 
 
-async def reset_link(db: Db, account: Account, public_url: str, secret_keys: Sequence[str], *, actor: str) -> str:
+async def reset_link(
+    db: Db,
+    account: Account,
+    public_url: str,
+    secret_keys: Sequence[str],
+    *,
+    actor: str,
+    reason: str = "",
+    ip: str = "",
+) -> str:
     """A link that the operator passes on by hand; an older one ends."""
     async with db.transaction() as tx:
         await _hold(tx, account.id)
         ticket_id = await tickets.issue(tx, account.id, "reset", minutes=RESET_MINUTES)
-        await audit.record(tx, actor, "account.reset_link", account.email, None, {"minutes": RESET_MINUTES})
+        after = {"minutes": RESET_MINUTES}
+        await audit.record(tx, actor, "account.reset_link", account.email, None, after, reason=reason, ip=ip)
     return tickets.link(ticket_id, "reset", public_url, secret_keys)
 
 
-async def mail_reset(db: Db, account: Account, *, actor: str) -> None:
+async def mail_reset(db: Db, account: Account, *, actor: str, reason: str = "", ip: str = "") -> None:
     """The same by mail, on somebody else's word."""
     async with db.transaction() as tx:
         held = await _hold(tx, account.id)
         await _send(tx, held, held.email, "reset", "reset_password", minutes=RESET_MINUTES)
-        await audit.record(tx, actor, "account.reset_mailed", held.email, None, {"minutes": RESET_MINUTES})
+        after = {"minutes": RESET_MINUTES}
+        await audit.record(tx, actor, "account.reset_mailed", held.email, None, after, reason=reason, ip=ip)
 
 
 async def reset(db: Db, given: str, password_hash: str, secret_keys: Sequence[str], *, ip: str = "") -> None:

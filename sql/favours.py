@@ -41,7 +41,9 @@ async def log_out(db: Db, account: Account, reason: str, *, actor: str, ip: str 
         return count
 
 
-async def reset_link(db: Db, account: Account, config: Config, *, actor: str) -> str | None:
+async def reset_link(
+    db: Db, account: Account, config: Config, *, actor: str, reason: str = "", ip: str = ""
+) -> str | None:
     """Mail a link for a new password; without a mail server it is returned, for somebody to pass on. An older one ends.
 
     Raises Refused for who works in the admin: theirs comes from the server's console alone.
@@ -51,6 +53,8 @@ async def reset_link(db: Db, account: Account, config: Config, *, actor: str) ->
     if account.banned_at is not None:
         raise Refused("This account is banned or gone.")
     if config.smtp_host is None:
-        return await confirmations.reset_link(db, account, config.public_url, config.secret_keys, actor=actor)
-    await confirmations.mail_reset(db, account, actor=actor)
+        return await confirmations.reset_link(
+            db, account, config.public_url, config.secret_keys, actor=actor, reason=reason, ip=ip
+        )
+    await confirmations.mail_reset(db, account, actor=actor, reason=reason, ip=ip)
     return None

@@ -116,13 +116,14 @@ class Letter:
 
 
 LETTERS = """
-select id, mailbox, kind, attempts, reason, created_at, died_at from dead_letter order by died_at desc, id desc limit $1
+select id, mailbox, kind, attempts, reason, created_at, died_at from dead_letter
+where $1::timestamptz is null or (died_at, id) < ($1, $2) order by died_at desc, id desc limit $3
 """
 
 
-async def letters(db: Db, count: int = 50) -> list[Letter]:
-    """The newest ones."""
-    return [Letter(**row) for row in await db.fetch(LETTERS, count)]
+async def letters(db: Db, before: tuple[datetime | None, int | None] = (None, None), count: int = 50) -> list[Letter]:
+    """The newest ones, or those before one of them."""
+    return [Letter(**row) for row in await db.fetch(LETTERS, *before, count)]
 
 
 LETTER = "select mailbox, kind, reason from dead_letter where id = $1"

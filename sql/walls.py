@@ -9,7 +9,7 @@ from uuid import UUID
 
 from limner.runtime.database import Database, Db, affected
 from limner.runtime.errors import Refused
-from limner.sql import audit, shares
+from limner.sql import audit, lists, shares
 from limner.sql.takedowns import LONGEST_REASON, NotAsBelieved
 
 LONGEST_NAME = 40
@@ -160,14 +160,29 @@ join image as i on i.id = w.image_id
 join generation as g on g.id = i.generation_id
 join account as a on a.id = w.account_id
 where w.state = $1 and ($2::timestamptz is null or (w.offered_at, w.id) < ($2, $3))
-order by w.offered_at desc, w.id desc limit $4
+    and ($4 = '' or lower(a.email) like lower($4) or lower(w.display_name) like lower($4) or lower(s.caption) like lower($4)
+        or lower(g.prompt) like lower($4))
+    and ($5::timestamptz is null or w.offered_at >= $5) and ($6::timestamptz is null or w.offered_at < $6)
+order by w.offered_at desc, w.id desc limit $7
 """
 
 
-async def listing(db: Db, state: str, *, before: tuple[datetime, int] | None = None, count: int = 24) -> list[Judged]:
+@dataclass(frozen=True)
+class Sought:
+    """Which to show; what is empty hides none. ``text``: a part of the owner's address, the name, the words or the prompt."""
+
+    text: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def listing(
+    db: Db, state: str, sought: Sought | None = None, *, before: tuple[datetime, int] | None = None, count: int = 24
+) -> list[Judged]:
     """The offers in one of STATES, newest first, by keyset."""
-    at, last = before or (None, None)
-    return [Judged(**row) for row in await db.fetch(LIST, state, at, last, count)]
+    sought, (at, last) = sought or Sought(), before or (None, None)
+    asked = (lists.part(sought.text), sought.since, sought.until)
+    return [Judged(**row) for row in await lists.read(db, LIST, state, at, last, *asked, count)]
 
 
 # A picture that is taken down, or whose link is revoked, is shown to nobody: whoever does that waits for this, or was faster.

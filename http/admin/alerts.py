@@ -2,27 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import time
 from typing import Any
-from urllib.parse import urlencode
 
 from aiohttp import web
 
 from limner.http import forms, pages, sure
+from limner.http.admin import filters, lists
+from limner.http.admin.lists import Asked, Found
 from limner.http.state import CONFIG, DB, about, fresh, path_code, path_number, staff
+from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import alert_rules, alert_times, alerts
 from limner.sql.alert_rules import KINDS, Rule
+from limner.sql.alerts import Alert
 
-PAGE = 50
 STATES = ("open", "over")
 SNOOZES = (1, 4, 12, 24)
 """Hours that are offered."""
 
 
+FILTERS = (
+    filters.Words("Words or cause"),
+    filters.Choice("state", "State", STATES),
+    filters.Choice("rule", "Rule", tuple(KINDS), {code: kind.title for code, kind in KINDS.items()}),
+    filters.SINCE,
+    filters.UNTIL,
+)
+
+
+async def _fetch(db: Database, asked: Asked, count: int) -> Found[Alert]:
+    sought = alerts.Sought(asked["state"], asked["rule"], asked["q"], asked.since, asked.until)
+    return lists.cut(await alerts.listing(db, sought, asked.before, count + 1), count, lists.by_number)
+
+
+def _cells(each: Alert) -> Sequence[object]:
+    return (
+        each.id, each.rule, each.severity, each.words, each.began_at, each.ended_at, round(each.seconds), each.returns,
+        each.told, each.told_at, each.snoozed_until, each.place,
+    )  # fmt: skip
+
+
+LIST = lists.List(
+    "/admin/alerts", FILTERS, _fetch,
+    ("alert", "rule", "how bad", "what", "began (UTC)", "ended (UTC)", "lasted (s)", "came back", "told", "told (UTC)",
+     "snoozed until (UTC)", "where to mend it"),
+    _cells, people=False,
+)  # fmt: skip
+
+
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return await _page(request)
+
+
+async def show(request: web.Request) -> web.Response:
+    staff(request)
+    return await _alert_page(request)
+
+
+async def _alert_page(request: web.Request, why: Refused | None = None) -> web.Response:
+    db = request.app[DB]
+    alert = await alerts.get(db, path_number(request))
+    kind = KINDS.get(alert.rule)
+    return pages.render(
+        request, "admin/alert.html", None if why is None else pages.in_general(why), alert=alert, kind=kind,
+        same=await alerts.of_cause(db, alert.cause), acts=await alerts.acts(db, alert),
+        snoozes=SNOOZES, runbooks=request.app[CONFIG].docs_url,
+    )  # fmt: skip
 
 
 async def snooze(request: web.Request) -> web.StreamResponse:
@@ -33,8 +81,8 @@ async def snooze(request: web.Request) -> web.StreamResponse:
         reason = forms.text(form, "reason", most=200, needed=True, label="The reason")
         await alerts.snooze(request.app[DB], path_number(request), hours, reason, **about(request))
     except Refused as why:
-        return await _page(request, pages.in_general(why))
-    return pages.see_other("/admin/alerts", "saved")
+        return await _alert_page(request, why)
+    return pages.see_other(f"/admin/alerts/{path_number(request)}", "saved")
 
 
 async def change_times(request: web.Request) -> web.StreamResponse:
@@ -124,19 +172,11 @@ def _clock(form: forms.Form, field: str) -> time | None:
 
 
 async def _page(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:
-    db, query = request.app[DB], request.query
-    state = query.get("state", "") if query.get("state", "") in STATES else ""
-    rule = query.get("rule", "") if query.get("rule", "") in KINDS else ""
-    before = query.get("before", "")
-    at = int(before) if before.isascii() and before.isdigit() and len(before) < 18 else None
-    found = await alerts.listing(db, state=state, rule=rule, before=at, count=PAGE + 1)
-    older = None
-    if len(found) > PAGE:
-        older = "/admin/alerts?" + urlencode({"state": state, "rule": rule, "before": found[PAGE - 1].id})
+    db = request.app[DB]
     times = await alert_times.get(db)
     return pages.render(
-        request, "admin/alerts.html", why, alerts=found[:PAGE], states=STATES, state=state, rule=rule, older_url=older,
-        rules=await alert_rules.listing(db), kinds=KINDS, times=times, form=form or _typed(times), snoozes=SNOOZES,
+        request, "admin/alerts.html", why, list=await LIST.show(request),
+        rules=await alert_rules.listing(db), kinds=KINDS, times=times, form=form or _typed(times),
         runbooks=request.app[CONFIG].docs_url,
     )  # fmt: skip
 

@@ -27,6 +27,7 @@ class Act:
     verb: str
     effect: str
     do: Callable[[web.Request, str, str, str, str], Awaitable[None]]
+    grave: bool = True
 
 
 @dataclass(frozen=True)

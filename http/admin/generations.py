@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from limner.http import pages
+from limner.http import forms, pages, sure
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
-from limner.http.state import DB, path_id, staff
+from limner.http.state import CONFIG, DB, about, fresh, path_id, staff
 from limner.runtime.database import Database
-from limner.sql import accounts, explain, models, orders, overview, studio, takedowns
+from limner.runtime.errors import Refused
+from limner.sql import accounts, explain, models, orders, overview, retries, studio, takedowns
 from limner.sql.orders import Order
 
 
@@ -73,6 +74,10 @@ async def show_list(request: web.Request) -> web.Response:
 
 async def show(request: web.Request) -> web.Response:
     staff(request)
+    return await _page(request)
+
+
+async def _page(request: web.Request, why: Refused | None = None) -> web.Response:
     db = request.app[DB]
     generation = await studio.generation(db, path_id(request))
     attempts = defaultdict(list)
@@ -82,12 +87,36 @@ async def show(request: web.Request) -> web.Response:
     return pages.render(
         request,
         "admin/generation.html",
+        None if why is None else pages.in_general(why),
+        may_retry=await retries.is_offered(db, generation.id),
         generation=generation,
         account=account,
         explained={each["job"]: each for each in (await explain.generation(db, generation.id))["jobs"]},
         jobs=[{"job": job, "attempts": attempts[job.id]} for job in generation.jobs],
         pictures={each.job_id: each for each in await takedowns.of_generation(db, generation.id)},
     )
+
+
+async def retry(request: web.Request) -> web.StreamResponse:
+    """Paint what failed of it once more, on the house."""
+    fresh(request)
+    db, form = request.app[DB], await forms.read(request)
+    generation = await studio.generation(db, path_id(request))
+    owner = await accounts.get(db, generation.account_id)
+    failed = sum(job.state == "failed" for job in generation.jobs)
+    try:
+        reason = sure.asked(
+            form,
+            "Paint what failed again",
+            {"failed pictures": failed, "painted again": 0},
+            {"failed pictures": failed, "painted again": failed},
+            effect=f"{owner.email} gets them for nothing, once. What fails again leaves them the credits.",
+            back=f"/admin/generations/{generation.id}",
+        )
+        new = await retries.retry(db, generation.id, request.app[CONFIG], reason, **about(request))
+    except Refused as why:
+        return await _page(request, why)
+    return pages.see_other(f"/admin/generations/{new}", "asked")
 
 
 async def explained(request: web.Request) -> web.Response:

@@ -97,7 +97,7 @@ async def _names(request: web.Request, chosen: list[str]) -> Mapping[str, str]:
 
 
 ACTS = {
-    "wake": bulk.Act("Wake", "They take part again at once, whatever they rested from.", _wake),
+    "wake": bulk.Act("Wake", "They take part again at once, whatever they rested from.", _wake, grave=False),
     "disable": bulk.Act("Disable", "Pictures in hand are finished; no new one is given to them.", _disable),
 }
 

@@ -67,7 +67,9 @@ async def _names(request: web.Request, chosen: list[str]) -> Mapping[str, str]:
 
 
 ACTS = {
-    "retry": bulk.Act("Send now", "Each of them is tried again at once, also those that were given up.", _retry_one),
+    "retry": bulk.Act(
+        "Send now", "Each of them is tried again at once, also those that were given up.", _retry_one, grave=False
+    ),
     "give_up": bulk.Act("Give up", "They are never sent.", _give_up_one),
 }
 

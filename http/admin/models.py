@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
 from limner.http import forms, pages, sure
-from limner.http.admin import filters, lists
+from limner.http.admin import bulk, filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.admin.providers import micros
 from limner.http.state import DB, about, fresh, path_code, staff
@@ -68,6 +70,38 @@ LIST = lists.List(
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return await _list_page(request)
+
+
+async def act_on_many(request: web.Request) -> web.StreamResponse:
+    fresh(request)
+    return await bulk.do(request, ACTS, "/admin/models", _names)
+
+
+async def _switch(request: web.Request, model_id: str, reason: str, actor: str, ip: str, *, active: bool) -> None:
+    known = await entries.entry(request.app[DB], model_id)
+    if known.active == active:
+        raise Refused(f"It is {'on' if active else 'off'} already.")
+    wanted = replace(known, active=active)
+    await entries.change(request.app[DB], model_id, wanted, reason=reason, actor=actor, ip=ip)
+
+
+async def _names(request: web.Request, chosen: list[str]) -> Mapping[str, str]:
+    return {each["id"]: f"{each['name']} ({each['id']})" for each in await models.listing(request.app[DB])}
+
+
+ACTS = {
+    "on": bulk.Act(
+        "Switch on",
+        "They are offered from now on, wherever a key can paint them.",
+        partial(_switch, active=True),
+        grave=False,
+    ),
+    "off": bulk.Act(
+        "Switch off",
+        "Nobody can order with them any more. Pictures in hand are finished.",
+        partial(_switch, active=False),
+    ),
+}
 
 
 async def _list_page(

@@ -10,7 +10,7 @@ from aiohttp import web
 from limner.http import forms, pages, sure
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
-from limner.http.state import DB, about, address_of, fresh, path_id, session_of, staff
+from limner.http.state import CONFIG, DB, about, address_of, fresh, path_id, session_of, staff
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import (
@@ -201,6 +201,26 @@ def _promotion(request: web.Request, form: forms.Form, account: Account) -> web.
     return pages.render(request, "admin/promotion.html", why, account=account, reason=reason)
 
 
+async def reset_link(request: web.Request) -> web.StreamResponse:
+    """A link for a new password: by mail, or shown here, once, where no mails are sent."""
+    fresh(request)
+    account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
+    config = request.app[CONFIG]
+    try:
+        reason = sure.asked(
+            form,
+            f"{'Mail' if config.smtp_host else 'Make'} a link for {account.email}",
+            effect="Whoever has it chooses a new password. An older one ends.",
+            back=f"/admin/users/{account.id}",
+        )
+        link = await favours.reset_link(request.app[DB], account, config, reason=reason, **about(request))
+    except Refused as why:
+        return await _page(request, account, pages.in_general(why))
+    if link is None:
+        return pages.see_other(f"/admin/users/{account.id}", "mailed")
+    return await _page(request, account, link=link)
+
+
 async def visit(request: web.Request) -> web.StreamResponse:
     """See the studio as they do, and change nothing (http/looking.py)."""
     admin, session = fresh(request), session_of(request)
@@ -253,13 +273,15 @@ def _day(moment: datetime) -> str:
     return f"{moment:%-d %b %Y, %H:%M UTC}"
 
 
-async def _page(request: web.Request, account: Account, why: Refused | None = None) -> web.Response:
+async def _page(request: web.Request, account: Account, why: Refused | None = None, *, link: str = "") -> web.Response:
     db = request.app[DB]
     return pages.render(
         request,
         "admin/user.html",
         why,
         account=account,
+        link=link,
+        sends=request.app[CONFIG].smtp_host is not None,
         roles=accounts.ROLES,
         minutes=visits.MINUTES,
         subscription=await subscriptions.latest(db, account.id),

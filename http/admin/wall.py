@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import urlencode
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -22,9 +22,18 @@ PAGE = 24
 ACTS = {"approve": "shown", "refuse": "refused", "take_off": "taken_off"}
 
 
+WAITING = walls.STATES[0]
+FILTERS = (
+    filters.Words("Owner, name, words or prompt"),
+    filters.Choice("state", "State", walls.STATES, {"taken_off": "taken off"}, sort=True),  # one of them always holds
+    filters.SINCE,
+    filters.UNTIL,
+)
+
+
 async def _fetch(db: Database, asked: Asked, count: int) -> Found[Judged]:
-    state = asked["state"] or "waiting"
-    found = await walls.listing(db, state, before=keyset(asked.place), count=count + 1)
+    sought = walls.Sought(asked["q"], asked.since, asked.until)
+    found = await walls.listing(db, asked["state"] or WAITING, sought, before=keyset(asked.place), count=count + 1)
     return lists.cut(found, count, lambda each: as_keyset(each.offered_at, each.id))
 
 
@@ -36,7 +45,7 @@ def _cells(each: Judged) -> Sequence[object]:
 
 
 LIST = lists.List(
-    "/admin/wall", (filters.Choice("state", "State", walls.STATES),), _fetch,
+    "/admin/wall", FILTERS, _fetch,
     ("offer", "picture", "of", "state", "words under it", "prompt", "prompt is shown", "name", "reason", "offered (UTC)",
      "decided (UTC)"),
     _cells,
@@ -95,21 +104,16 @@ def _chosen(form: forms.Form) -> list[tuple[int, str]]:
 async def _list(
     request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None, state: str = ""
 ) -> web.Response:
-    state = state or request.query.get("state", "")
-    state = state if state in walls.STATES else "waiting"
-    before = keyset(request.query.get("before", ""))
-    found = await walls.listing(request.app[DB], state, before=before, count=PAGE + 1)
-    older = None
-    if len(found) > PAGE:
-        last = found[PAGE - 1]
-        older = "/admin/wall?" + urlencode({"state": state, "before": as_keyset(last.offered_at, last.id)})
+    asked = await LIST.asked(request)
+    if state in walls.STATES:
+        asked = replace(asked, values={**asked.values, "state": state})
+    shown = lists.Shown(asked, await _fetch(request.app[DB], asked, PAGE))
     return pages.render(
         request,
         "admin/wall.html",
         why,
-        offers=found[:PAGE],
-        state=state,
-        states=walls.STATES,
-        older_url=older,
+        list=shown,
+        offers=shown.rows,
+        state=asked["state"] or WAITING,
         form=form or {},
     )

@@ -59,7 +59,7 @@ STAFF = (
     "/admin/plans/monthly", "/admin/users?q=alice&role=user&sort=email&file=1", "/admin/wall", "/admin/wall?state=shown",
     "/admin/wall?state=taken_off", "/admin/reports", "/admin/reports?state=settled", "/admin/reports?state=down",
     "/admin/pictures/{picture}", "/admin/pictures/{down}",
-    "/admin/codes", "/admin/codes/{code}", "/admin/alerts", "/admin/alerts/rules/failure_rate",
+    "/admin/codes", "/admin/codes/{code}", "/admin/alerts", "/admin/alerts/1", "/admin/alerts/rules/failure_rate",
     "/admin/charts", "/admin/charts/revenue", "/admin/health", "/admin/settings",
 )  # fmt: skip
 
@@ -232,3 +232,16 @@ async def test_what_somebody_typed_is_shown_and_never_run(world, chromium, cast)
                 assert "49" not in await page.title()
     assert wrong == []
     assert shown >= 12
+
+
+async def test_the_page_that_asks_once_more_fits_the_phone_whatever_it_is_about(world, chromium, cast):
+    site, _ = world
+    await site.db.execute("update plan set name = $1", LONG[:80])
+    async with Desk(site, chromium).sit(cast.carol, width=360) as screen:
+        page = await screen.open("/admin/plans/monthly")
+        await page.get_by_label("Credits a cycle").fill("900")
+        await page.get_by_role("button", name="Save").click()
+        await screen.says("Leave it")
+        assert await page.evaluate(OVERFLOW) == 0
+        box = await page.get_by_role("columnheader", name="Will be").bounding_box()
+        assert box is not None and box["x"] + box["width"] <= 360

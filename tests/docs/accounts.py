@@ -63,6 +63,8 @@ API = By("tests/api/test_the_page.py::test_it_works_as_printed", ("use-the-api.m
 MAIL = By("tests/mail/test_desk.py", ("--template", "--state", '"link"'))
 TRANSCRIPT = "docs/explanation/containers-seen.md"
 """What `make containers` printed: nobody is to run it again from there."""
+SAID = "docs/reference/bot.md"
+"""What the bot says, held against it by tests/bot/test_transcript.py."""
 
 ACCOUNTS: dict[str, list[tuple[str, Account]]] = {
     "README.md": [

@@ -8,10 +8,10 @@ from fnmatch import fnmatch
 
 import pytest
 
-from tests.docs.accounts import ACCOUNTS, TRANSCRIPT, By, account_of
+from tests.docs.accounts import ACCOUNTS, SAID, TRANSCRIPT, By, account_of
 from tests.docs.pages import COMMANDS, DATA, ROOT, Block, blocks
 
-BLOCKS = [block for block in blocks() if block.page != TRANSCRIPT]
+BLOCKS = [block for block in blocks() if block.page not in (TRANSCRIPT, SAID)]
 NUMBERED = [
     (block, number)
     for _, found in itertools.groupby((b for b in BLOCKS if b.language in COMMANDS), key=lambda block: block.page)

@@ -133,6 +133,7 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/r/": "abcdefghjk",
         "/admin/charts/": "revenue",
         "/admin/health/letters/": "7",
+        "/admin/health/processes/": str(uuid4()),
         "/admin/codes/": str(promo.id),
         "/admin/broadcasts/": str(broadcast),
         "/unsubscribe/": news.link(cast.bob.id, "", site.config.secret_keys).removeprefix(news.PATH),

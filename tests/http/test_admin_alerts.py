@@ -44,6 +44,29 @@ async def test_a_long_history_comes_by_pages(carol, db):
     assert len(seen) == 120
 
 
+async def test_alerts_are_found_by_their_words_and_days_and_go_out_as_a_sheet(carol, db):
+    await see(db, "key 1", "key 2")
+    page = (await carol.get("/admin/alerts?q=KEY+2")).text
+    assert "key 2&gt;" in page and "key 1&gt;" not in page
+    assert "Nothing matches that." in (await carol.get("/admin/alerts?until=2001-01-01")).text
+    sheet = (await carol.get("/admin/alerts.csv?q=key+2")).text
+    assert "Trouble <key 2>." in sheet and "key 1" not in sheet
+
+
+async def test_an_alert_has_a_page_with_the_same_of_before_and_what_was_done(carol, db):
+    await see(db, "key 1")
+    first = (await alerts.still_open(db))[0].id
+    await db.execute("update alert set began_at = now() - interval '9 days', ended_at = now() - interval '8 days'")
+    await see(db, "key 1")
+    again = (await alerts.still_open(db))[0].id
+    await carol.act(f"/admin/alerts/{again}/snooze", {"hours": "4", "reason": "it is known"})
+    page = (await carol.get(f"/admin/alerts/{again}")).text
+    assert f'href="/admin/alerts/{first}"' in page and f'href="/admin/alerts/{again}"' not in page
+    assert "alert.snooze: it is known" in page and 'href="/admin/keys"' in page
+    assert "/snooze" not in (await carol.get(f"/admin/alerts/{first}")).text
+    assert (await carol.get("/admin/alerts/999999")).status == 404
+
+
 async def test_carol_snoozes_an_alert_and_wakes_it_up(carol, cast, db):
     await see(db, "key 1")
     (alert,) = await alerts.still_open(db)

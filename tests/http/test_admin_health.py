@@ -96,6 +96,19 @@ async def test_without_a_reason_nothing_happens(carol, db, reason):
     assert (page.status, await numbers(db, "dead_letter"), await numbers(db, "message")) == (400, 1, 0)
 
 
+async def test_letters_that_were_given_up_are_read_to_the_oldest(carol, db):
+    for number in range(120):
+        await db.execute(BURY, 1000 + number, f"why {number}.")
+    seen, address = [], "/admin/health"
+    while address:
+        page = (await carol.get(address)).text
+        seen += re.findall(r"why (\d+)\.", page)
+        older = re.search(r'href="([^"]+)" rel="next"', page)
+        address = older[1].replace("&amp;", "&") if older else ""
+    assert sorted(map(int, seen)) == list(range(120))
+    assert (await carol.get("/admin/health?before=x")).status == 400
+
+
 async def test_a_letter_of_which_the_same_waits_already_stays(carol, db):
     await mailbox.send(db, CheckOpenInvoices(), key="once")
     await db.execute(BURY, 902, "tired")

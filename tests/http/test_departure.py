@@ -301,7 +301,7 @@ async def test_an_address_that_only_contains_the_other_stays_in_the_audit(alice,
     await accounts.ban(db, cast.bob, "wrote to xalice@example.com", actor="xalice@example.com")
     await alice.post("/account/deletion", SURE)
     row = await db.fetchrow("select actor, after from audit where action = 'account.ban'")
-    assert (row["actor"], row["after"]) == ("xalice@example.com", {"reason": "wrote to xalice@example.com"})
+    assert (row["actor"], row["after"]["reason"]) == ("xalice@example.com", "wrote to xalice@example.com")
 
 
 async def test_carol_deletes_an_account_and_the_audit_says_why(carol, alice, db, cast):

@@ -14,7 +14,7 @@ TABLES = (
     "second_factor", "recovery_code", "pending_sign_in", "linked_sign_in", "spent_answer",
     "alert", "alert_rule", "alert_times",
     "code", "redemption", "trial", "referral", "referral_link", "broadcast", "broadcast_recipient",
-    "share", "wall_offer", "report", "takedown",
+    "backup_wish", "retry", "share", "wall_offer", "report", "takedown",
 )  # fmt: skip
 
 

@@ -263,3 +263,11 @@ async def test_every_state_has_its_list(carol, site, cast, db):
     for state in walls.STATES:
         page = await carol.get(f"/admin/wall?state={state}")
         assert re.findall(r"<bdi>it is (\w+)</bdi>", page.text) == [state]
+
+
+@pytest.mark.parametrize("query", ["q=PIE", "q=lice@exa", "state=waiting&q=pie&since=2001-01-01"])
+async def test_an_offer_is_found_by_its_words_and_its_owner(carol, site, cast, query):
+    _, _, offer = await offered(site, cast.alice, caption="A pie")
+    assert (await carol.get(f"/admin/wall?{query}")).values("offer")[0].startswith(str(offer))
+    assert (await carol.get(f"/admin/wall?{query}&until=2001-01-01")).text.count('name="offer"') == 0
+    assert (await carol.get("/admin/wall?q=cake")).text.count('name="offer"') == 0
