@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from limner.runtime.database import Db
-from limner.sql import lists
-from limner.sql.outbox import STATE
+from limner.runtime.errors import NotFound, Refused
+from limner.sql import lists, outbox
+from limner.sql.outbox import STATE, UNDER_WAY
 
 CHANNELS = ("mail", "telegram")
 STATES = ("waiting", "sent", "failed")
@@ -59,3 +61,88 @@ async def listing(db: Db, sought: Sought, before: int | None = None, count: int 
     """Newest first."""
     asked = (lists.part(sought.text), sought.channel, sought.state, sought.since, sought.until)
     return [Dispatch(**row) for row in await lists.read(db, LIST, *asked, before, count)]
+
+
+@dataclass(frozen=True)
+class Told:
+    """One of them in detail. ``said``: the words of a Telegram message. ``facts``: what the words of a mail are made of,
+    without what is for its reader alone. ``name``: of the admin behind the chat. ``is_forgotten``: what it said is not
+    known any more."""
+
+    id: int
+    channel: str
+    recipient: str
+    kind: str
+    state: str
+    is_under_way: bool
+    error: str
+    attempts: int
+    created_at: datetime
+    sent_at: datetime | None
+    failed_at: datetime | None
+    next_at: datetime | None
+    locale: str | None
+    request_id: str | None
+    said: str
+    facts: dict[str, Any]
+    name: str | None
+    broadcast: str | None
+    is_forgotten: bool
+
+
+# A gift's code is worth money, and its words are for whom it is from and to.
+GET = f"""
+select n.id, n.channel, n.recipient, coalesce(n.template, n.subject) as kind, {STATE} as state, {UNDER_WAY} as is_under_way,
+    n.error, n.attempts, n.created_at, n.sent_at, n.failed_at, n.next_at, n.locale, n.request_id,
+    case when n.channel = 'telegram' then n.body else '' end as said,
+    case when n.channel = 'mail' then coalesce(n.details, '{{}}') - '{{code,message}}'::text[] else '{{}}' end as facts,
+    a.name, case when n.dedupe_key like 'broadcast %' then split_part(n.dedupe_key, ' ', 2) end as broadcast,
+    n.template is not null and n.details is null as is_forgotten
+from notice as n left join telegram_admin as a on n.channel = 'telegram' and a.telegram_id::text = n.recipient
+where n.id = $1
+"""
+
+
+async def get(db: Db, notice_id: int) -> Told:
+    """Raises NotFound."""
+    row = await db.fetchrow(GET, notice_id)
+    if row is None:
+        raise NotFound("There is no such notice.")
+    return Told(**row)
+
+
+ACTS = """
+select created_at, actor, action, after from audit
+where subject = $1 and coalesce(after ->> 'mail', after ->> 'notice') = $2::text order by id desc limit 20
+"""
+
+
+async def acts(db: Db, told: Told) -> list[dict[str, Any]]:
+    """What somebody did about it, the newest first."""
+    subject = told.recipient if told.channel == "mail" else f"{told.channel} {told.recipient}"
+    return [dict(row) for row in await db.fetch(ACTS, subject, str(told.id))]
+
+
+# What an alert says depends on who reads it: whoever left, or reads less now, does not get what was written for them before.
+READS_IT_STILL = """
+select n.dedupe_key like 'broadcast %' or exists (select from telegram_admin as a where a.telegram_id::text = n.recipient)
+    and not exists (
+        select from audit as u where u.subject = 'telegram ' || n.recipient and u.action in ('telegram.revoke', 'telegram.role')
+            and u.created_at > n.created_at
+    )
+from notice as n where n.id = $1 and n.channel = 'telegram'
+"""
+
+
+async def send_again(db: Db, told: Told, reason: str, *, actor: str, ip: str = "") -> None:
+    """Also when it was given up. Raises Refused for one that is out, under way, or not for its reader any more."""
+    if told.channel == "telegram" and not await db.fetchval(READS_IT_STILL, told.id):
+        raise Refused(
+            "Whoever it is for left the bot meanwhile, or has another role there: it is not sent to them any more."
+        )
+    await outbox.retry(db, told.id, channel=told.channel, reason=reason, actor=actor, ip=ip)
+
+
+async def let_go(db: Db, told: Told, reason: str, *, actor: str, ip: str = "") -> None:
+    """It is never sent. Raises Refused for one that has ended, or is under way."""
+    await outbox.give_up(db, told.id, channel=told.channel, reason=reason, actor=actor, ip=ip)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
+
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import audit, lists, tickets
@@ -91,40 +93,80 @@ async def link(db: Db, mail_id: int, public_url: str, secret_keys: Sequence[str]
         return Shown(mail_id, subject, tickets.link(ticket_id, row["purpose"], public_url, secret_keys))
 
 
+KINDS = {"mail": "mail", "telegram": "notice"}
+"""What the audit calls what goes by each channel."""
+HELD = f"""
+select {STATE} as state, n.error, {UNDER_WAY} as is_under_way from notice as n where n.id = $1 and n.channel = $2 for update
+"""
 # The fence (attempts) stays, and so does the length of its pauses.
 RETRY = f"""
 update notice as n set failed_at = null, next_at = null, error = ''
-where n.id = $1 and n.channel = 'mail' and n.sent_at is null and not {UNDER_WAY} and (n.details is not null or n.template is null)
+where n.id = $1 and n.channel = $2 and n.sent_at is null and not {UNDER_WAY} and (n.details is not null or n.template is null)
 returning n.recipient
 """
 GIVE_UP = f"""
-update notice as n set failed_at = now(), error = $2
-where n.id = $1 and n.channel = 'mail' and n.sent_at is null and n.failed_at is null and not {UNDER_WAY}
+update notice as n set failed_at = now(), error = $3
+where n.id = $1 and n.channel = $2 and n.sent_at is null and n.failed_at is null and not {UNDER_WAY}
 returning n.recipient
 """
 
 
-async def retry(db: Db, mail_id: int, *, reason: str = "", actor: str, ip: str = "") -> None:
+async def retry(
+    db: Db, notice_id: int, *, channel: str = "mail", reason: str = "", actor: str, ip: str = ""
+) -> None:  # fmt: skip
     """Send it now, also when it was given up. Raises NotFound, or Refused for one that is out or under way."""
     async with db.transaction() as tx:
-        recipient = await tx.fetchval(RETRY, mail_id)
+        held = await _held(tx, notice_id, channel)
+        recipient = await tx.fetchval(RETRY, notice_id, channel)
         if recipient is None:
-            await _explain(tx, mail_id)
-        await audit.record(tx, actor, "mail.retry", recipient, None, _after(mail_id, reason), ip=ip)
+            raise _why_not(held, channel, "given up, and what it said is forgotten")
+        await _record(tx, "retry", notice_id, channel, recipient, held, reason, actor, ip)
         tx.tell(NOTICE_QUEUED)
 
 
-async def give_up(db: Db, mail_id: int, *, reason: str = "", actor: str, ip: str = "") -> None:
+async def give_up(
+    db: Db, notice_id: int, *, channel: str = "mail", reason: str = "", actor: str, ip: str = ""
+) -> None:  # fmt: skip
     """Never send it. Raises NotFound, or Refused for one that has ended already, or is under way."""
     async with db.transaction() as tx:
-        recipient = await tx.fetchval(GIVE_UP, mail_id, f"given up by {actor}")
+        held = await _held(tx, notice_id, channel)
+        recipient = await tx.fetchval(GIVE_UP, notice_id, channel, f"given up by {actor}")
         if recipient is None:
-            await _explain(tx, mail_id)
-        await audit.record(tx, actor, "mail.give_up", recipient, None, _after(mail_id, reason), ip=ip)
+            raise _why_not(held, channel, "given up already")
+        await _record(tx, "give_up", notice_id, channel, recipient, held, reason, actor, ip)
 
 
-def _after(mail_id: int, reason: str) -> dict[str, object]:
-    return {"mail": mail_id, **({"reason": reason} if reason else {})}
+async def _record(
+    tx: Db,
+    act: str,
+    notice_id: int,
+    channel: str,
+    recipient: str,
+    held: asyncpg.Record,
+    reason: str,
+    actor: str,
+    ip: str,
+) -> None:
+    kind, subject = KINDS[channel], recipient if channel == "mail" else f"{channel} {recipient}"
+    before = {"state": held["state"], **({"error": held["error"]} if held["error"] else {})}
+    await audit.record(tx, actor, f"{kind}.{act}", subject, before, {kind: notice_id}, reason=reason, ip=ip)
+
+
+async def _held(tx: Db, notice_id: int, channel: str) -> asyncpg.Record:
+    """As it is; nobody else changes it until the transaction ends. Raises NotFound."""
+    row = await tx.fetchrow(HELD, notice_id, channel)
+    if row is None:
+        raise NotFound
+    return row
+
+
+def _why_not(held: asyncpg.Record, channel: str, failed: str) -> Refused:
+    """Why nothing can be done with it."""
+    what = "mail" if channel == "mail" else "message"
+    if held["is_under_way"]:
+        return Refused(f"This {what} is on its way just now: look again in a minute.", code=f"{what}_under_way")
+    words = {"sent": f"This {what} has gone out.", "failed": f"This {what} was {failed}."}
+    return Refused(words.get(held["state"], f"Nothing can be done with this {what}."), code=f"{what}_ended")
 
 
 NAMES = "select id, recipient, coalesce(template, subject) as name from notice where id = any($1::bigint[]) and channel = 'mail'"
@@ -135,17 +177,3 @@ async def names(db: Db, ids: Sequence[int]) -> dict[str, str]:
     return {
         str(row["id"]): f"{row['recipient']}: {row['name'].replace('_', ' ')}" for row in await db.fetch(NAMES, ids)
     }
-
-
-FIND = f"select {STATE} as state, {UNDER_WAY} as is_under_way from notice as n where n.id = $1 and n.channel = 'mail'"
-
-
-async def _explain(db: Db, mail_id: int) -> None:
-    """Raises NotFound, or Refused with the reason why nothing can be done with it."""
-    row = await db.fetchrow(FIND, mail_id)
-    if row is None:
-        raise NotFound
-    if row["is_under_way"]:
-        raise Refused("This mail is on its way just now: look again in a minute.", code="mail_under_way")
-    words = {"sent": "This mail has gone out.", "failed": "This mail was given up, and what it said is forgotten."}
-    raise Refused(words.get(row["state"], "Nothing can be done with this mail."), code="mail_ended")

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from limner.http import pages
+from limner.http import forms, pages, sure
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
-from limner.http.state import admin
+from limner.http.state import CONFIG, DB, about, admin, fresh, path_number
 from limner.runtime.database import Database
+from limner.runtime.errors import Refused
 from limner.sql import dispatches
-from limner.sql.dispatches import Dispatch
+from limner.sql.dispatches import Dispatch, Told
 
 FILTERS = (
     filters.Words("To whom, kind or error"),
@@ -51,3 +52,54 @@ LIST = lists.List(
 async def show_list(request: web.Request) -> web.Response:
     admin(request)
     return pages.render(request, "admin/notices.html", list=await LIST.show(request))
+
+
+async def show(request: web.Request) -> web.Response:
+    admin(request)
+    return await _page(request, await dispatches.get(request.app[DB], path_number(request)))
+
+
+async def send_again(request: web.Request) -> web.StreamResponse:
+    fresh(request)
+    told, form = await dispatches.get(request.app[DB], path_number(request)), await forms.read(request)
+    try:
+        effect = "It goes out as soon as somebody takes it, also when it was given up."
+        reason = sure.asked(
+            form, f"Send it to {_name(told)} again", _state(told), {"state": "waiting"}, effect=effect, back=_path(told)
+        )
+        await dispatches.send_again(request.app[DB], told, reason, **about(request))
+    except Refused as why:
+        return await _page(request, told, pages.in_general(why))
+    return pages.see_other(_path(told), "saved")
+
+
+async def let_go(request: web.Request) -> web.StreamResponse:
+    fresh(request)
+    told, form = await dispatches.get(request.app[DB], path_number(request)), await forms.read(request)
+    try:
+        reason = sure.asked(
+            form, f"Never send it to {_name(told)}", _state(told), {"state": "given up"}, back=_path(told), grave=True
+        )
+        await dispatches.let_go(request.app[DB], told, reason, **about(request))
+    except Refused as why:
+        return await _page(request, told, pages.in_general(why))
+    return pages.see_other(_path(told), "saved")
+
+
+def _path(told: Told) -> str:
+    return f"/admin/notices/{told.id}"
+
+
+def _name(told: Told) -> str:
+    return told.name or told.recipient
+
+
+def _state(told: Told) -> dict[str, object]:
+    return {"state": f"{told.state}: {told.error}" if told.error else told.state}
+
+
+async def _page(request: web.Request, told: Told, why: Refused | None = None) -> web.Response:
+    config = request.app[CONFIG]
+    sends = config.smtp_host is not None if told.channel == "mail" else config.bot_token is not None
+    acts = await dispatches.acts(request.app[DB], told)
+    return pages.render(request, "admin/notice.html", why, told=told, acts=acts, sends=sends)
