@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from limner.runtime.database import Db
@@ -75,3 +76,44 @@ async def listing(db: Db, sought: Sought, before: Place = (None, None), count: i
     """Newest first."""
     asked = (lists.part(sought.text), sought.id, sought.state, sought.plan, sought.since, sought.until)
     return [Held(**row) for row in await lists.read(db, LIST, *asked, *before, count)]
+
+
+@dataclass(frozen=True)
+class Bill:
+    """An invoice for a subscription; ``since`` and ``until``: for which time its money counts, once it is paid."""
+
+    id: UUID
+    plan: str
+    purpose: str
+    state: str
+    amount_cents: int
+    currency: str
+    created_at: datetime
+    paid_at: datetime | None
+    since: datetime | None
+    until: datetime | None
+
+
+# What is not paid yet belongs to the one that is not over.
+BILLS = """
+select i.id, p.name as plan, i.purpose, i.state, i.amount_cents, i.currency, i.created_at, i.paid_at,
+    case when i.state = 'paid' then (i.details ->> 'from')::timestamptz end as since,
+    case when i.state = 'paid' then (i.details ->> 'until')::timestamptz end as until
+from subscription as s join invoice as i on i.account_id = s.account_id join plan as p on p.id = i.plan_id
+where s.id = $1 and (i.subscription_id = s.id or i.subscription_id is null and i.state in ('pending', 'processing')
+    and s.state in ('pending_activation', 'active', 'past_due'))
+order by i.created_at desc, i.id limit 50
+"""
+
+
+async def bills(db: Db, subscription_id: UUID) -> list[Bill]:
+    """The newest first."""
+    return [Bill(**row) for row in await db.fetch(BILLS, subscription_id)]
+
+
+ACTS = "select created_at, actor, action, before, after from audit where subject = $1 order by id desc limit 50"
+
+
+async def acts(db: Db, subscription_id: UUID) -> list[dict[str, Any]]:
+    """Its pauses, gifts of days, changes of plan and ends, the newest first."""
+    return [dict(row) for row in await db.fetch(ACTS, str(subscription_id))]

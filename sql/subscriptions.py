@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from limner.runtime.database import Db
-from limner.runtime.errors import Refused
+from limner.runtime.errors import NotFound, Refused
 from limner.sql import ledger, plans
 from limner.sql.periods import Period
 from limner.sql.plans import Plan
@@ -122,6 +122,16 @@ async def prepare(db: Db, account_id: UUID, plan_id: int) -> UUID:
 
 
 GET = f"select {COLUMNS} from subscription as s where s.id = $1"
+
+
+async def get(db: Db, subscription_id: UUID) -> Subscription:
+    """Raises NotFound."""
+    found = await read(db, await db.fetchrow(GET, subscription_id))
+    if found is None:
+        raise NotFound("There is no such subscription.")
+    return found
+
+
 LOCKED = f"{ALIVE} for update"
 
 

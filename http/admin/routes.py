@@ -137,6 +137,7 @@ ROUTES = (
     web.post("/admin/codes/acts", codes.act_on_many),
     web.get("/admin/subscriptions", subscriptions.show_list),
     web.get("/admin/subscriptions.csv", subscriptions.LIST.send, allow_head=False),
+    web.get("/admin/subscriptions/{id}", subscriptions.show),
     web.get("/admin/ledger", postings.show_list),
     web.get("/admin/ledger.csv", postings.LIST.send, allow_head=False),
     web.get("/admin/ledger/{id}", postings.show),

@@ -9,9 +9,9 @@ from aiohttp import web
 from limner.http import pages
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
-from limner.http.state import staff
+from limner.http.state import DB, path_id, staff
 from limner.runtime.database import Database
-from limner.sql import holders, plans
+from limner.sql import accounts, holders, plans, subscriptions
 from limner.sql.holders import Held
 
 
@@ -57,3 +57,17 @@ LIST = lists.List(
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return pages.render(request, "admin/subscriptions.html", list=await LIST.show(request))
+
+
+async def show(request: web.Request) -> web.Response:
+    staff(request)
+    db = request.app[DB]
+    held = await subscriptions.get(db, path_id(request))
+    return pages.render(
+        request,
+        "admin/subscription.html",
+        held=held,
+        account=await accounts.get(db, held.account_id),
+        bills=await holders.bills(db, held.id),
+        acts=await holders.acts(db, held.id),
+    )

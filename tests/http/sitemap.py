@@ -148,6 +148,7 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/admin/alerts/rules/": "queue_waits",
         "/admin/alerts/": str(await db.fetchval("select max(id) from alert")),
         "/admin/mails/": str(await db.fetchval("select max(id) from notice")),
+        "/admin/subscriptions/": str(await db.fetchval("select id from subscription limit 1")),
         "/admin/notices/": str(await db.fetchval("select max(id) from notice")),
         "/account/security/links/": "telegram",
         "/account/tokens/": str(await db.fetchval("select id from api_token")),

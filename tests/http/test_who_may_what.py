@@ -75,7 +75,7 @@ STAFF = {
     "GET /admin/health",
     "GET /admin/invoices", "GET /admin/invoices/{id}",
     "GET /admin/codes", "GET /admin/codes/{id}",
-    "GET /admin/subscriptions", "GET /admin/ledger", "GET /admin/ledger/{id}", "GET /admin/sessions",
+    "GET /admin/subscriptions", "GET /admin/subscriptions/{id}", "GET /admin/ledger", "GET /admin/ledger/{id}", "GET /admin/sessions",
     "GET /admin/plans", "GET /admin/plans/{code}",
     "GET /admin/broadcasts", "GET /admin/broadcasts/{id}",
     "GET /admin/alerts", "GET /admin/alerts/{id}", "GET /admin/alerts/rules/{code}",
