@@ -112,7 +112,7 @@ async def get(db: Db, notice_id: int) -> Told:
 
 
 ACTS = """
-select created_at, actor, action, after from audit
+select created_at, actor, action, before, after from audit
 where subject = $1 and coalesce(after ->> 'mail', after ->> 'notice') = $2::text order by id desc limit 20
 """
 

@@ -16,6 +16,7 @@ from limner.sql import (
     invoices,
     keys,
     notices,
+    pauses,
     plans,
     redemptions,
     referrals,
@@ -55,7 +56,8 @@ STAFF = (
     "/admin", "/admin/users", "/admin/users/{alice}", "/admin/users/{bob}", "/admin/generations", "/admin/generations/{failed}",
     "/admin/keys", "/admin/audit", "/admin/keys/1", "/admin/proxies", "/admin/providers", "/admin/models", "/admin/models/demo",
     "/admin/margins", "/admin/mails", "/admin/invoices", "/admin/invoices/{paid}", "/admin/invoices/{paid}/refunds",
-    "/admin/subscriptions", "/admin/ledger", "/admin/ledger/1", "/admin/sessions", "/admin/notices", "/admin/plans",
+    "/admin/subscriptions", "/admin/subscriptions/{held}", "/admin/ledger", "/admin/ledger/1", "/admin/sessions",
+    "/admin/notices", "/admin/notices/{notice}", "/admin/plans",
     "/admin/plans/monthly", "/admin/users?q=alice&role=user&sort=email&file=1", "/admin/wall", "/admin/wall?state=shown",
     "/admin/wall?state=taken_off", "/admin/reports", "/admin/reports?state=settled", "/admin/reports?state=down",
     "/admin/pictures/{picture}", "/admin/pictures/{down}",
@@ -97,7 +99,7 @@ async def furnish(site: Site, cast: Cast) -> dict[str, str]:
     await _bill(site, cast, ids)
     await _hand_out(site, cast, ids)
     await _show(site, cast, ids)
-    await _administer(site, cast)
+    await _administer(site, cast, ids)
     caps = Caps(credits_per_day=5, networks=tokens.networks("192.0.2.0/24"))
     await tokens.create(db, cast.alice, CANARY[:80], caps, actor="test")
     await sessions.start(db, cast.alice.id, ip="192.0.2.7", agent=CANARY)
@@ -155,7 +157,7 @@ async def _show(site: Site, cast: Cast, ids: dict[str, str]) -> None:
     ids |= {"waiting": str(waiting), "down": str(down)}
 
 
-async def _administer(site: Site, cast: Cast) -> None:
+async def _administer(site: Site, cast: Cast, ids: dict[str, str]) -> None:
     carol = await site.browser(cast.carol)
     await carol.act(f"/admin/users/{cast.alice.id}/grants", {"credits": "5", "reason": CANARY})
     await accounts.ban(site.db, cast.bob, CANARY, actor=CANARY, ip=CANARY)
@@ -165,6 +167,12 @@ async def _administer(site: Site, cast: Cast) -> None:
     ticket = await tickets.issue(site.db, cast.alice.id, "reset", minutes=60)
     await notices.mail(site.db, f"{CANARY}@example.com", "reset_password", details={"minutes": 60}, ticket_id=ticket)
     await site.db.execute("update notice set error = $1, attempts = 1", CANARY)
+    ids["notice"] = str(await site.db.fetchval("select max(id) from notice"))
+    ids["held"] = str(
+        await site.db.fetchval("select id from subscription where account_id = $1 and state = 'active'", cast.alice.id)
+    )
+    await pauses.pause(site.db, cast.alice.id, CANARY, actor=CANARY)
+    await pauses.resume(site.db, cast.alice.id, CANARY, actor=CANARY)
     await site.db.execute("insert into alert (cause, words) values ('canary', $1)", CANARY)
     await site.db.execute("insert into worker (id, role, host, pid) values ($1, 'worker', $2, 7)", uuid4(), CANARY[:60])
 
