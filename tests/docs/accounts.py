@@ -102,6 +102,7 @@ ACCOUNTS: dict[str, list[tuple[str, Account]]] = {
         ("limner invoice refund", REFUND),
     ],
     "docs/reference/faults.md": [("echo any-secret | limner key add", Run())],
+    "docs/how-to/alerts/bot-deaf.md": [("docker ", LOOKS)],
     "docs/how-to/alerts/web-not-ready.md": [("docker ", Run(swaps={"8080": "THE PORT"}))],
     "docs/how-to/alerts/*.md": [("docker ", Run())],
     "docs/how-to/look-a-studio-over.md": [

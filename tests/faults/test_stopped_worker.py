@@ -49,7 +49,7 @@ async def test_a_zombie_in_the_middle_of_its_delivery_holds_up_nobody(crew, db, 
     await until(crew.dsn, DEAD, zombie.pid)
     ((somebody, _),) = await sign_up(db, 1)
     other = await order("somebody else's fox", who=somebody)
-    await until(crew.dsn, "select state = 'delivered' from job where id = $1", other, within=4)
+    await until(crew.dsn, "select state = 'delivered' from job where id = $1", other, within=7)  # a hold-up lasts 8
     await until(crew.dsn, SETTLED)
     zombie.send_signal(signal.SIGCONT)
     await happens(lambda: crew.said("worker", "fence_lost") or crew.said("worker", "lease_unsure"))

@@ -30,7 +30,7 @@ async def test_mails_that_wait_are_told_and_so_is_that_they_are_out(server, db, 
         "update notice set created_at = now() - interval '20 minutes' where recipient = 'alice@example.com'"
     )
     assert await look() == {
-        "mails_wait": "1 mails do not get out, the oldest for 20 min: see `limner doctor --only mail`."
+        "mails_wait": "1 mail does not get out, the oldest for 20 min: see `limner doctor --only mail`."
     }
     await postman.deliver(db, config)
     assert await look() == {}
