@@ -269,10 +269,12 @@ async def listing(db: Db) -> list[dict[str, Any]]:
 EVENTS = """
 select e.created_at, e.key_id, k.label, k.last_four as last4, e.model_id, e.state_before, e.state_after, e.cause
 from key_event as e join provider_key as k on k.id = e.key_id
-where $1::bigint is null or e.key_id = $1 order by e.id desc limit $2
+where ($1::bigint is null or e.key_id = $1) and ($2::bigint is null or k.provider_id = $2) order by e.id desc limit $3
 """
 
 
-async def events(db: Db, key_id: int | None = None, count: int = 50) -> list[dict[str, Any]]:
-    """What happened to a key, or to all of them, the newest first."""
-    return [dict(row) for row in await db.fetch(EVENTS, key_id, count)]
+async def events(
+    db: Db, key_id: int | None = None, count: int = 50, *, provider_id: int | None = None
+) -> list[dict[str, Any]]:
+    """What happened to a key, to those of a provider, or to all of them, the newest first."""
+    return [dict(row) for row in await db.fetch(EVENTS, key_id, provider_id, count)]

@@ -40,6 +40,18 @@ async def listing(db: Db) -> list[dict[str, Any]]:
     return [dict(row) for row in await db.fetch(LIST)]
 
 
+ACTS = """
+select created_at, actor, action, before, after from audit
+where action = any($2::text[]) and (subject = $1 or subject like $1 || ' %') order by id desc limit 50
+"""
+
+
+async def acts(db: Db, code: str, *, with_money: bool) -> list[dict[str, Any]]:
+    """What somebody did to a provider, the newest first; ``with_money``: and what was put in over there."""
+    money = ("fund.top_up", "fund.alert", "fund.set") if with_money else ()
+    return [dict(row) for row in await db.fetch(ACTS, code, ["provider.add", "provider.change", *money])]
+
+
 NEW = """
 insert into provider (code, kind, base_url, settings, is_local) values ($1, $2, $3, $4, $5) on conflict (code) do nothing
 returning id

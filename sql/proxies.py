@@ -218,3 +218,25 @@ where x.retired_at is null order by x.id
 async def listing(db: Db) -> list[dict[str, Any]]:
     """All proxies, without what is secret of their addresses."""
     return [dict(row) for row in await db.fetch(LIST)]
+
+
+EVENTS = """
+select created_at, state_before, state_after, cause from proxy_event where proxy_id = $1 order by id desc limit 50
+"""
+
+
+async def events(db: Db, proxy_id: int) -> list[dict[str, Any]]:
+    """What happened to it, the newest first."""
+    return [dict(row) for row in await db.fetch(EVENTS, proxy_id)]
+
+
+# Its label stands in the subject, and may have been another one then.
+ACTS = """
+select created_at, actor, action, before, after from audit
+where subject like $1 || ' %' and action like 'proxy.%' order by id desc limit 50
+"""
+
+
+async def acts(db: Db, proxy_id: int) -> list[dict[str, Any]]:
+    """What somebody did to it, the newest first."""
+    return [dict(row) for row in await db.fetch(ACTS, f"proxy {proxy_id}")]

@@ -192,6 +192,35 @@ async def listing(db: Db, sought: Sought, before: Place = (None, None), count: i
     return [Somebodys(**row) for row in await lists.read(db, EVERYBODYS, *asked, *before, count)]
 
 
+@dataclass(frozen=True)
+class Found(Somebodys):
+    """``ends_at``: when it ends by itself, however it is used. ``visited``: whose studio it looks at."""
+
+    ends_at: datetime
+    proved_at: datetime | None
+    visited: str | None
+    others: int
+
+
+GET = f"""
+select s.id, s.account_id, a.email, a.role, s.ip, s.agent, s.created_at, s.seen_at, s.expires_at as ends_at, s.proved_at,
+    (select o.email from visit as v join account as o on o.id = v.account_id
+        where v.session_id = s.id and v.ended_at is null and v.until > now() limit 1) as visited,
+    (select count(*)::int from session as t where t.account_id = s.account_id and t.id <> s.id and t.expires_at > now()
+        and t.seen_at > now() - interval '{IDLE}') as others
+from session as s join account as a on a.id = s.account_id
+where s.id = $1 and s.expires_at > now() and s.seen_at > now() - interval '{IDLE}'
+"""
+
+
+async def get(db: Db, session_id: UUID) -> Found:
+    """Raises NotFound for one that ended."""
+    row = await db.fetchrow(GET, session_id)
+    if row is None:
+        raise NotFound("That device is signed out already.")
+    return Found(**row)
+
+
 NAMES = """
 select s.id::text as id, a.email || ', ' || s.agent as name from session as s join account as a on a.id = s.account_id
 where s.id = any($1::uuid[])

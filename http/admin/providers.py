@@ -15,7 +15,7 @@ from limner.http.state import DB, about, admin, fresh, path_code, staff
 from limner.runtime import mailbox
 from limner.runtime.database import Database
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import funds, painters, providers
+from limner.sql import funds, keys, painters, providers, proxies
 from limner.sql.models import ImportModels
 
 FILTERS = (filters.Words("Code, kind or address"), filters.Choice("state", "State", ("on", "off")))
@@ -49,6 +49,22 @@ LIST = lists.List(
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return await _page(request)
+
+
+async def show(request: web.Request) -> web.Response:
+    """Its keys and the ways out that they take, its models, what is left over there, and what happened."""
+    viewer, db, code = staff(request), request.app[DB], path_code(request)
+    provider = await _provider(db, code)
+    mine = [each for each in await keys.listing(db) if each["provider"] == code]
+    ways = {each["proxy_id"] for each in mine}
+    return pages.render(
+        request, "admin/provider.html", provider=provider, problem=providers.problem(provider),
+        setting_names=sorted(provider["settings"]), keys=mine,
+        proxies=[each for each in await proxies.listing(db) if each["id"] in ways],
+        funds=[each for each in await funds.listing(db) if each.provider == code],
+        events=await keys.events(db, provider_id=provider["id"]),
+        acts=await providers.acts(db, code, with_money=viewer.is_admin),
+    )  # fmt: skip
 
 
 async def change(request: web.Request) -> web.StreamResponse:

@@ -13,7 +13,7 @@ from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, VAULT, about, admin, fresh, path_number, staff
 from limner.runtime.database import Database
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import proxies
+from limner.sql import keys, proxies
 
 FILTERS = (filters.Words("Label or address"), filters.Choice("state", "State", ("active", "cooldown", "disabled")))
 
@@ -41,6 +41,20 @@ LIST = lists.List(
 async def show_list(request: web.Request) -> web.Response:
     staff(request)
     return await _page(request)
+
+
+async def show(request: web.Request) -> web.Response:
+    """With the keys that go out by it, or fall back on it."""
+    staff(request)
+    db = request.app[DB]
+    proxy = await _proxy(db, path_number(request))
+    ways = await proxies.listing(db)
+    return pages.render(
+        request, "admin/proxy.html", proxy=proxy,
+        fallbacks=[each for each in ways if each["backup_id"] == proxy["id"]],
+        keys=[each for each in await keys.listing(db) if each["proxy_id"] == proxy["id"]],
+        events=await proxies.events(db, proxy["id"]), acts=await proxies.acts(db, proxy["id"]),
+    )  # fmt: skip
 
 
 async def add(request: web.Request) -> web.StreamResponse:

@@ -9,7 +9,7 @@ from aiohttp import web
 from limner.http import pages
 from limner.http.admin import bulk, filters, lists
 from limner.http.admin.lists import Asked, Found
-from limner.http.state import DB, fresh, session_of, staff
+from limner.http.state import DB, fresh, path_id, session_of, staff
 from limner.runtime.database import Database
 from limner.sql import accounts, favours, sessions
 from limner.sql.sessions import Somebodys
@@ -41,6 +41,13 @@ async def show_list(request: web.Request) -> web.Response:
     staff(request)
     session = session_of(request)
     return pages.render(request, "admin/sessions.html", list=await LIST.show(request), own=session and session.id)
+
+
+async def show(request: web.Request) -> web.Response:
+    """Ended on the same page as many are: that one asks for the reason."""
+    staff(request)
+    found, own = await sessions.get(request.app[DB], path_id(request)), session_of(request)
+    return pages.render(request, "admin/session.html", session=found, own=own and own.id)
 
 
 async def end(request: web.Request) -> web.StreamResponse:

@@ -18,6 +18,7 @@ from limner.sql import (
     notices,
     pauses,
     plans,
+    proxies,
     redemptions,
     referrals,
     reports,
@@ -57,6 +58,7 @@ STAFF = (
     "/admin/keys", "/admin/audit", "/admin/keys/1", "/admin/proxies", "/admin/providers", "/admin/models", "/admin/models/demo",
     "/admin/margins", "/admin/mails", "/admin/invoices", "/admin/invoices/{paid}", "/admin/invoices/{paid}/refunds",
     "/admin/subscriptions", "/admin/subscriptions/{held}", "/admin/ledger", "/admin/ledger/1", "/admin/sessions",
+    "/admin/sessions/{session}", "/admin/proxies/1", "/admin/providers/simulator",
     "/admin/notices", "/admin/notices/{notice}", "/admin/plans",
     "/admin/plans/monthly", "/admin/users?q=alice&role=user&sort=email&file=1", "/admin/wall", "/admin/wall?state=shown",
     "/admin/wall?state=taken_off", "/admin/reports", "/admin/reports?state=settled", "/admin/reports?state=down",
@@ -167,6 +169,10 @@ async def _administer(site: Site, cast: Cast, ids: dict[str, str]) -> None:
     ticket = await tickets.issue(site.db, cast.alice.id, "reset", minutes=60)
     await notices.mail(site.db, f"{CANARY}@example.com", "reset_password", details={"minutes": 60}, ticket_id=ticket)
     await site.db.execute("update notice set error = $1, attempts = 1", CANARY)
+    ids["session"] = str(await site.db.fetchval("select id from session where account_id = $1", cast.carol.id))
+    await proxies.add(
+        site.db, Vault.from_config(site.config), CANARY[:80], "socks5://me:pw@192.0.2.1:1080", actor=CANARY[:60]
+    )
     ids["notice"] = str(await site.db.fetchval("select max(id) from notice"))
     ids["held"] = str(
         await site.db.fetchval("select id from subscription where account_id = $1 and state = 'active'", cast.alice.id)

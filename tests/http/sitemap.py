@@ -149,6 +149,7 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         "/admin/alerts/": str(await db.fetchval("select max(id) from alert")),
         "/admin/mails/": str(await db.fetchval("select max(id) from notice")),
         "/admin/subscriptions/": str(await db.fetchval("select id from subscription limit 1")),
+        "/admin/sessions/": str(await db.fetchval("select id from session where agent = 'another device'")),
         "/admin/notices/": str(await db.fetchval("select max(id) from notice")),
         "/account/security/links/": "telegram",
         "/account/tokens/": str(await db.fetchval("select id from api_token")),

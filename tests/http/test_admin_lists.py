@@ -435,5 +435,5 @@ async def test_the_outbox_is_found_by_whom_kind_error_and_way(carol, db):
         "state=waiting": {"4242"}, "q=invoice_paid": {"dave@example.com"}, "q=550 no": {"dave@example.com"}, "state=sent": set(),
     }.items():  # fmt: skip
         page = await carol.get(f"/admin/notices?{quote(query, safe='=&')}")
-        assert {each for each in ("dave@example.com", "4242") if f">{each}</th>" in page.text} == found, query
+        assert {each for each in ("dave@example.com", "4242") if f">{each}</a></th>" in page.text} == found, query
     assert "550 no &lt;such&gt; mailbox" in (await carol.get("/admin/notices")).text

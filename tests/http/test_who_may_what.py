@@ -79,6 +79,7 @@ STAFF = {
     "GET /admin/ledger", "GET /admin/ledger/{id}", "GET /admin/sessions",
     "GET /admin/plans", "GET /admin/plans/{code}",
     "GET /admin/broadcasts", "GET /admin/broadcasts/{id}",
+    "GET /admin/sessions/{id}", "GET /admin/proxies/{id}", "GET /admin/providers/{code}",
     "GET /admin/alerts", "GET /admin/alerts/{id}", "GET /admin/alerts/rules/{code}",
     "GET /admin/wall", "GET /admin/reports", "GET /admin/pictures/{id}", "GET /admin/pictures/{id}/file",
     "GET /admin/pictures/{id}/thumbnail",
