@@ -17,7 +17,7 @@ import orjson
 
 from limner.runtime.connection import Connection
 from limner.runtime.entrance import enter
-from limner.runtime.errors import Busy, as_raised
+from limner.runtime.errors import as_raised
 from limner.runtime.log import logger
 from limner.runtime.pool import Pool
 from limner.runtime.together import Together
@@ -44,8 +44,6 @@ UNLIMITED = "select array_agg(name) from pg_settings where name = any($1::text[]
 # WAL is flushed in order, and a commit that has written nothing would not wait.
 HARDEN = "select pg_logical_emit_message(true, 'limner', '')"
 
-SOFT = 0.005
-"""Seconds after which ``harden_soon`` sees to it, if nobody else has."""
 BREATH = 0.002
 """Seconds between notifications of one process: what is told sooner goes out together, a breath later."""
 PATIENCE = 0.05
@@ -139,8 +137,6 @@ class Database:
         self.post: Any = None
         """The mailbox's group commit for this pool, made when it is first needed."""
         self._hardening: Together[None, None] = Together(self._harden)
-        self._is_soft = anyio.Event()
-        self._softened_at = self._hardened_at = 0.0
         self._parties: dict[Any, Together[Any, Any]] = {}
         self._told: dict[tuple[str, str], None] = {}
         self._told_at = 0.0
@@ -173,33 +169,8 @@ class Database:
         """
         await self._hardening.do(None)
 
-    def harden_soon(self) -> None:
-        """``harden`` behind the caller's back, which nobody waits for, unless something else waits for the disk meanwhile."""
-        self._softened_at = time.monotonic()
-        self._is_soft.set()
-
-    def hardened(self, since: float) -> None:
-        """A commit that was begun after this moment waited for the disk, and so for all that were done before."""
-        self._hardened_at = max(self._hardened_at, since)
-
-    async def _harden_forever(self) -> None:
-        while True:
-            await self._is_soft.wait()
-            self._is_soft = anyio.Event()
-            await anyio.sleep(SOFT)
-            if self._hardened_at > self._softened_at:
-                continue
-            try:
-                await self.harden()
-            except (Busy, *TROUBLE) as error:
-                log.warning(
-                    "not_hardened", error=str(error) or type(error).__name__
-                )  # Postgres does it within a second
-
     async def _harden(self, callers: Sequence[None]) -> Sequence[None]:
-        began = time.monotonic()
         await self.fetchval(HARDEN)  # "execute" without arguments would have it planned each time
-        self.hardened(began)
         return callers
 
     async def _in_time(self, call: Callable[..., Awaitable[T]], sql: str, args: tuple[Any, ...]) -> T:
@@ -277,7 +248,6 @@ async def open_database(
             log.warning("no_limits_behind_the_pooler", missing=missing)
         group = await stack.enter_async_context(anyio.create_task_group())
         group.start_soon(database.notify_forever)
-        group.start_soon(database._harden_forever)
         group.start_soon(opened.cool_forever)
         try:
             yield database

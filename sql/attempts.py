@@ -52,8 +52,7 @@ BEYOND = 30.0
 """Seconds beyond its job's deadline after which an attempt that nobody has closed holds its key no longer."""
 
 # How it is chosen, and why one at a time: sql/migrations/V0014.
-# The provider's line moves on before the attempt is on the disk. Only a crash of Postgres itself within those milliseconds
-# forgets it, and then its delivery, which waits for the disk, finds its fence lost.
+# The provider's line moves on before the attempt is on the disk; its painter is asked afterwards.
 LEASE = """
 with quickly as materialized (
     select set_config('synchronous_commit', case when $2::boolean then 'off' else current_setting('synchronous_commit') end, true)
@@ -79,7 +78,7 @@ async def lease(
     until: datetime,
     first: int | None = None,
 ) -> Lease | Wait:
-    """The key to try next, with its attempt in the books before the call, and on the disk in the milliseconds after.
+    """The key to try next, with its attempt on the disk before the call.
 
     ``tried``: keys that this request is done with; ``first``: one that may go on by another way.
     """
@@ -93,7 +92,7 @@ async def lease(
     }
     found = await db.together(_leases, wanted)
     if isinstance(found, Lease) and isinstance(db, Database):
-        db.harden_soon()
+        await db.harden()
     return found
 
 

@@ -111,7 +111,7 @@ async def start(db: Db, job_id: UUID, fence: Fence, *, wants_key: bool = False) 
     if job is not None:
         db.tell(GENERATION_CHANGED, f"{job.thread_id} {job.generation_id}", can_wait=True)
         if isinstance(job.key, Lease) and isinstance(db, Database):
-            db.harden_soon()
+            await db.harden()
     return job
 
 
@@ -232,10 +232,7 @@ async def deliver_all(db: Db, deliveries: Sequence[Delivery]) -> list[bool]:
     """``deliver`` of several, in one statement. False for those whose fence is lost: nothing of them was written."""
     for job, _ in deliveries:
         faults.point("before-deliver-commit", job.id)
-    began = time.monotonic()
     rows = {row["job_id"]: row for row in await db.fetch(DELIVER, [_as_item(*each) for each in deliveries])}
-    if isinstance(db, Database):
-        db.hardened(began)
     for job, _ in deliveries:
         if job.id in rows:
             faults.point("after-deliver-commit", job.id)
