@@ -14,8 +14,9 @@ import pytest
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
-from limner.runtime.database import OUTER_TIMEOUT, TROUBLE, Database, open_database
+from limner.runtime.database import OUTER_TIMEOUT, TROUBLE, Database
 from limner.runtime.mailbox import Message
+from limner.runtime.opening import open_database
 from limner.runtime.presence import Presence
 from limner.runtime.vault import Vault
 from limner.sql import accounts, generations, keys, seeds
