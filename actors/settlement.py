@@ -57,7 +57,7 @@ async def _paid(db: Database, invoice: Invoice, payment: Payment) -> None:
         if is_new and (payment.is_marked or payment.is_late):
             how = "invoice.marked_elsewhere" if payment.is_marked else "invoice.paid_late"
             await audit.record(tx, ME, how, str(invoice.id), {"state": invoice.state}, _said(payment))
-        await payments.holds(tx, await invoices.get(tx, invoice.id), actor=ME)
+        await payments.holds(tx, invoice.id, actor=ME)
     paid = await invoices.get(db, invoice.id)
     if paid.surplus_cents:
         words = f"{decimal(paid.surplus_cents)} {paid.currency} more than asked came: give it back, or leave it."
