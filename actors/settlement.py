@@ -46,8 +46,11 @@ async def _paid(db: Database, invoice: Invoice, payment: Payment) -> None:
     if invoice.state != "paid" and any(each.state != "failed" for each in await refunds.of_invoice(db, invoice.id)):
         return await _mismatch(db, invoice, payment, "It was paid in full after a part of it had been given back.")
     async with db.transaction() as tx:
+        is_ownerless = invoice.state != "paid" and await payments.is_ownerless(
+            tx, invoice.id
+        )  # first, as erasure locks
         await payments.note(tx, invoice.id, payment.received_cents, is_late=payment.is_late)
-        if invoice.state != "paid" and await payments.is_ownerless(tx, invoice.id):
+        if is_ownerless:
             with contextlib.suppress(WrongState):  # it is over already; what is over can be given back
                 await invoices.move(tx, invoice.id, "expired")
             words = "It was paid after its account was deleted: nothing was credited. Give the money back."

@@ -94,7 +94,8 @@ async def mark_paid(request: web.Request) -> web.StreamResponse:
             effect=await _worth(request, invoice),
             back=f"/admin/invoices/{invoice_id}",
         )
-        await payments.mark_paid(request.app[DB], invoice_id, reason, seen=invoice, **about(request))
+        async with sure.once(request, form) as tx:
+            await payments.mark_paid(tx, invoice_id, reason, seen=invoice, **about(request))
     except Refused as why:
         return await _page(request, invoice_id, pages.in_general(why) if why.status == 400 else why)
     return pages.see_other(f"/admin/invoices/{invoice_id}", "saved")
@@ -141,7 +142,8 @@ async def decide(request: web.Request) -> web.StreamResponse:
             effect=_stays(invoice),
             back=f"/admin/invoices/{invoice_id}",
         )
-        await payments.dealt_with(request.app[DB], invoice, reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await payments.dealt_with(tx, invoice, reason, **about(request))
     except Refused as why:
         return await _page(request, invoice_id, pages.in_general(why) if why.status == 400 else why)
     return pages.see_other(f"/admin/invoices/{invoice_id}", "saved")

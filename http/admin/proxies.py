@@ -84,10 +84,17 @@ async def change(request: web.Request) -> web.StreamResponse:
         if url and will["address"] == was["address"]:
             will["address"] = f"{known['shown']}, signed in to anew"
         reason = sure.asked(form, f"Change {known['label']}", was, will, back="/admin/proxies")
-        await proxies.change(
-            request.app[DB], request.app[VAULT], proxy_id, label=label, backup_id=backup, url=url, reason=reason,
-            **about(request),
-        )  # fmt: skip
+        async with sure.once(request, form) as tx:
+            await proxies.change(
+                tx,
+                request.app[VAULT],
+                proxy_id,
+                label=label,
+                backup_id=backup,
+                url=url,
+                reason=reason,
+                **about(request),
+            )
     except Refused as why:
         return await _page(request, pages.in_general(why))
     return pages.see_other("/admin/proxies", "saved")
@@ -107,7 +114,8 @@ async def set_state(request: web.Request) -> web.StreamResponse:
     reason = sure.asked(
         form, f"{verb} {known['label']}", was, will, back="/admin/proxies", grave=state == "disabled"
     )  # fmt: skip
-    await proxies.set_state(request.app[DB], proxy_id, state, reason, **about(request))
+    async with sure.once(request, form) as tx:
+        await proxies.set_state(tx, proxy_id, state, reason, **about(request))
     return pages.see_other("/admin/proxies", "saved")
 
 
@@ -126,7 +134,8 @@ async def remove(request: web.Request) -> web.StreamResponse:
         known = await _proxy(request.app[DB], proxy_id)
         was, will = {"address": known["shown"]}, {"address": "forgotten"}
         reason = sure.asked(form, f"Remove {known['label']}", was, will, back="/admin/proxies", grave=True)
-        await proxies.remove(request.app[DB], request.app[VAULT], proxy_id, reason=reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await proxies.remove(tx, request.app[VAULT], proxy_id, reason=reason, **about(request))
     except Refused as why:
         return await _page(request, pages.in_general(why))
     return pages.see_other("/admin/proxies", "saved")
