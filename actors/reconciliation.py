@@ -63,7 +63,7 @@ async def _paid_there(db: Database, config: Config, name: str, way: Processor, p
         log.info("payment_of_somebody_else", processor=name, ref=payment.ref)
         return
     if invoice.state == "paid":
-        if await _is_doubtful(db, invoice):  # what was in doubt one night may hold the next
+        if invoice.paid_by or await _is_doubtful(db, invoice):  # what was in doubt one night may hold the next
             await settlement.apply(db, invoice, payment, way.store)
         return
     await settlement.apply(db, invoice, payment, way.store)
@@ -87,7 +87,8 @@ async def _is_doubtful(db: Database, invoice: Invoice) -> bool:
 async def _left_there(db: Database, name: str, way: Processor, payment: Payment) -> None:
     """Money for what is closed: told, once, also where nobody looks at the invoice any more."""
     invoice = await _invoice(db, name, payment.order_ref)
-    if invoice is not None and invoice.state != "paid" and invoice.processor_ref == payment.ref:
+    is_ours = invoice is not None and invoice.processor_ref == payment.ref
+    if invoice is not None and is_ours and (invoice.state != "paid" or (invoice.paid_by and payment.state != "invalid")):
         await settlement.apply(db, invoice, payment, way.store)
 
 

@@ -25,8 +25,7 @@ async def apply(db: Database, invoice: Invoice, payment: Payment, store: str) ->
     elif payment.state == "paid":
         await _paid(db, invoice, payment)
     elif invoice.state == "paid":
-        if payment.state == "invalid":
-            await payments.doubt(db, invoice, _said(payment), actor=ME)
+        await _not_paid_there(db, invoice, payment)
     else:
         await _moved(db, invoice, payment)
 
@@ -61,10 +60,27 @@ async def _paid(db: Database, invoice: Invoice, payment: Payment) -> None:
             how = "invoice.marked_elsewhere" if payment.is_marked else "invoice.paid_late"
             await audit.record(tx, ME, how, str(invoice.id), {"state": invoice.state}, _said(payment))
         await payments.holds(tx, invoice.id, actor=ME)
+    await _too_much(db, invoice, payment)
+
+
+async def _not_paid_there(db: Database, invoice: Invoice, payment: Payment) -> None:
+    """What was marked paid by hand before any of it came there does not hang on that; what came for it later is too much."""
+    if payment.state == "invalid" and (invoice.known_cents or not invoice.paid_by):
+        await payments.doubt(db, invoice, _said(payment), actor=ME)
+    elif invoice.paid_by and payment.state in CLOSED:
+        await payments.note(db, invoice.id, payment.received_cents, is_late=payment.is_late)
+        await _too_much(db, invoice, payment)
+
+
+async def _too_much(db: Database, invoice: Invoice, payment: Payment) -> None:
     paid = await invoices.get(db, invoice.id)
-    if paid.surplus_cents:
-        words = f"{decimal(paid.surplus_cents)} {paid.currency} more than asked came: give it back, or leave it."
-        await payments.flag(db, invoice.id, "over", words, _said(payment), actor=ME)
+    if not paid.surplus_cents:
+        return
+    more, currency = decimal(paid.surplus_cents), paid.currency
+    words = f"{more} {currency} more than asked came: give it back, or leave it."
+    if paid.paid_by:
+        words = f"It was marked paid by hand, and {more} {currency} came at {paid.processor} as well: give it back, or leave it."
+    await payments.flag(db, invoice.id, "over", words, _said(payment), actor=ME)
 
 
 async def _moved(db: Database, invoice: Invoice, payment: Payment) -> None:

@@ -52,6 +52,8 @@ class Invoice:
     frozen_credits: int
     paid_by: str
     has_run_out: bool
+    known_cents: int = 0
+    """What its processor had seen when somebody marked it paid by hand: a part of the price."""
 
     @property
     def is_open(self) -> bool:
@@ -63,8 +65,8 @@ class Invoice:
 
     @property
     def surplus_cents(self) -> int:
-        """What was paid too much, unless giving it back costs more than it is."""
-        more = self.received_cents - self.amount_cents
+        """What was paid too much, unless giving it back costs more than it is. Paid by hand, all that came afterwards."""
+        more = self.received_cents - (self.known_cents if self.paid_by else self.amount_cents)
         return more if self.state == "paid" and more >= DUST_CENTS else 0
 
     @property
@@ -76,7 +78,7 @@ class Invoice:
 COLUMNS = (
     "id, account_id, plan_id, processor, processor_ref, checkout_url, amount_cents, currency, credits, state, "
     "created_at, expires_at, paid_at, purpose, discount_cents, details, received_cents, is_late, ways, trouble, "
-    "trouble_words, frozen_credits, paid_by, expires_at < now() as has_run_out"
+    "trouble_words, frozen_credits, paid_by, expires_at < now() as has_run_out, known_cents"
 )
 
 # An open invoice for the same plan and processor is used again: nobody collects five of them by clicking.

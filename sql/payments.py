@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from limner.runtime.database import Db, Transaction
-from limner.sql import audit, doubts, invoices, ledger, refunds
+from limner.sql import audit, billing, doubts, invoices, ledger, refunds
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice, WrongState
 
@@ -132,6 +132,9 @@ async def is_ownerless(tx: Transaction, invoice_id: UUID) -> bool:
     return bool(await tx.fetchval(OWNERLESS, invoice_id))
 
 
+BY_HAND = "update invoice set paid_by = $2, known_cents = received_cents where id = $1"
+
+
 async def mark_paid(
     db: Db, invoice_id: UUID, reason: str, *, actor: str, ip: str = "", seen: Invoice | None = None
 ) -> None:
@@ -155,8 +158,9 @@ async def mark_paid(
             await thaw(tx, invoice)
             await doubts.put_back(tx, invoice_id)
         else:
-            await tx.execute("update invoice set paid_by = $2 where id = $1", invoice_id, actor)
+            await tx.execute(BY_HAND, invoice_id, actor)
             await invoices.settle(tx, invoice_id, actor=actor)
+            await billing.call_off(tx, invoice_id)
         await tx.execute(CLEAR, invoice_id, invoice.trouble, invoice.trouble_words)
         after = await _standing(tx, await invoices.get(tx, invoice_id))
         await audit.record(tx, actor, "invoice.marked_paid", str(invoice_id), before, after, reason=reason, ip=ip)

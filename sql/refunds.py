@@ -54,7 +54,7 @@ COLUMNS = (
 
 # What goes back: all that came, less what is on its way already; what came before anybody counted is the amount.
 OWED = """
-select (case when $2 = 'surplus' then i.received_cents - i.amount_cents
+select (case when $2 = 'surplus' then i.received_cents - case when i.paid_by = '' then i.amount_cents else i.known_cents end
         when i.state = 'paid' then greatest(i.received_cents, i.amount_cents) else i.received_cents end
     - coalesce((select sum(r.amount_cents) from refund as r where r.invoice_id = i.id and r.state <> 'failed'), 0))::bigint
 from invoice as i where i.id = $1
@@ -75,8 +75,8 @@ select coalesce((
 
 async def owed(db: Db, invoice: Invoice) -> dict[str, int]:
     """What could go back, in cents, as the whole or as the surplus; and the credits that the whole would cost."""
-    can = not invoice.is_open and not invoice.paid_by
-    amounts = {kind: max(0, await db.fetchval(OWED, invoice.id, kind)) if can else 0 for kind in KINDS}
+    can = {"whole": not invoice.is_open and not invoice.paid_by, "surplus": not invoice.is_open}
+    amounts = {kind: max(0, await db.fetchval(OWED, invoice.id, kind)) if can[kind] else 0 for kind in KINDS}
     if invoice.state != "paid":
         amounts["surplus"] = 0
     credits = await db.fetchval(OWED_CREDITS, invoice.id) + invoice.frozen_credits
@@ -107,7 +107,8 @@ async def order(
     and the month that it was for: the one that runs ends at once.
 
     ``seen``: the cents and the credits (None: they were not shown) that somebody agreed to.
-    Raises WrongState: when it is not paid, or paid back already, or was marked paid by hand; or when it is others by now.
+    Raises WrongState: when it is not paid, or paid back already, or the whole of what was marked paid by hand; or when it is
+    others by now.
     """
     async with db.transaction() as tx:
         invoice = await invoices.locked(tx, invoice_id)
@@ -145,7 +146,7 @@ async def order(
 
 
 async def _owed(db: Db, invoice: Invoice, kind: str) -> int:
-    if invoice.paid_by:
+    if invoice.paid_by and kind == "whole":
         raise WrongState("The invoice was marked paid by hand: give the money back by hand, too.", field="state")
     if invoice.is_open or (kind == "surplus" and invoice.state != "paid"):
         raise WrongState(f"The invoice is {invoice.state}; it cannot be paid back.", field="state")

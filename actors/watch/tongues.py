@@ -161,6 +161,10 @@ PAYMENTS: Table = {
         "Пришло на {surplus} {currency} больше, чем нужно: верните излишек или оставьте.",
         "多收了 {surplus} {currency}：请退还，或保留。",
     ),
+    "It was marked paid by hand, and {surplus} {currency} came at {processor} as well: give it back, or leave it.": (
+        "Счёт отмечен оплаченным вручную, и ещё {surplus} {currency} пришло через {processor}: верните их или оставьте.",
+        "已手动标记为已付，而 {processor} 又收到 {surplus} {currency}：请退还，或保留。",
+    ),
     "{received} of {amount} {currency} came before it ran out: give it back, or mark it paid when the rest has come.": (
         "До истечения срока пришло {received} из {amount} {currency}:"
         " верните деньги или отметьте оплаченным, когда придёт остальное.",
