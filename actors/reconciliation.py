@@ -12,7 +12,7 @@ from limner.actors.processors.base import Payment, Processor, Unreachable, Unwil
 from limner.actors.watch import telling
 from limner.actors.watch.telling import News
 from limner.runtime.config import Config
-from limner.runtime.database import Database
+from limner.runtime.database import Database, Transaction
 from limner.runtime.log import logger
 from limner.runtime.phrases import phrase
 from limner.sql import audit, billing, doubts, invoices, payments, refunds
@@ -66,16 +66,21 @@ async def _paid_there(db: Database, config: Config, name: str, way: Processor, p
         if invoice.paid_by or await _is_doubtful(db, invoice):  # what was in doubt one night may hold the next
             await settlement.apply(db, invoice, payment, way.store)
         return
-    await settlement.apply(db, invoice, payment, way.store)
-    found = await invoices.get(db, invoice.id)
-    if found.state == "paid":
-        late = "Invoice {id} was paid at {processor}, and {state} here: it is credited now."
-        words = telling.saying(phrase(late, id=str(invoice.id), processor=name, state=invoice.state))
-        after = {"state": "paid", "ref": payment.ref}
-        await audit.record(db, "cashier", "invoice.reconciled", str(invoice.id), {"state": invoice.state}, after)
-        place = f"/admin/invoices/{invoice.id}"
-        news = News(f"alert reconciled {invoice.id}", words, place, moneyless=lambda language: "")
-        await telling.send(db, config, [news])
+    async with db.transaction() as tx:
+        await settlement.apply(tx, invoice, payment, way.store)
+        if (await invoices.get(tx, invoice.id)).state == "paid":
+            await _credited(tx, config, invoice, payment)
+
+
+async def _credited(tx: Transaction, config: Config, invoice: Invoice, payment: Payment) -> None:
+    """Written down and told in the transaction that credits it: the next night finds it paid, and says nothing more."""
+    after = {"state": "paid", "ref": payment.ref}
+    await audit.record(tx, "cashier", "invoice.reconciled", str(invoice.id), {"state": invoice.state}, after)
+    late = "Invoice {id} was paid at {processor}, and {state} here: it is credited now."
+    words = telling.saying(phrase(late, id=str(invoice.id), processor=invoice.processor, state=phrase(invoice.state)))
+    key, place = f"alert reconciled {invoice.id}", f"/admin/invoices/{invoice.id}"
+    news = News(key, words, place, f"payments:see:{invoice.id}", moneyless=News(key, lambda language: ""))
+    await telling.send(tx, config, [news])
 
 
 async def _is_doubtful(db: Database, invoice: Invoice) -> bool:
@@ -88,7 +93,11 @@ async def _left_there(db: Database, name: str, way: Processor, payment: Payment)
     """Money for what is closed: told, once, also where nobody looks at the invoice any more."""
     invoice = await _invoice(db, name, payment.order_ref)
     is_ours = invoice is not None and invoice.processor_ref == payment.ref
-    if invoice is not None and is_ours and (invoice.state != "paid" or (invoice.paid_by and payment.state != "invalid")):
+    if (
+        invoice is not None
+        and is_ours
+        and (invoice.state != "paid" or (invoice.paid_by and payment.state != "invalid"))
+    ):
         await settlement.apply(db, invoice, payment, way.store)
 
 

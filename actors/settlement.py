@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from limner.actors.processors.base import Payment, plain
 from limner.actors.processors.wire import decimal
-from limner.runtime.database import Database
+from limner.runtime.database import Db
 from limner.runtime.log import logger
 from limner.sql import audit, invoices, payments, refunds
 from limner.sql.invoices import Invoice, WrongState
@@ -18,7 +18,7 @@ ME = "cashier"
 CLOSED = ("expired", "invalid", "canceled")
 
 
-async def apply(db: Database, invoice: Invoice, payment: Payment, store: str) -> None:
+async def apply(db: Db, invoice: Invoice, payment: Payment, store: str) -> None:
     """Believe it, if it is about this very invoice. Any number of times, in any order, at once: the effect is the same."""
     if wrong := differences(invoice, payment, store):
         await _mismatch(db, invoice, payment, "The processor's payment differs in " + ", ".join(wrong) + ".")
@@ -41,7 +41,7 @@ def differences(invoice: Invoice, payment: Payment, store: str) -> list[str]:
     return [name for name, (theirs, ours) in pairs.items() if theirs != ours]
 
 
-async def _paid(db: Database, invoice: Invoice, payment: Payment) -> None:
+async def _paid(db: Db, invoice: Invoice, payment: Payment) -> None:
     if invoice.state != "paid" and any(each.state != "failed" for each in await refunds.of_invoice(db, invoice.id)):
         return await _mismatch(db, invoice, payment, "It was paid in full after a part of it had been given back.")
     async with db.transaction() as tx:
@@ -63,7 +63,7 @@ async def _paid(db: Database, invoice: Invoice, payment: Payment) -> None:
     await _too_much(db, invoice, payment)
 
 
-async def _not_paid_there(db: Database, invoice: Invoice, payment: Payment) -> None:
+async def _not_paid_there(db: Db, invoice: Invoice, payment: Payment) -> None:
     """What was marked paid by hand before any of it came there does not hang on that; what came for it later is too much."""
     if payment.state == "invalid" and (invoice.known_cents or not invoice.paid_by):
         await payments.doubt(db, invoice, _said(payment), actor=ME)
@@ -72,7 +72,7 @@ async def _not_paid_there(db: Database, invoice: Invoice, payment: Payment) -> N
         await _too_much(db, invoice, payment)
 
 
-async def _too_much(db: Database, invoice: Invoice, payment: Payment) -> None:
+async def _too_much(db: Db, invoice: Invoice, payment: Payment) -> None:
     paid = await invoices.get(db, invoice.id)
     if not paid.surplus_cents:
         return
@@ -83,7 +83,7 @@ async def _too_much(db: Database, invoice: Invoice, payment: Payment) -> None:
     await payments.flag(db, invoice.id, "over", words, _said(payment), actor=ME)
 
 
-async def _moved(db: Database, invoice: Invoice, payment: Payment) -> None:
+async def _moved(db: Db, invoice: Invoice, payment: Payment) -> None:
     await payments.note(db, invoice.id, payment.received_cents, is_late=payment.is_late, ways=plain(payment.ways))
     if payment.state not in ("pending", invoice.state):
         with contextlib.suppress(WrongState):  # somebody else was faster, and knew more
@@ -103,7 +103,7 @@ def _came(invoice: Invoice, payment: Payment) -> str:
     return words
 
 
-async def _mismatch(db: Database, invoice: Invoice, payment: Payment, words: str) -> None:
+async def _mismatch(db: Db, invoice: Invoice, payment: Payment, words: str) -> None:
     if await payments.flag(db, invoice.id, "mismatch", words, _said(payment), actor=ME):
         log.error("payment_mismatch", invoice=str(invoice.id), said=payment.amount_cents, currency=payment.currency)
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from uuid import UUID
 
 from limner.runtime.config import Config
-from limner.runtime.database import Db, open_briefly
+from limner.runtime.database import Db
+from limner.runtime.opening import open_briefly
 from limner.sql import accounts, audit, billing, doubts, invoices, lists, payments, refunds
 from limner.sql.invoices import Invoice
 

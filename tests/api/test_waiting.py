@@ -15,7 +15,7 @@ from aiohttp.web import Application
 from limner.http.api import tasks
 from limner.http.api.waiting import WAITING, Waiting
 from limner.http.state import DB
-from limner.runtime.database import open_database
+from limner.runtime.opening import open_database
 from limner.sql import accounts
 from limner.sql.channels import GENERATION_CHANGED
 from limner.sql.tokens import Token
