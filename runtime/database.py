@@ -46,6 +46,8 @@ TROUBLE = (
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
 """What a database outage looks like from here: a state to wait out, not a bug."""
+OUTAGE = (*TROUBLE, asyncpg.InsufficientResourcesError, asyncpg.QueryCanceledError)
+"""The same, its disk full, or a statement that somebody broke off: what whoever can wait outlives."""
 
 
 def is_outage(error: BaseException) -> bool:

@@ -53,12 +53,17 @@ async def show_list(request: web.Request) -> web.Response:
 
 async def show(request: web.Request) -> web.Response:
     """Its keys and the ways out that they take, its models, what is left over there, and what happened."""
+    staff(request)
+    return await _provider_page(request)
+
+
+async def _provider_page(request: web.Request, why: Refused | None = None) -> web.Response:
     viewer, db, code = staff(request), request.app[DB], path_code(request)
     provider = await _provider(db, code)
     mine = [each for each in await keys.listing(db) if each["provider"] == code]
     ways = {each["proxy_id"] for each in mine}
     return pages.render(
-        request, "admin/provider.html", provider=provider, problem=providers.problem(provider),
+        request, "admin/provider.html", why, provider=provider, problem=providers.problem(provider),
         setting_names=sorted(provider["settings"]), keys=mine,
         proxies=[each for each in await proxies.listing(db) if each["id"] in ways],
         funds=[each for each in await funds.listing(db) if each.provider == code],
@@ -68,25 +73,31 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.StreamResponse:
+    """Wherever the form stood: in the list, or on its own page."""
     fresh(request)
-    form = await forms.read(request)
+    code, form = path_code(request), await forms.read(request)
+    back = f"{LIST.path}/{code}" if forms.text(form, "here", most=5) else LIST.path
     try:
-        code, typed = path_code(request), forms.text(form, "settings", most=4000)
-        settings = providers.settings_in(typed) if typed else None
-        wanted: dict[str, Any] = {
-            "base_url": forms.text(form, "base_url", most=300),
-            "active": bool(forms.whole(form, "active", least=0, most=1, default=1)),
-            "is_local": bool(forms.whole(form, "is_local", least=0, most=1, default=0)),
-        }
-        known = await _provider(request.app[DB], code)
-        was, will = {name: known[name] for name in wanted}, dict(wanted)
-        if settings is not None:  # they may carry headers with secrets: their names alone are shown
-            was["settings"], will["settings"] = "as they are", f"new ones: {', '.join(sorted(settings)) or 'none'}"
-        reason = sure.asked(form, f"Change {code}", was, will, back="/admin/providers")
-        await providers.change(request.app[DB], code, settings=settings, reason=reason, **wanted, **about(request))
+        await _change(request, form, code, back)
     except Refused as why:
-        return await _page(request, pages.in_general(why))
-    return pages.see_other("/admin/providers", "saved")
+        return await (_page if back == LIST.path else _provider_page)(request, pages.in_general(why))
+    return pages.see_other(back, "saved")
+
+
+async def _change(request: web.Request, form: forms.Form, code: str, back: str) -> None:
+    typed = forms.text(form, "settings", most=4000)
+    settings = providers.settings_in(typed) if typed else None
+    wanted: dict[str, Any] = {
+        "base_url": forms.text(form, "base_url", most=300),
+        "active": bool(forms.whole(form, "active", least=0, most=1, default=1)),
+        "is_local": bool(forms.whole(form, "is_local", least=0, most=1, default=0)),
+    }
+    known = await _provider(request.app[DB], code)
+    was, will = {name: known[name] for name in wanted}, dict(wanted)
+    if settings is not None:  # they may carry headers with secrets: their names alone are shown
+        was["settings"], will["settings"] = "as they are", f"new ones: {', '.join(sorted(settings)) or 'none'}"
+    reason = sure.asked(form, f"Change {code}", was, will, back=back)
+    await providers.change(request.app[DB], code, settings=settings, reason=reason, **wanted, **about(request))
 
 
 async def add(request: web.Request) -> web.StreamResponse:
