@@ -270,7 +270,7 @@ async def of_cause(db: Db, cause: str) -> list[Alert]:
     return [Alert(**row) for row in await db.fetch(OF_CAUSE, cause)]
 
 
-ACTS = "select created_at, actor, action, after from audit where subject = $1 order by id desc limit 20"
+ACTS = "select created_at, actor, action, before, after from audit where subject = $1 order by id desc limit 20"
 
 
 async def acts(db: Db, alert: Alert) -> list[dict[str, Any]]:
