@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import asdict
 
 from limner.actors.processors.base import Payment, plain
-from limner.actors.processors.wire import decimal
+from limner.runtime.amounts import plain as decimal
 from limner.runtime.database import Db
 from limner.runtime.log import logger
 from limner.sql import audit, invoices, payments, refunds
