@@ -74,7 +74,7 @@ async def _credited(tx: Transaction, config: Config, invoice: Invoice, payment: 
     after = {"state": "paid", "ref": payment.ref}
     await audit.record(tx, "cashier", "invoice.reconciled", str(invoice.id), {"state": invoice.state}, after)
     late = "Invoice {id} was paid at {processor}, and {state} here: it is credited now."
-    words = telling.saying(phrase(late, id=str(invoice.id), processor=invoice.processor, state=phrase(invoice.state)))
+    words = telling.saying(phrase(late, id=str(invoice.id), processor=invoice.processor, state=invoice.state))
     key, place = f"alert reconciled {invoice.id}", f"/admin/invoices/{invoice.id}"
     news = News(key, words, place, f"payments:see:{invoice.id}", moneyless=News(key, lambda language: ""))
     await telling.send(tx, config, [news])
