@@ -60,6 +60,7 @@ def set_up(app: web.Application) -> None:
         "ago": ago,
         "money": amounts.said,
         "dollars": amounts.said_micros,
+        "rounded": amounts.rounded_micros,
         "size": size,
         "count": count,
         "lasts": duration,

@@ -11,6 +11,7 @@ MOST = 10**7
 NUMBER = re.compile(r"(?P<minus>[-−]?)(?P<whole>\d{1,12})(?:\.(?P<part>\d+)|,(?P<few>\d{1,2}))?", re.ASCII)
 """12, 12.5, and 12,50 as half of the world writes it; 1,000 is none, since it may be a thousand or one."""
 MICROS = 1_000_000
+WORDS = {2: "two", 6: "six"}
 
 
 def cents(typed: str, *, field: str, name: str = "An amount", like: str = "9.99") -> int:
@@ -29,7 +30,7 @@ def _units(typed: str, places: int, may_be_negative: bool, field: str, name: str
         raise Refused(f"{name} looks like {like}, not {typed[:60]!r}.", field=field)
     part = (found["part"] or found["few"] or "").rstrip("0")
     if len(part) > places:
-        raise Refused(f"{name} has at most {places} digits behind the point, not {typed[:60]!r}.", field=field)
+        raise Refused(f"{name} has at most {WORDS[places]} digits behind the point, not {typed[:60]!r}.", field=field)
     amount = int(found["whole"] + part.ljust(places, "0"))
     if amount > MOST * 10**places:
         raise Refused(f"{name} is at most {MOST:,}, not {typed[:60]!r}.", field=field)
@@ -60,6 +61,11 @@ def said_micros(micros: int, currency: str = "USD") -> str:
     whole, part = divmod(amount, MICROS)
     digits = f"{part:06d}".rstrip("0").ljust(2, "0")
     return _sign(micros, "−") + f"{whole:,}.{digits} {currency}"
+
+
+def rounded_micros(micros: int, currency: str = "USD") -> str:
+    """A sum of millionths to the hundredth: 857142 as 0.86 USD."""
+    return said(round(micros / 10_000), currency)
 
 
 def _sign(number: int, minus: str) -> str:

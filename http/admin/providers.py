@@ -167,7 +167,7 @@ async def _meant(
 
 
 def _dollars(micros: int | None) -> str:
-    return "" if micros is None else amounts.said_micros(micros)
+    return "" if micros is None else amounts.rounded_micros(micros)
 
 
 async def _provider(db: Database, code: str) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def test_dollars_are_read_to_the_millionth_and_may_be_less_than_none(typed, micr
     if micros is not None:
         assert amounts.micros(typed, field="amount") == micros
         return
-    with pytest.raises(Refused, match="at most 6 digits behind the point"):
+    with pytest.raises(Refused, match="at most six digits behind the point"):
         amounts.micros(typed, field="amount")
 
 
@@ -73,3 +73,10 @@ def test_money_is_worded_with_its_currency_and_below_nothing_as_such(cents, word
 )  # fmt: skip
 def test_dollars_are_worded_to_the_cent_and_what_is_less_than_one_exactly(micros, words):
     assert amounts.said_micros(micros) == words
+
+
+@pytest.mark.parametrize(
+    ("micros", "words"), [(857_142, "0.86 USD"), (4_000, "0.00 USD"), (-1_234_567_890, "−1,234.57 USD")]
+)
+def test_sums_of_dollars_are_worded_to_the_cent(micros, words):
+    assert amounts.rounded_micros(micros) == words

@@ -7,7 +7,7 @@ from typing import Any
 from limner.actors.bot.menus.asking import listen, sure
 from limner.actors.bot.menus.screen import PAGE, Button, Screen, number, page_of, pairs, turns
 from limner.actors.bot.menus.visit import BOOKKEEPERS, EVERYBODY, OWNERS, STAFF, Act, Hearing, Menu, Visit
-from limner.runtime.amounts import cents, said, said_micros
+from limner.runtime.amounts import cents, rounded_micros, said
 from limner.runtime.errors import NotFound, Refused
 from limner.runtime.log import redact
 from limner.sql import funds, keys
@@ -96,7 +96,7 @@ def _reasons(visit: Visit, key: Key) -> list[str]:
 
 
 def _left(visit: Visit, known: Fund) -> str:
-    left = visit.say("keys.left", left=said_micros(known.left))
+    left = visit.say("keys.left", left=rounded_micros(known.left))
     return left if known.days_left is None else visit.say("keys.left_days", text=left, days=round(known.days_left))
 
 
