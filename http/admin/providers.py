@@ -12,7 +12,7 @@ from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, admin, fresh, path_code, staff
 from limner.runtime import amounts, mailbox
-from limner.runtime.database import Database
+from limner.runtime.database import Database, Transaction
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import funds, keys, painters, providers, proxies
 from limner.sql.models import ImportModels
@@ -96,7 +96,8 @@ async def _change(request: web.Request, form: forms.Form, code: str, back: str) 
     if settings is not None:  # they may carry headers with secrets: their names alone are shown
         was["settings"], will["settings"] = "as they are", f"new ones: {', '.join(sorted(settings)) or 'none'}"
     reason = sure.asked(form, f"Change {code}", was, will, back=back)
-    await providers.change(request.app[DB], code, settings=settings, reason=reason, **wanted, **about(request))
+    async with sure.once(request, form) as tx:
+        await providers.change(tx, code, settings=settings, reason=reason, **wanted, **about(request))
 
 
 async def add(request: web.Request) -> web.StreamResponse:
@@ -143,21 +144,22 @@ async def top_up(request: web.Request) -> web.StreamResponse:
         if amount is None and below is None:
             raise Refused("Say how much was paid in, or when to be told.", field="amount")
         note, who = forms.text(form, "note", most=200), about(request)
-        reason = await _meant(request, form, code, account, amount, below)
-        if amount is not None:
-            await funds.top_up(request.app[DB], code, account, amount, note, reason=reason, **who)
-        if below is not None:
-            await funds.alert_below(request.app[DB], code, account, below, reason=reason, **who)
+        async with sure.once(request, form) as tx:
+            reason = await _meant(tx, form, code, account, amount, below)
+            if amount is not None:
+                await funds.top_up(tx, code, account, amount, note, reason=reason, **who)
+            if below is not None:
+                await funds.alert_below(tx, code, account, below, reason=reason, **who)
     except Refused as why:
         return await _page(request, why, {**forms.kept(form, "account", "amount", "alert_below", "note"), "for": code})
     return pages.see_other("/admin/providers", "saved")
 
 
 async def _meant(
-    request: web.Request, form: forms.Form, code: str, account: str, amount: int | None, below: int | None
+    tx: Transaction, form: forms.Form, code: str, account: str, amount: int | None, below: int | None
 ) -> str:
     """Why it is noted so. What is left changes with every picture, so that it is told and not asked."""
-    found = (each for each in await funds.listing(request.app[DB]) if (each.provider, each.name) == (code, account))
+    found = (each for each in await funds.listing(tx) if (each.provider, each.name) == (code, account))
     known = next(found, None)
     alert = known.alert_below if known else None
     was = {"told below": _dollars(alert)}

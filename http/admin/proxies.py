@@ -96,10 +96,9 @@ async def _change(request: web.Request, form: forms.Form, proxy_id: int, back: s
     if url and will["address"] == was["address"]:
         will["address"] = f"{known['shown']}, signed in to anew"
     reason = sure.asked(form, f"Change {known['label']}", was, will, back=back)
-    await proxies.change(
-        request.app[DB], request.app[VAULT], proxy_id, label=label, backup_id=backup, url=url, reason=reason,
-        **about(request),
-    )  # fmt: skip
+    vault, who = request.app[VAULT], about(request)
+    async with sure.once(request, form) as tx:
+        await proxies.change(tx, vault, proxy_id, label=label, backup_id=backup, url=url, reason=reason, **who)
 
 
 def _back(form: forms.Form, proxy_id: int) -> str:
@@ -119,7 +118,8 @@ async def set_state(request: web.Request) -> web.StreamResponse:
     verb, back = "Disable" if state == "disabled" else "Activate", _back(form, proxy_id)
     was, will = {"state": known["state"]}, {"state": state}
     reason = sure.asked(form, f"{verb} {known['label']}", was, will, back=back, grave=state == "disabled")
-    await proxies.set_state(request.app[DB], proxy_id, state, reason, **about(request))
+    async with sure.once(request, form) as tx:
+        await proxies.set_state(tx, proxy_id, state, reason, **about(request))
     return pages.see_other(back, "saved")
 
 
@@ -138,7 +138,8 @@ async def remove(request: web.Request) -> web.StreamResponse:
         known = await _proxy(request.app[DB], proxy_id)
         was, will = {"address": known["shown"]}, {"address": "forgotten"}
         reason = sure.asked(form, f"Remove {known['label']}", was, will, back="/admin/proxies", grave=True)
-        await proxies.remove(request.app[DB], request.app[VAULT], proxy_id, reason=reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await proxies.remove(tx, request.app[VAULT], proxy_id, reason=reason, **about(request))
     except Refused as why:
         return await _page(request, pages.in_general(why))
     return pages.see_other("/admin/proxies", "saved")
