@@ -91,7 +91,7 @@ class Cashier(Actor):
 
     async def cancel(self, invoice: Invoice) -> None:
         """Unless money came meanwhile, which only the processor knows: it is asked first. Raises Unreachable."""
-        if invoice.processor_ref is not None and invoice.is_open:
+        if invoice.processor_ref is not None and (invoice.is_open or invoice.paid_by):
             try:
                 await self._call_off(invoice, invoice.processor_ref)
             except Unwilling as error:

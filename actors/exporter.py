@@ -13,8 +13,9 @@ import anyio
 from limner.actors import luggage
 from limner.runtime import allinone
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
 from limner.runtime.errors import Refused
+from limner.runtime.opening import open_database
 from limner.runtime.report import Line, Say
 from limner.runtime.storage import Missing, Storage, open_storage
 from limner.sql import accounts, crew, images

@@ -8,7 +8,6 @@ import time
 from collections import Counter
 
 import anyio
-import asyncpg
 
 from limner.actors import failover, resumption
 from limner.actors.pool import NoKey, Pool
@@ -19,7 +18,7 @@ from limner.runtime import faults, outline, raster, tracing
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
-from limner.runtime.database import TROUBLE, Database
+from limner.runtime.database import OUTAGE, Database
 from limner.runtime.errors import Busy, FenceLost, Hopeless, LimnerError, Refused, as_raised
 from limner.runtime.log import follow, logger
 from limner.runtime.lull import Lull
@@ -40,8 +39,6 @@ ATTEMPT = 600.0
 """Seconds that one attempt may take in all (PROTOCOLS §0), where nothing goes on over there that could be called off."""
 NEARLY = 0.9
 """From here on a bare figure of its progress is not worth a commit: the picture is there."""
-OUTAGE = (*TROUBLE, asyncpg.InsufficientResourcesError, asyncpg.QueryCanceledError)
-"""What a picture that is painted outlives: the database is away, or its disk is full."""
 
 
 class CalledOff(LimnerError):
@@ -135,17 +132,12 @@ class Generator(Actor):
             parameters=job.parameters,
             partial_images=job.partial_images,
         )
-        tried: list[int] = []
         ways: Counter[int] = Counter()
         first = None
         errand, found = await resumption.taken_over(self.db, self.storage, job), job.key
+        tried = await self._look_back(job) if job.was_tried and not errand else []
         while True:
             lease = errand.lease if errand else await self.pool.lease(job, tried, first, found=found)
-            if not errand and lease.number > 1 and not tried:
-                tried = await self._look_back(job, lease)
-                if lease.key_id in tried:
-                    found = None
-                    continue
             try:
                 return await self._try(job, order, lease, errand.ref if errand else None)
             except UpstreamError as error:
@@ -157,13 +149,15 @@ class Generator(Actor):
                     first = lease.key_id
                     if not failover.may_go_another_way(error.fault) or ways[first] >= failover.MOST_WAYS:
                         tried.append(first)
+            if errand:
+                tried += await self.pool.spent(job)
             errand = found = None
             await self._show(job, "trying another painter", 0, anew=True)
 
-    async def _look_back(self, job: Job, lease: Lease) -> list[int]:
+    async def _look_back(self, job: Job) -> list[int]:
         if await jobs.asked_to_stop(self.db, [job.id]):
             raise CalledOff
-        return await self.pool.look_back(job, lease)
+        return await self.pool.look_back(job)
 
     async def _try(self, job: Job, order: base.Order, lease: Lease, ref: str | None) -> Painted:
         started = told = time.monotonic()
@@ -243,13 +237,14 @@ class Generator(Actor):
 
     async def _put(self, job: Job, name: str, data: bytes, mime: str) -> Stored:
         """Over an outage too, as long as the job may take: it is painted, and to paint it again costs again."""
-        for attempt in itertools.count(1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return await self.storage.put(name, data, mime)
             except StorageUnavailable as error:
                 log.warning("storing_waits", job=str(job.id), error=str(error))
                 await anyio.sleep(backoff(attempt, first=0.2, most=5))
-        raise AssertionError("unreachable")
 
     async def _deliver(self, job: Job, painted: Painted) -> None:
         """With what is delivered at the same time. Over an outage too: the fence makes a second try harmless."""

@@ -20,6 +20,7 @@ from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage, StorageUnavailable
 from limner.runtime.supervisor import contained
 from limner.sql import (
+    assents,
     chain,
     erasure,
     images,
@@ -126,6 +127,7 @@ class Janitor(Actor):
             tickets.forget_old,
             shares.forget_old,
             reports.forget_old,
+            assents.forget_old,
         )
         storing = (self._wipe_images, self._wipe_uploads, self.sweep, self.forget_uploads)
         return [partial(images.retire, db), *storing, *(partial(forget, db) for forget in forgetting)]

@@ -81,20 +81,19 @@ class Pool:
             raise UpstreamError(Fault(list(spent.values())[-1]), "every key has tried that could")
         return Wait(back, wait.is_busy)
 
-    async def look_back(self, job: Job, lease: Lease) -> list[int]:
-        """What an earlier try of this job came to holds over a crash and a wait. Raises UpstreamError when it was the end.
+    async def look_back(self, job: Job) -> list[int]:
+        """What an earlier try of this job came to holds over a crash and a wait: the keys that are done with it.
 
-        Returns the keys that are done with it; a lease of one of them is let go.
+        Raises UpstreamError when it was the end.
         """
         faults = await attempts.faults(self.db, job.id)
-        is_over = bool(faults) and not failover.goes_on(faults, self._final)
-        spent = list(await attempts.spent(self.db, job.id, failover.SPENDING)) if faults and not is_over else []
-        if is_over or lease.key_id in spent:
-            await attempts.close(self.db, lease.attempt_id, fault=Fault.CANCELLED, detail=attempts.LET_GO)
-            self.freed()
-        if is_over:
+        if faults and not failover.goes_on(faults, self._final):
             raise UpstreamError(Fault(faults[-1]), "an earlier try had settled it")
-        return spent
+        return await self.spent(job) if faults else []
+
+    async def spent(self, job: Job) -> list[int]:
+        """The keys that are done with this job."""
+        return list(await attempts.spent(self.db, job.id, failover.SPENDING))
 
     async def blame(self, job: Job, lease: Lease, error: UpstreamError) -> bool:
         """Let rest who is to blame and close the attempt. Returns whether the order may go on to another key."""

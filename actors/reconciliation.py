@@ -12,10 +12,10 @@ from limner.actors.processors.base import Payment, Processor, Unreachable, Unwil
 from limner.actors.watch import telling
 from limner.actors.watch.telling import News
 from limner.runtime.config import Config
-from limner.runtime.database import Database
+from limner.runtime.database import Database, Transaction
 from limner.runtime.log import logger
 from limner.runtime.phrases import phrase
-from limner.sql import audit, billing, doubts, invoices, payments
+from limner.sql import audit, billing, doubts, invoices, payments, refunds
 from limner.sql.invoices import Invoice
 
 log = logger(__name__)
@@ -51,6 +51,9 @@ async def _with(db: Database, config: Config, name: str, way: Processor) -> None
     for invoice in await invoices.paid_since(db, name, since):
         if invoice.processor_ref not in paid:
             await _paid_here(db, way, invoice)
+    for invoice in await invoices.in_doubt(db, name, since):
+        if invoice.processor_ref not in paid:
+            await _held_after_all(db, way, invoice)
     log.info("reconciled", processor=name, paid=len(paid))
 
 
@@ -60,39 +63,66 @@ async def _paid_there(db: Database, config: Config, name: str, way: Processor, p
         log.info("payment_of_somebody_else", processor=name, ref=payment.ref)
         return
     if invoice.state == "paid":
-        if await doubts.is_open(db, invoice.id):  # what was in doubt one night may hold the next
+        if invoice.paid_by or await _is_doubtful(db, invoice):  # what was in doubt one night may hold the next
             await settlement.apply(db, invoice, payment, way.store)
         return
-    await settlement.apply(db, invoice, payment, way.store)
-    found = await invoices.get(db, invoice.id)
-    if found.state == "paid":
-        late = "Invoice {id} was paid at {processor}, and {state} here: it is credited now."
-        words = telling.saying(phrase(late, id=str(invoice.id), processor=name, state=invoice.state))
-        after = {"state": "paid", "ref": payment.ref}
-        await audit.record(db, "cashier", "invoice.reconciled", str(invoice.id), {"state": invoice.state}, after)
-        place = f"/admin/invoices/{invoice.id}"
-        news = News(f"alert reconciled {invoice.id}", words, place, moneyless=lambda language: "")
-        await telling.send(db, config, [news])
+    async with db.transaction() as tx:
+        await settlement.apply(tx, invoice, payment, way.store)
+        if (await invoices.get(tx, invoice.id)).state == "paid":
+            await _credited(tx, config, invoice, payment)
+
+
+async def _credited(tx: Transaction, config: Config, invoice: Invoice, payment: Payment) -> None:
+    """Written down and told in the transaction that credits it: the next night finds it paid, and says nothing more."""
+    after = {"state": "paid", "ref": payment.ref}
+    await audit.record(tx, "cashier", "invoice.reconciled", str(invoice.id), {"state": invoice.state}, after)
+    late = "Invoice {id} was paid at {processor}, and {state} here: it is credited now."
+    words = telling.saying(phrase(late, id=str(invoice.id), processor=invoice.processor, state=invoice.state))
+    key, place = f"alert reconciled {invoice.id}", f"/admin/invoices/{invoice.id}"
+    news = News(key, words, place, f"payments:see:{invoice.id}", moneyless=News(key, lambda language: ""))
+    await telling.send(tx, config, [news])
+
+
+async def _is_doubtful(db: Database, invoice: Invoice) -> bool:
+    """Also when an admin has decided: should it be taken back once more, they are told once more."""
+    is_open = bool(invoice.frozen_credits) or await doubts.is_open(db, invoice.id)
+    return is_open or await payments.is_told(db, invoice.id)
 
 
 async def _left_there(db: Database, name: str, way: Processor, payment: Payment) -> None:
     """Money for what is closed: told, once, also where nobody looks at the invoice any more."""
     invoice = await _invoice(db, name, payment.order_ref)
-    if invoice is not None and invoice.state != "paid" and invoice.processor_ref == payment.ref:
+    is_ours = invoice is not None and invoice.processor_ref == payment.ref
+    if (
+        invoice is not None
+        and is_ours
+        and (invoice.state != "paid" or (invoice.paid_by and payment.state != "invalid"))
+    ):
         await settlement.apply(db, invoice, payment, way.store)
 
 
 async def _paid_here(db: Database, way: Processor, invoice: Invoice) -> None:
     payment = await way.read(str(invoice.processor_ref))
     if payment is not None and payment.state == "paid":
+        if await _is_doubtful(db, invoice):  # it was opened too long ago to be in the list
+            await settlement.apply(db, invoice, payment, way.store)
         return
     if payment is not None:
         await settlement.apply(db, invoice, payment, way.store)
         if payment.state == "invalid":  # that is told by itself, and somebody may have decided already
             return
+    if await refunds.goes_back(db, invoice.id):
+        return
     state = "unknown" if payment is None else payment.state
     words = f"It is paid here, and {state} at the processor: see what became of the money."
     await payments.flag(db, invoice.id, "unbacked", words, {"state": state}, actor="cashier")
+
+
+async def _held_after_all(db: Database, way: Processor, invoice: Invoice) -> None:
+    """One of an older night."""
+    payment = await way.read(str(invoice.processor_ref))
+    if payment is not None and payment.state == "paid":
+        await settlement.apply(db, invoice, payment, way.store)
 
 
 async def _invoice(db: Database, name: str, order_ref: str) -> Invoice | None:

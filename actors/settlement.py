@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from limner.actors.processors.base import Payment, plain
 from limner.actors.processors.wire import decimal
-from limner.runtime.database import Database
+from limner.runtime.database import Db
 from limner.runtime.log import logger
 from limner.sql import audit, invoices, payments, refunds
 from limner.sql.invoices import Invoice, WrongState
@@ -18,15 +18,14 @@ ME = "cashier"
 CLOSED = ("expired", "invalid", "canceled")
 
 
-async def apply(db: Database, invoice: Invoice, payment: Payment, store: str) -> None:
+async def apply(db: Db, invoice: Invoice, payment: Payment, store: str) -> None:
     """Believe it, if it is about this very invoice. Any number of times, in any order, at once: the effect is the same."""
     if wrong := differences(invoice, payment, store):
         await _mismatch(db, invoice, payment, "The processor's payment differs in " + ", ".join(wrong) + ".")
     elif payment.state == "paid":
         await _paid(db, invoice, payment)
     elif invoice.state == "paid":
-        if payment.state == "invalid":
-            await payments.doubt(db, invoice, _said(payment), actor=ME)
+        await _not_paid_there(db, invoice, payment)
     else:
         await _moved(db, invoice, payment)
 
@@ -42,12 +41,15 @@ def differences(invoice: Invoice, payment: Payment, store: str) -> list[str]:
     return [name for name, (theirs, ours) in pairs.items() if theirs != ours]
 
 
-async def _paid(db: Database, invoice: Invoice, payment: Payment) -> None:
+async def _paid(db: Db, invoice: Invoice, payment: Payment) -> None:
     if invoice.state != "paid" and any(each.state != "failed" for each in await refunds.of_invoice(db, invoice.id)):
         return await _mismatch(db, invoice, payment, "It was paid in full after a part of it had been given back.")
     async with db.transaction() as tx:
+        is_ownerless = invoice.state != "paid" and await payments.is_ownerless(
+            tx, invoice.id
+        )  # first, as erasure locks
         await payments.note(tx, invoice.id, payment.received_cents, is_late=payment.is_late)
-        if invoice.state != "paid" and await payments.is_ownerless(tx, invoice.id):
+        if is_ownerless:
             with contextlib.suppress(WrongState):  # it is over already; what is over can be given back
                 await invoices.move(tx, invoice.id, "expired")
             words = "It was paid after its account was deleted: nothing was credited. Give the money back."
@@ -57,14 +59,31 @@ async def _paid(db: Database, invoice: Invoice, payment: Payment) -> None:
         if is_new and (payment.is_marked or payment.is_late):
             how = "invoice.marked_elsewhere" if payment.is_marked else "invoice.paid_late"
             await audit.record(tx, ME, how, str(invoice.id), {"state": invoice.state}, _said(payment))
-        await payments.holds(tx, await invoices.get(tx, invoice.id), actor=ME)
+        await payments.holds(tx, invoice.id, actor=ME)
+    await _too_much(db, invoice, payment)
+
+
+async def _not_paid_there(db: Db, invoice: Invoice, payment: Payment) -> None:
+    """What was marked paid by hand before any of it came there does not hang on that; what came for it later is too much."""
+    if payment.state == "invalid" and (invoice.known_cents or not invoice.paid_by):
+        await payments.doubt(db, invoice, _said(payment), actor=ME)
+    elif invoice.paid_by and payment.state in CLOSED:
+        await payments.note(db, invoice.id, payment.received_cents, is_late=payment.is_late)
+        await _too_much(db, invoice, payment)
+
+
+async def _too_much(db: Db, invoice: Invoice, payment: Payment) -> None:
     paid = await invoices.get(db, invoice.id)
-    if paid.surplus_cents:
-        words = f"{decimal(paid.surplus_cents)} {paid.currency} more than asked came: give it back, or leave it."
-        await payments.flag(db, invoice.id, "over", words, _said(payment), actor=ME)
+    if not paid.surplus_cents:
+        return
+    more, currency = decimal(paid.surplus_cents), paid.currency
+    words = f"{more} {currency} more than asked came: give it back, or leave it."
+    if paid.paid_by:
+        words = f"It was marked paid by hand, and {more} {currency} came at {paid.processor} as well: give it back, or leave it."
+    await payments.flag(db, invoice.id, "over", words, _said(payment), actor=ME)
 
 
-async def _moved(db: Database, invoice: Invoice, payment: Payment) -> None:
+async def _moved(db: Db, invoice: Invoice, payment: Payment) -> None:
     await payments.note(db, invoice.id, payment.received_cents, is_late=payment.is_late, ways=plain(payment.ways))
     if payment.state not in ("pending", invoice.state):
         with contextlib.suppress(WrongState):  # somebody else was faster, and knew more
@@ -84,7 +103,7 @@ def _came(invoice: Invoice, payment: Payment) -> str:
     return words
 
 
-async def _mismatch(db: Database, invoice: Invoice, payment: Payment, words: str) -> None:
+async def _mismatch(db: Db, invoice: Invoice, payment: Payment, words: str) -> None:
     if await payments.flag(db, invoice.id, "mismatch", words, _said(payment), actor=ME):
         log.error("payment_mismatch", invoice=str(invoice.id), said=payment.amount_cents, currency=payment.currency)
 

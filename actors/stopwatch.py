@@ -8,7 +8,7 @@ from uuid import UUID
 import anyio
 
 from limner.actors.providers.base import Fault
-from limner.runtime.database import TROUBLE, Database
+from limner.runtime.database import OUTAGE, Database
 from limner.runtime.supervisor import contained
 from limner.sql import jobs
 from limner.sql.jobs import Job
@@ -55,7 +55,7 @@ class Stopwatch:
     async def _asked(self) -> set[UUID]:
         try:
             return await jobs.asked_to_stop(self.db, list(self._running))
-        except TROUBLE:
+        except OUTAGE:
             return set()  # the next breath asks again
 
     async def over(self, job: Job, work: Callable[[], Awaitable[None]]) -> tuple[Stop, Exception | None]:
@@ -68,7 +68,8 @@ class Stopwatch:
                 trouble = await contained(work)
                 is_done = trouble is None
         finally:
-            self._running.pop(job.id, None)
+            if self._running.get(job.id) is stop:  # it may have come back meanwhile
+                del self._running[job.id]
         if is_done:
             stop.reason = ""  # the wish came too late
         elif stop.scope.cancel_called and not stop.reason:

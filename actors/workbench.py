@@ -11,8 +11,9 @@ from limner.actors.providers import base, egress, parameters
 from limner.actors.providers.base import Access, ListsModels, UpstreamError
 from limner.actors.providers.egress import Wire
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_briefly
+from limner.runtime.database import Database
 from limner.runtime.errors import NotFound, Refused
+from limner.runtime.opening import open_briefly
 from limner.runtime.vault import Vault
 from limner.sql import entries, keys, probes, proxies, vaults
 

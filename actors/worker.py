@@ -26,9 +26,10 @@ from limner.runtime import metrics
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_for
+from limner.runtime.database import Database
 from limner.runtime.log import logger
 from limner.runtime.lull import Lull
+from limner.runtime.opening import open_for
 from limner.runtime.presence import Presence
 from limner.runtime.schedule import Cron, Every, Schedule
 from limner.runtime.storage import Storage, open_storage

@@ -18,7 +18,8 @@ from benchmarks.crowd import __main__ as studio
 from benchmarks.crowd import looking, seeding
 from limner.http.admin.drawings import KINDS
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
+from limner.runtime.opening import open_database
 from limner.runtime.storage import open_storage
 from limner.runtime.vault import Vault
 from limner.sql import closings, seeds

@@ -32,7 +32,8 @@ from yarl import URL
 from limner.actors.visitor import Visitor
 from limner.runtime import embedded, log
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
+from limner.runtime.opening import open_database
 from limner.runtime.vault import Vault
 from limner.sql import accounts, channels, generations, keys, seeds
 from limner.sql.generations import Order

@@ -22,8 +22,9 @@ from limner.http.status import WATCH, Watch
 from limner.runtime import metrics
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config, ConfigError
-from limner.runtime.database import Database, open_for
+from limner.runtime.database import Database
 from limner.runtime.log import logger
+from limner.runtime.opening import open_for
 from limner.runtime.storage import Storage, open_storage
 from limner.runtime.supervisor import Child, CrashStorm, Supervisor, supervise
 from limner.runtime.vault import Vault

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from uuid import UUID, uuid4
 
 from aiohttp import web
 from multidict import MultiDict, MultiDictProxy
 
 from limner.http import envelopes, forms, pages
 from limner.http.middleware import SAFE, Handler
+from limner.http.state import DB
+from limner.runtime.database import Transaction
 from limner.runtime.errors import Refused
+from limner.sql import assents
 
-OURS = ("csrf", "sure_form", "sure_seen", "sure_reason")
+OURS = ("csrf", "sure_form", "sure_seen", "sure_once", "sure_reason")
 """Fields of the second step: the rest is what the first one sent."""
 LONGEST_REASON = 200
 WAITS = "until you have said that you mean it"
@@ -67,12 +72,25 @@ def asked(
     if "sure_form" not in form:
         raise SureNeeded(question, _begun(form))
     typed = forms.kept(form, "sure_reason")["sure_reason"]
-    if seen != question.seen:
+    if seen != question.seen or "sure_once" not in form:  # a page of before had no number for its yes
         raise SureNeeded(question, typed, Refused("That has changed meanwhile: please look again.", field="form"))
     try:
         return forms.text(form, "sure_reason", most=LONGEST_REASON, needed=True, label="The reason")
     except Refused as why:
         raise SureNeeded(question, typed, why) from None
+
+
+@contextlib.asynccontextmanager
+async def once(request: web.Request, form: forms.Form) -> AsyncIterator[Transaction]:
+    """The transaction in which a handler acts: however often the same yes comes, by a second click or after a crash, it is
+    done once. What the question is about may be read in it, too, so that nobody changes it in between.
+
+    Raises DoneAlready.
+    """
+    async with request.app[DB].transaction() as tx:
+        if "sure_form" in form and "sure_once" in form:
+            await assents.give(tx, UUID(str(form["sure_once"])))
+        yield tx
 
 
 def _begun(form: forms.Form) -> str:
@@ -126,7 +144,7 @@ def _together(request: web.Request, form: forms.Form) -> forms.Form:
 
 
 def _page(request: web.Request, form: forms.Form, needed: SureNeeded) -> web.Response:
-    also = {"sure_seen": needed.question.seen}
+    also = {"sure_seen": needed.question.seen, "sure_once": str(uuid4())}
     kept = envelopes.seal(request, form, without=OURS, what=WAITS, purpose="sure", also=also)
     return pages.render(
         request,

@@ -29,6 +29,8 @@ WEEKDAYS = {
 }
 LONGEST = 1000
 """Characters of a text that is looked at: no sentence of ours is longer."""
+SAID = frozenset({"kind", "line", "part", "state", "unit", "why", "words"})
+"""The places where words of ours stand, which are told in their turn; what stands in others somebody has named or typed."""
 Table = Mapping[str, tuple[str, str]]
 """An English sentence with its {places}, and the same in Russian and in Chinese."""
 
@@ -73,10 +75,12 @@ def told(language: str, words: str, table: Table) -> str:
     made = words if isinstance(words, Phrase) else recognized(words, table)
     if made is None or made.template not in table:
         return words
-    values = {
-        name: told(language, each, table) if isinstance(each, str) else each for name, each in made.values.items()
-    }
+    values = {name: told(language, each, table) if _is_said(name, each) else each for name, each in made.values.items()}
     return filled(language, table[made.template][LANGUAGES.index(language) - 1], values)
+
+
+def _is_said(name: str, value: Any) -> bool:
+    return isinstance(value, Phrase) or (isinstance(value, str) and name in SAID)
 
 
 def recognized(words: str, table: Table) -> Phrase | None:

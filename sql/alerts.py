@@ -17,7 +17,8 @@ HOUR = "interval '1 hour'"
 MOST_SNOOZED = 72
 """Hours."""
 MORNING = "08:00"
-"""When the morning is where the studio has neither a digest nor quiet hours."""
+"""When the morning is where neither the digest nor the end of the quiet hours lies in one."""
+IN_THE_MORNING = "between '04:00' and '12:00'"
 
 
 @dataclass(frozen=True)
@@ -269,7 +270,7 @@ async def of_cause(db: Db, cause: str) -> list[Alert]:
     return [Alert(**row) for row in await db.fetch(OF_CAUSE, cause)]
 
 
-ACTS = "select created_at, actor, action, after from audit where subject = $1 order by id desc limit 20"
+ACTS = "select created_at, actor, action, before, after from audit where subject = $1 order by id desc limit 20"
 
 
 async def acts(db: Db, alert: Alert) -> list[dict[str, Any]]:
@@ -284,10 +285,13 @@ async def snooze(db: Db, alert_id: int, hours: int, reason: str, *, actor: str, 
     await _sleep(db, alert_id, hours * 3600.0, reason, actor, ip)
 
 
-# The morning is when the digest comes, or the quiet hours end; the small hours still belong to the day before.
+# The morning is when the digest comes, or the quiet hours end, where that is in one; the small hours still belong to the day
+# before.
 UNTIL_MORNING = f"""
 with morning as (
-    select time_zone, now() at time zone time_zone as clock, coalesce(digest_at, quiet_to, '{MORNING}') as at from alert_times
+    select time_zone, now() at time zone time_zone as clock, case when digest_at {IN_THE_MORNING} then digest_at
+        when quiet_to {IN_THE_MORNING} then quiet_to else '{MORNING}' end as at
+    from alert_times
 ),
 next as (select time_zone, (clock - interval '4 hours')::date + at + interval '1 day' as at from morning)
 select extract(epoch from (at at time zone time_zone) - now())::float8 from next

@@ -184,7 +184,7 @@ async def faults(db: Db, job_id: UUID) -> list[str]:
 
 SPENT = """
 select key_id, (array_agg(fault order by number desc))[1] as fault from attempt
-where job_id = $1 and fault = any($2) and detail <> $3 and not is_resumable
+where job_id = $1 and fault = any($2) and detail <> $3 and not (is_resumable and fault = 'timeout_unknown')
 group by key_id order by max(number)
 """
 

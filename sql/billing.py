@@ -155,4 +155,9 @@ async def cancel(db: Db, invoice: Invoice) -> None:
         raise WrongState(f"The invoice is {invoice.state}; it cannot become canceled.", field="state")
     if invoice.received_cents or invoice.state == "processing":
         raise WrongState("Money is on its way: this invoice cannot be canceled any more.", field="state")
-    await mailbox.send(db, CancelInvoice(invoice.id), key=f"cancel {invoice.id}", max_attempts=20)
+    await call_off(db, invoice.id)
+
+
+async def call_off(db: Db, invoice_id: UUID) -> None:
+    """Have its processor take no more money for it, unless some came."""
+    await mailbox.send(db, CancelInvoice(invoice_id), key=f"cancel {invoice_id}", max_attempts=20)

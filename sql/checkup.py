@@ -6,7 +6,8 @@ import socket
 from typing import Any
 
 from limner.runtime.config import Config
-from limner.runtime.database import TROUBLE, open_database
+from limner.runtime.database import TROUBLE
+from limner.runtime.opening import open_database
 from limner.sql import schema
 
 AILING = ("crashed", "degraded", "deaf", "conflict")

@@ -10,7 +10,9 @@ from limner.runtime.errors import Refused
 Options = dict[str, object]
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-BOUNDS = re.compile(r"(-?\d{1,9}(?:\.\d{1,6})?) to (-?\d{1,9}(?:\.\d{1,6})?)")
+BOUNDS = re.compile(r"(-?\d{1,15}(?:\.\d{1,6})?) to (-?\d{1,15}(?:\.\d{1,6})?)")
+MEANT_AS_BOUNDS = re.compile(r".* to .*|[-+]?\d[\d.]*\s*(?:-|–|—|\.\.+)\s*[-+]?\d[\d.]*", re.IGNORECASE)
+"""What nobody would offer as the one value that there is."""
 MOST, LONGEST = 40, 60
 """Names that a model may have, values of each; and characters of a value."""
 
@@ -43,6 +45,8 @@ def _values(name: str, value: str) -> object:
         if least > most:
             raise _refused(f"{name} goes from the smaller number to the larger one, not {value}.")
         return {"min": least, "max": most}
+    if MEANT_AS_BOUNDS.fullmatch(value) and "," not in value:
+        raise _refused(f"{name}: bounds look like 1 to 50 or 0 to 0.5, with at most 15 digits, not {value[:80]!r}.")
     words = list(dict.fromkeys(each.strip() for each in value.split(",") if each.strip()))
     if not words or len(words) > MOST or any(len(word) > LONGEST for word in words):
         raise _refused(f"{name} has 1 to {MOST} values of at most {LONGEST} characters.")

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from limner.runtime.config import Config
-from limner.runtime.database import open_briefly
+from limner.runtime.opening import open_briefly
 from limner.runtime.vault import Vault
 from limner.sql import (
     choices,

@@ -8,8 +8,9 @@ from uuid import UUID
 
 from limner.runtime import presence
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_briefly
+from limner.runtime.database import Database
 from limner.runtime.errors import NotFound
+from limner.runtime.opening import open_briefly
 from limner.runtime.storage import open_storage
 from limner.runtime.vault import Vault
 from limner.sql import accounts, books, chain, crew, factors, keys, roster, sightings, telegram, tokens, vaults

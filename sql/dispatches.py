@@ -127,20 +127,40 @@ async def acts(db: Db, told: Told) -> list[dict[str, Any]]:
 READS_IT_STILL = """
 select n.dedupe_key like 'broadcast %' or exists (select from telegram_admin as a where a.telegram_id::text = n.recipient)
     and not exists (
-        select from audit as u where u.subject = 'telegram ' || n.recipient and u.action in ('telegram.revoke', 'telegram.role')
-            and u.created_at > n.created_at
+        select from audit as u where u.subject = 'telegram ' || n.recipient and u.created_at > n.created_at and (
+            u.action in ('telegram.revoke', 'telegram.role')
+            or u.action = 'telegram.pair' and u.before ->> 'role' is distinct from u.after ->> 'role'
+        )
     )
 from notice as n where n.id = $1 and n.channel = 'telegram'
+"""
+# Whom Telegram refused gets a mail in its place, and is not with this notice any more.
+IS_STILL_THEIRS = """
+select n.dedupe_key is null or not n.dedupe_key like 'broadcast %' or exists (
+    select from broadcast_recipient as r
+    where r.broadcast_id = case when n.dedupe_key like 'broadcast %' then split_part(n.dedupe_key, ' ', 2)::uuid end
+        and r.channel = 'telegram' and r.notice_id = n.id
+)
+from notice as n where n.id = $1
 """
 
 
 async def send_again(db: Db, told: Told, reason: str, *, actor: str, ip: str = "") -> None:
     """Also when it was given up. Raises Refused for one that is out, under way, or not for its reader any more."""
-    if told.channel == "telegram" and not await db.fetchval(READS_IT_STILL, told.id):
-        raise Refused(
-            "Whoever it is for left the bot meanwhile, or has another role there: it is not sent to them any more."
-        )
-    await outbox.retry(db, told.id, channel=told.channel, reason=reason, actor=actor, ip=ip)
+    async with db.transaction() as tx:
+        if told.channel == "telegram":
+            await _insist_on_reader(tx, told)
+        await outbox.retry(tx, told.id, channel=told.channel, reason=reason, actor=actor, ip=ip)
+
+
+async def _insist_on_reader(tx: Db, told: Told) -> None:
+    """Raises Refused. The notice is held, so that nobody writes a mail in its place meanwhile."""
+    await tx.execute("select from notice where id = $1 for update", told.id)
+    if not await tx.fetchval(READS_IT_STILL, told.id):
+        words = "Whoever it is for left the bot meanwhile, or has another role there: it is not sent to them any more."
+        raise Refused(words)
+    if not await tx.fetchval(IS_STILL_THEIRS, told.id):
+        raise Refused("A mail goes to them in its place: they would get it twice.")
 
 
 async def let_go(db: Db, told: Told, reason: str, *, actor: str, ip: str = "") -> None:

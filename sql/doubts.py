@@ -10,16 +10,20 @@ from limner.runtime.database import Db
 TROUBLES = ("doubted", "unbacked", "mismatch")
 """Of a paid invoice: its processor does not, or not any more, stand by what was credited."""
 
+# What went back is taken off already. The invoice is locked: no refund of it is sent meanwhile.
 TAKE_OUT = """
 insert into payment_doubt (invoice_id, cents)
-select id, amount_cents from invoice where id = $1 and state = 'paid' and amount_cents > 0
+select i.id, i.amount_cents from invoice as i where i.id = $1 and i.state = 'paid' and i.amount_cents > 0 and not exists (
+    select from refund as r
+    where r.invoice_id = i.id and r.kind = 'whole' and r.state = 'sent' and r.ended_at >= i.paid_at
+)
 on conflict (invoice_id) where until is null do nothing
 """
 
 
-async def take_out(db: Db, invoice_id: UUID) -> None:
-    """From now on the money of this paid invoice is no revenue. Any number of times."""
-    await db.execute(TAKE_OUT, invoice_id)
+async def take_out(tx: Db, invoice_id: UUID) -> None:
+    """From now on the money of this paid invoice, which is locked, is no revenue. Any number of times."""
+    await tx.execute(TAKE_OUT, invoice_id)
 
 
 PUT_BACK = "update payment_doubt set until = now() where invoice_id = $1 and until is null returning invoice_id"

@@ -25,7 +25,7 @@ async def give(
     if abs(credits) > MOST_CREDITS:
         raise Refused(f"At most {MOST_CREDITS} credits at a time, not {credits}.", field="credits")
     async with db.transaction() as tx:
-        before = (await ledger.balance(tx, account.id)).available
+        before = (await ledger.locked(tx, account.id)).available
         await ledger.adjust(tx, account.id, credits, told or reason)
         after = {"available": before + credits, "reason": reason}
         await audit.record(tx, actor, "ledger.adjust", account.email, {"available": before}, after, ip=ip)

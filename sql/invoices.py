@@ -52,6 +52,8 @@ class Invoice:
     frozen_credits: int
     paid_by: str
     has_run_out: bool
+    known_cents: int = 0
+    """What its processor had seen when somebody marked it paid by hand: a part of the price."""
 
     @property
     def is_open(self) -> bool:
@@ -63,8 +65,8 @@ class Invoice:
 
     @property
     def surplus_cents(self) -> int:
-        """What was paid too much, unless giving it back costs more than it is."""
-        more = self.received_cents - self.amount_cents
+        """What was paid too much, unless giving it back costs more than it is. Paid by hand, all that came afterwards."""
+        more = self.received_cents - (self.known_cents if self.paid_by else self.amount_cents)
         return more if self.state == "paid" and more >= DUST_CENTS else 0
 
     @property
@@ -76,7 +78,7 @@ class Invoice:
 COLUMNS = (
     "id, account_id, plan_id, processor, processor_ref, checkout_url, amount_cents, currency, credits, state, "
     "created_at, expires_at, paid_at, purpose, discount_cents, details, received_cents, is_late, ways, trouble, "
-    "trouble_words, frozen_credits, paid_by, expires_at < now() as has_run_out"
+    "trouble_words, frozen_credits, paid_by, expires_at < now() as has_run_out, known_cents"
 )
 
 # An open invoice for the same plan and processor is used again: nobody collects five of them by clicking.
@@ -186,6 +188,15 @@ async def get(db: Db, invoice_id: UUID, account_id: UUID | None = None) -> Invoi
     return await _invoice(db, row)
 
 
+LOCK = "select 1 from invoice where id = $1 for update"
+
+
+async def locked(tx: Db, invoice_id: UUID) -> Invoice:
+    """As it is now; nobody else changes it, its refunds or its doubts until the transaction ends. Raises NotFound."""
+    await tx.execute(LOCK, invoice_id)
+    return await get(tx, invoice_id)
+
+
 async def find(db: Db, invoice_id: UUID, processor: str) -> Invoice | None:
     """The invoice of this id, when it is one of this processor's."""
     row = await db.fetchrow(GET, invoice_id)
@@ -227,6 +238,21 @@ where processor = $1 and state = 'paid' and paid_at >= $2 and processor_ref is n
 async def paid_since(db: Db, processor: str, moment: datetime) -> list[Invoice]:
     """Those that this processor said were paid."""
     return await read(db, await db.fetch(PAID_SINCE, processor, moment))
+
+
+IN_DOUBT = f"""
+select {COLUMNS} from invoice
+where processor = $1 and state = 'paid' and paid_at < $2 and processor_ref is not null and exists (
+    select from payment_doubt as d
+    where d.invoice_id = invoice.id and d.until is null and d.since > now() - interval '90 days'
+)
+order by paid_at
+"""
+
+
+async def in_doubt(db: Db, processor: str, before: datetime) -> list[Invoice]:
+    """Those that were paid before that, and whose money this processor has not stood by for less than three months."""
+    return await read(db, await db.fetch(IN_DOUBT, processor, before))
 
 
 # Young ones every half minute, old ones every hour; what ran out may still be paid for a day. What the processor does not know

@@ -25,8 +25,8 @@ log = logger(__name__)
 class Job:
     """A job at work. ``references`` and ``mask`` are storage keys; ``request_id`` and ``traceparent`` are of its order.
 
-    ``has_errand``: an earlier worker left something over there that goes on without us (sql/errands.py). ``key``: the first
-    one to paint with, or how it is with them; None: nobody has asked yet.
+    ``was_tried``: it has attempts of before; ``has_errand``: one of them goes on over there without us (sql/errands.py).
+    ``key``: the first one to paint with, or how it is with them; None: nobody has asked yet.
     """
 
     id: UUID
@@ -50,6 +50,7 @@ class Job:
     parameters: dict[str, str | int | float | bool]
     mask: str | None
     partial_images: int
+    was_tried: bool
     has_errand: bool
     key: Lease | Wait | None = None
     begun: float = field(default_factory=time.monotonic, compare=False)
@@ -74,7 +75,7 @@ at_work as materialized (
     select asked.place, asked.wants_key, j.id, j.generation_id, g.thread_id, j.account_id, g.prompt, m.id as model_id,
         m.upstream_id, m.provider_id, m.cost_micros, g.width, g.height, j.seed, j.deadline, g.request_id, g.traceparent,
         g.parameters, g.partial_images, (select u.storage_key from upload as u where u.id = g.mask_upload_id) as mask,
-        (select bool_or(a.is_resumable and a.finished_at is null) from attempt as a where a.job_id = j.id) is true as has_errand,
+        has_errand is not null as was_tried, has_errand is true as has_errand,
         array(
             select coalesce(
                 (select u.storage_key from upload as u where u.id = r.upload_id),
@@ -86,12 +87,15 @@ at_work as materialized (
     cross join lateral job_start(asked.job_id, asked.message_id, asked.owner, asked.fence) as begun (id)
     cross join lateral (select * from job where id = begun.id offset 0) as j
     cross join lateral (select * from generation where id = j.generation_id offset 0) as g
+    cross join lateral (
+        select bool_or(a.is_resumable and a.finished_at is null) as has_errand from attempt as a where a.job_id = j.id
+    ) as before -- null: there is none
     join model as m on m.id = g.model_id
 ),
 leased as materialized (
     select w.place, to_jsonb(l) as key
     from (
-        select * from at_work where wants_key and not has_errand and mask is null and "references" = '{}'
+        select * from at_work where wants_key and not was_tried and mask is null and "references" = '{}'
         order by provider_id, place
     ) as w
     cross join lateral key_lease(w.provider_id, w.model_id, w.id, '{}', null, w.deadline + make_interval(secs => $6)) as l
@@ -105,7 +109,8 @@ Wanted = tuple[UUID, Fence, bool]
 async def start(db: Db, job_id: UUID, fence: Fence, *, wants_key: bool = False) -> Job | None:
     """Begin, or begin again after a crash. None when the job has ended meanwhile.
 
-    ``wants_key``: with a key to paint with, if one is free and all that it takes is at hand: see attempts.lease.
+    ``wants_key``: with a key to paint with, if it is its first try, one is free, and all that it takes is at hand: see
+    attempts.lease.
     """
     job = await db.together(_begun, (job_id, fence, wants_key))
     if job is not None:

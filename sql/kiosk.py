@@ -6,8 +6,8 @@ from datetime import UTC, datetime, time
 from uuid import UUID
 
 from limner.runtime.config import Config
-from limner.runtime.database import open_briefly
 from limner.runtime.errors import Refused
+from limner.runtime.opening import open_briefly
 from limner.sql import codes, gifts, plans
 from limner.sql.codes import Promo
 from limner.sql.gifts import Batch

@@ -38,6 +38,17 @@ async def balance(db: Db, account_id: UUID) -> Balance:
     return Balance(0, 0, 0) if row is None else Balance(**row)
 
 
+# With its first entry a balance is opened; whoever comes first must have something to lock.
+OPEN = "insert into balance (account_id) values ($1) on conflict do nothing"
+LOCK = f"{BALANCE} for update"
+
+
+async def locked(tx: Db, account_id: UUID) -> Balance:
+    """As it is until the transaction ends: nobody takes or gives anything meanwhile."""
+    await tx.execute(OPEN, account_id)
+    return Balance(**await tx.fetchrow(LOCK, account_id))  # type: ignore[arg-type]
+
+
 FROM_RESERVE = """
 insert into ledger_entry (account_id, job_id, kind, credits, why)
 select account_id, job_id, $2, credits, $3 from ledger_entry where job_id = $1 and kind = 'reserve'

@@ -160,7 +160,7 @@ from (
     union all
     select created_at, failed_at, sent_at, false from notice
     where channel = 'mail' and created_at > now() - interval '4 days'
-        and (sent_at > now() - interval '1 day' or attempts > 0 and failed_at > now() - interval '1 day')
+        and (sent_at > now() - interval '1 day' or attempts > 0 and failed_at > now() - interval '1 day' and let_go_at is null)
 ) as found
 """
 

@@ -112,6 +112,17 @@ async def take(db: Db, channel: str, seconds: float) -> Notice | None:
     return None if row is None else Notice(**row)
 
 
+WITHHOLD = """
+update notice set failed_at = now(), error = 'not for them any more'
+where channel = 'telegram' and recipient = $1 and dedupe_key like 'alert %' and sent_at is null and failed_at is null
+"""
+
+
+async def withhold_alerts(db: Db, telegram_id: int) -> None:
+    """What waits for this admin of the bot is not theirs to read any more, in the transaction that takes their role away."""
+    await db.execute(WITHHOLD, str(telegram_id))
+
+
 @dataclass(frozen=True)
 class Untaken:
     """A message that Telegram has not taken, to any of those whom it is for. ``ids``: their notices.
@@ -138,11 +149,12 @@ def without_money(dedupe_key: str) -> str:
 
 
 # Of what is said without its money, the other one tells everything. One that is on its way leaves its message for the next look.
+# One that somebody let go is as if it had never been.
 UNTAKEN = f"""
 with own as (
     select id, dedupe_key, body, details, sent_at, failed_at, created_at from notice
     where channel = 'telegram' and dedupe_key like 'alert %' and created_at > now() - interval '2 days'
-        and not dedupe_key like '%{WITHOUT_MONEY}'
+        and not dedupe_key like '%{WITHOUT_MONEY}' and let_go_at is null
 ),
 stuck as (
     select dedupe_key, min(body) as body, (array_agg(details))[1] as details, count(*) as n from own group by dedupe_key

@@ -100,12 +100,12 @@ select {STATE} as state, n.error, {UNDER_WAY} as is_under_way from notice as n w
 """
 # The fence (attempts) stays, and so does the length of its pauses.
 RETRY = f"""
-update notice as n set failed_at = null, next_at = null, error = ''
+update notice as n set failed_at = null, let_go_at = null, next_at = null, error = ''
 where n.id = $1 and n.channel = $2 and n.sent_at is null and not {UNDER_WAY} and (n.details is not null or n.template is null)
 returning n.recipient
 """
 GIVE_UP = f"""
-update notice as n set failed_at = now(), error = $3
+update notice as n set failed_at = now(), let_go_at = now(), error = $3
 where n.id = $1 and n.channel = $2 and n.sent_at is null and n.failed_at is null and not {UNDER_WAY}
 returning n.recipient
 """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from limner.runtime.database import Db, Transaction
-from limner.sql import audit, doubts, invoices, ledger
+from limner.sql import audit, billing, doubts, invoices, ledger, refunds
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice, WrongState
 
@@ -45,6 +45,7 @@ returning id
 async def flag(db: Db, invoice_id: UUID, trouble: str, words: str, said: dict[str, object], *, actor: str) -> bool:
     """Something that a person has to decide about: audited, and told by the watchman. False when it was told before."""
     async with db.transaction() as tx:
+        await tx.execute(invoices.LOCK, invoice_id)  # FLAG sees what whoever was faster has told
         if await tx.fetchval(FLAG, invoice_id, trouble, words) is None:
             return False
         if trouble in doubts.TROUBLES:
@@ -89,13 +90,19 @@ returning i.frozen_credits
 
 
 async def doubt(db: Db, invoice: Invoice, said: dict[str, object], *, actor: str) -> bool:
-    """The processor takes back its word about what was credited: what is left of the credits is frozen until somebody decides."""
+    """The processor takes back its word about what was credited: what is left of the credits is frozen until somebody decides.
+
+    When all of it goes back, or did, they are taken back already: what is there by now was bought otherwise.
+    """
     words = "The processor calls it invalid, after it was credited. What was left of its credits is frozen."
     async with db.transaction() as tx:
+        await tx.execute(invoices.LOCK, invoice.id)
+        if goes_back := await refunds.goes_back(tx, invoice.id):
+            words = "The processor calls it invalid. All of it went back, or is about to: nothing more is taken off."
         if not await flag(tx, invoice.id, "doubted", words, said, actor=actor):
             return False
         await tx.execute("select 1 from balance where account_id = $1 for update", invoice.account_id)
-        if frozen := await tx.fetchval(FREEZE, invoice.id):
+        if not goes_back and (frozen := await tx.fetchval(FREEZE, invoice.id)):
             await ledger.adjust(tx, invoice.account_id, -frozen, "Frozen: the payment is in doubt")
         return True
 
@@ -125,29 +132,55 @@ async def is_ownerless(tx: Transaction, invoice_id: UUID) -> bool:
     return bool(await tx.fetchval(OWNERLESS, invoice_id))
 
 
-async def mark_paid(db: Db, invoice_id: UUID, reason: str, *, actor: str, ip: str = "") -> None:
-    """By hand, for what was paid some other way, or for a payment in doubt that holds. Raises WrongState when it is paid, or
-    nobody is there any more whom it would be for.
+BY_HAND = "update invoice set paid_by = $2, known_cents = received_cents where id = $1"
+
+
+async def mark_paid(
+    db: Db, invoice_id: UUID, reason: str, *, actor: str, ip: str = "", seen: Invoice | None = None
+) -> None:
+    """By hand, for what was paid some other way, or for a payment in doubt that holds. ``seen``: as it was shown to them.
+
+    Raises WrongState when it is paid, when nobody is there any more whom it would be for, or when something else came up.
     """
     async with db.transaction() as tx:
-        if await is_ownerless(tx, invoice_id):
+        is_ownerless_now = await is_ownerless(tx, invoice_id)
+        invoice = await invoices.locked(tx, invoice_id)
+        if is_ownerless_now and invoice.state != "paid":
             raise WrongState(
                 "The account of this invoice is deleted: nothing can be bought for it any more.", field="state"
             )
-        await tx.execute("select 1 from invoice where id = $1 for update", invoice_id)
-        invoice = await invoices.get(tx, invoice_id)
-        if invoice.state == "paid" and not invoice.frozen_credits and not await doubts.is_open(tx, invoice_id):
+        before = await _standing(tx, invoice)
+        if invoice.state == "paid" and not invoice.frozen_credits and not before["in_doubt"]:
             raise WrongState("The invoice is paid; it cannot be marked paid again.", field="state")
+        if seen is not None:
+            _must_be_as_seen(invoice, seen)
         if invoice.state == "paid":
             await thaw(tx, invoice)
             await doubts.put_back(tx, invoice_id)
         else:
-            await tx.execute("update invoice set paid_by = $2 where id = $1", invoice_id, actor)
+            await tx.execute(BY_HAND, invoice_id, actor)
             await invoices.settle(tx, invoice_id, actor=actor)
+            await billing.call_off(tx, invoice_id)
         await tx.execute(CLEAR, invoice_id, invoice.trouble, invoice.trouble_words)
-        after = {"state": "paid", "reason": reason}
-        await audit.record(tx, actor, "invoice.marked_paid", str(invoice_id), {"state": invoice.state}, after, ip=ip)
+        after = await _standing(tx, await invoices.get(tx, invoice_id))
+        await audit.record(tx, actor, "invoice.marked_paid", str(invoice_id), before, after, reason=reason, ip=ip)
         tx.tell(INVOICE_CHANGED, str(invoice_id))
+
+
+def _must_be_as_seen(invoice: Invoice, seen: Invoice) -> None:
+    """Raises WrongState for what nobody was shown."""
+    if (invoice.trouble, invoice.trouble_words) != (seen.trouble, seen.trouble_words):
+        if invoice.trouble:
+            raise WrongState(f"Something else came up meanwhile: {invoice.trouble_words}")
+        raise WrongState("What was to be decided about it is decided by now: look again.")
+    if (invoice.state == "paid") != (seen.state == "paid"):
+        raise WrongState(f"The invoice is {invoice.state} by now: look again.", field="state")
+
+
+async def _standing(db: Db, invoice: Invoice) -> dict[str, object]:
+    """How it stands, for the audit."""
+    found = {"state": invoice.state, "trouble": invoice.trouble, "words": invoice.trouble_words}
+    return found | {"frozen_credits": invoice.frozen_credits, "in_doubt": await doubts.is_open(db, invoice.id)}
 
 
 TROUBLED = f"select {invoices.COLUMNS} from invoice where trouble <> '' order by created_at"
@@ -158,17 +191,38 @@ async def troubled(db: Db) -> list[Invoice]:
     return await invoices.read(db, await db.fetch(TROUBLED))
 
 
+# Another amount that was said of a paid invoice is a doubt like the others; of one that is not paid, it stays to be decided.
 HOLDS = """
-update invoice set trouble = '', trouble_words = '' where id = $1 and trouble in ('partial', 'doubted', 'unbacked')
+update invoice set trouble = '', trouble_words = ''
+where id = $1 and (trouble in ('partial', 'doubted', 'unbacked') or trouble = 'mismatch' and $2)
 returning id
 """
 
 
-async def holds(db: Transaction, invoice: Invoice, *, actor: str) -> None:
-    """The processor says, perhaps again, that it is paid: what was doubtful about that is not any more."""
-    was_told = await db.fetchval(HOLDS, invoice.id) is not None
-    if invoice.frozen_credits:
-        await thaw(db, invoice)
-    if await doubts.put_back(db, invoice.id) or was_told:
+async def holds(tx: Transaction, invoice_id: UUID, *, actor: str) -> None:
+    """The processor says, perhaps again, that it is paid: what was doubtful about that is not any more.
+
+    Written down also where an admin had said so before it: should it be taken back once more, that is told again.
+    """
+    invoice = await invoices.locked(tx, invoice_id)
+    was_told = await is_told(tx, invoice_id)
+    was_open = await doubts.put_back(tx, invoice_id)
+    was_troubled = await tx.fetchval(HOLDS, invoice_id, was_open) is not None
+    thawed = await thaw(tx, invoice)
+    if was_told or was_open or was_troubled or thawed:
         before = {"trouble": invoice.trouble, "frozen": invoice.frozen_credits}
-        await audit.record(db, actor, "invoice.holds", str(invoice.id), before, {"state": invoice.state})
+        await audit.record(tx, actor, "invoice.holds", str(invoice_id), before, {"state": invoice.state})
+
+
+IS_TOLD = """
+select exists (
+    select from audit as told where told.subject = $1::uuid::text and told.action = any($2::text[]) and not exists (
+        select from audit as held where held.subject = told.subject and held.action = 'invoice.holds' and held.id > told.id
+    )
+)
+"""
+
+
+async def is_told(db: Db, invoice_id: UUID) -> bool:
+    """Whether somebody was told that it is doubtful, and its processor has not said since that it holds."""
+    return bool(await db.fetchval(IS_TOLD, invoice_id, [f"invoice.{trouble}" for trouble in doubts.TROUBLES]))

@@ -85,11 +85,17 @@ async def spread(db: Db, broadcast_id: UUID, ways: Ways, texts: Mapping[str, Wor
         return reached
 
 
-# Telegram takes nothing for who has never written to the bot, or has blocked it.
-FALL_BACK = """
-update broadcast_recipient as r set state = 'waiting', channel = 'mail', notice_id = null from notice as n
-where r.broadcast_id = $1 and r.channel = 'telegram' and r.state = 'queued' and n.id = r.notice_id
-    and n.failed_at is not null and $2::boolean
+REFUSED = "n.failed_at is not null and n.let_go_at is null"
+"""Of a notice: Telegram did not take it. What somebody let go stays unsaid."""
+# Telegram takes nothing for who has never written to the bot, or has blocked it. Locked, since somebody may just send it again.
+FALL_BACK = f"""
+with refused as (
+    select r.account_id from broadcast_recipient as r join notice as n on n.id = r.notice_id
+    where r.broadcast_id = $1 and r.channel = 'telegram' and r.state = 'queued' and {REFUSED} and $2::boolean
+    for update of n
+)
+update broadcast_recipient as r set state = 'waiting', channel = 'mail', notice_id = null
+from refused where r.broadcast_id = $1 and r.account_id = refused.account_id
 """
 NEXT = f"""
 select r.account_id, a.email, a.locale, {segments.WHY_NOT} as why, case when r.channel is null and b.by_telegram and $3 then (
@@ -160,7 +166,7 @@ def _became(
 
 
 # Whoever Telegram has refused since the portion gets a mail in the next one.
-FINISH = """
+FINISH = f"""
 update broadcast as b set state = 'done', ended_at = now()
 where b.id = $1 and b.state = 'sending' and b.is_listed
     and not exists (select from broadcast_recipient as r where r.broadcast_id = b.id and r.state = 'waiting')
@@ -171,7 +177,7 @@ where b.id = $1 and b.state = 'sending' and b.is_listed
     )
     and not exists (
         select from broadcast_recipient as r join notice as n on n.id = r.notice_id
-        where r.broadcast_id = b.id and r.channel = 'telegram' and n.failed_at is not null and $2::boolean
+        where r.broadcast_id = b.id and r.channel = 'telegram' and {REFUSED} and $2::boolean
     )
 """
 

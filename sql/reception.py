@@ -9,8 +9,9 @@ from uuid import UUID
 
 from limner.runtime import passwords, zipstream
 from limner.runtime.config import Config
-from limner.runtime.database import Db, open_briefly
+from limner.runtime.database import Db
 from limner.runtime.errors import NotFound
+from limner.runtime.opening import open_briefly
 from limner.runtime.storage import open_storage
 from limner.sql import (
     accounts,

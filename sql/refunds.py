@@ -54,7 +54,7 @@ COLUMNS = (
 
 # What goes back: all that came, less what is on its way already; what came before anybody counted is the amount.
 OWED = """
-select (case when $2 = 'surplus' then i.received_cents - i.amount_cents
+select (case when $2 = 'surplus' then i.received_cents - case when i.paid_by = '' then i.amount_cents else i.known_cents end
         when i.state = 'paid' then greatest(i.received_cents, i.amount_cents) else i.received_cents end
     - coalesce((select sum(r.amount_cents) from refund as r where r.invoice_id = i.id and r.state <> 'failed'), 0))::bigint
 from invoice as i where i.id = $1
@@ -75,8 +75,8 @@ select coalesce((
 
 async def owed(db: Db, invoice: Invoice) -> dict[str, int]:
     """What could go back, in cents, as the whole or as the surplus; and the credits that the whole would cost."""
-    can = not invoice.is_open and not invoice.paid_by
-    amounts = {kind: max(0, await db.fetchval(OWED, invoice.id, kind)) if can else 0 for kind in KINDS}
+    can = {"whole": not invoice.is_open and not invoice.paid_by, "surplus": not invoice.is_open}
+    amounts = {kind: max(0, await db.fetchval(OWED, invoice.id, kind)) if can[kind] else 0 for kind in KINDS}
     if invoice.state != "paid":
         amounts["surplus"] = 0
     credits = await db.fetchval(OWED_CREDITS, invoice.id) + invoice.frozen_credits
@@ -87,19 +87,35 @@ ORDER = f"""
 insert into refund (invoice_id, kind, amount_cents, currency, credits_taken, reason, actor, period_taken)
 values ($1, $2, $3, $4, $5, $6, $7, $8) returning {COLUMNS}
 """
+# Whether all of it holds is another question than what becomes of a surplus.
+ANSWERED = """
+update invoice set trouble = '', trouble_words = '' where id = $1 and ($2 = 'whole' or trouble in ('over', 'refund'))
+"""
 
 
-async def order(db: Db, invoice_id: UUID, kind: str, reason: str, *, actor: str, ip: str = "") -> Refund:
+async def order(
+    db: Db,
+    invoice_id: UUID,
+    kind: str,
+    reason: str,
+    *,
+    actor: str,
+    ip: str = "",
+    seen: tuple[int, int | None] | None = None,
+) -> Refund:
     """Give money back, once. For a whole refund the credits that are left are taken back, in the same transaction,
     and the month that it was for: the one that runs ends at once.
 
-    Raises WrongState: when it is not paid, or paid back already, or was marked paid by hand.
+    ``seen``: the cents and the credits (None: they were not shown) that somebody agreed to.
+    Raises WrongState: when it is not paid, or paid back already, or the whole of what was marked paid by hand; or when it is
+    others by now.
     """
     async with db.transaction() as tx:
-        await tx.execute("select 1 from invoice where id = $1 for update", invoice_id)
-        invoice = await invoices.get(tx, invoice_id)
+        invoice = await invoices.locked(tx, invoice_id)
         amount = await _owed(tx, invoice, kind)
-        taken = await _undo(tx, invoice, actor) if kind == "whole" else 0
+        taken = await _undo(tx, invoice, actor) if kind == "whole" else 0  # what is frozen, too
+        if seen is not None and (amount, taken) != (seen[0], taken if seen[1] is None else seen[1]):
+            raise WrongState("What goes back, or is taken back, is another amount by now: look again.", field="state")
         cutback = await cutbacks.cut(tx, invoice) if kind == "whole" and invoice.state == "paid" else None
         try:
             row = await tx.fetchrow(
@@ -108,7 +124,7 @@ async def order(db: Db, invoice_id: UUID, kind: str, reason: str, *, actor: str,
                 kind,
                 amount,
                 invoice.currency,
-                taken + invoice.frozen_credits,
+                taken,
                 reason,
                 actor,
                 cutback and cutback.by,
@@ -119,7 +135,7 @@ async def order(db: Db, invoice_id: UUID, kind: str, reason: str, *, actor: str,
         refund = Refund(**row)
         if kind == "whole":
             await tx.execute("update invoice set frozen_credits = 0 where id = $1", invoice_id)
-        await tx.execute("update invoice set trouble = '', trouble_words = '' where id = $1", invoice_id)
+        await tx.execute(ANSWERED, invoice_id, kind)
         after = {"kind": kind, "amount_cents": amount, "credits": -refund.credits_taken, "reason": reason}
         if cutback is not None:
             after |= {"plan": "ends now" if cutback.is_over else f"ends {cutback.by} sooner"}
@@ -130,7 +146,7 @@ async def order(db: Db, invoice_id: UUID, kind: str, reason: str, *, actor: str,
 
 
 async def _owed(db: Db, invoice: Invoice, kind: str) -> int:
-    if invoice.paid_by:
+    if invoice.paid_by and kind == "whole":
         raise WrongState("The invoice was marked paid by hand: give the money back by hand, too.", field="state")
     if invoice.is_open or (kind == "surplus" and invoice.state != "paid"):
         raise WrongState(f"The invoice is {invoice.state}; it cannot be paid back.", field="state")
@@ -145,7 +161,7 @@ async def _undo(tx: Transaction, invoice: Invoice, actor: str) -> int:
     if invoice.purpose == "gift":
         await gifts.withdraw(tx, invoice.id, actor=actor)
     await referrals.unpaid(tx, invoice.id)
-    return await _take_back(tx, invoice)
+    return invoice.frozen_credits + await _take_back(tx, invoice)
 
 
 async def _take_back(db: Db, invoice: Invoice) -> int:
@@ -183,11 +199,13 @@ where id = $1 and state = 'asked' returning id
 async def sent(db: Db, refund: Refund, processor_ref: str, claim_url: str | None) -> None:
     """The processor has it; whoever paid is told, and where to claim it when that is needed."""
     async with db.transaction() as tx:
+        invoice = await invoices.locked(
+            tx, refund.invoice_id
+        )  # whoever doubts it just now sees it sent, or is seen here
         if await tx.fetchval(SENT, refund.id, processor_ref, claim_url) is None:
             return
         if refund.kind == "whole":  # from now on it is taken off as what went back
             await doubts.put_back(tx, refund.invoice_id)
-        invoice = await invoices.get(tx, refund.invoice_id)
         account = await accounts.get(tx, invoice.account_id)
         after = {"refund": str(refund.id), "amount_cents": refund.amount_cents, "ref": processor_ref}
         await audit.record(tx, "cashier", "invoice.refund_sent", str(invoice.id), None, after)
@@ -204,25 +222,32 @@ update refund set state = 'failed', error = $2, ended_at = now() where id = $1 a
 
 
 async def failed(db: Db, refund: Refund, why: str) -> None:
-    """The processor will not: the credits come back, and it may be ordered again."""
+    """The processor will not: the credits come back, or are frozen while the payment is in doubt, and it may be ordered again."""
     async with db.transaction() as tx:
+        invoice = await invoices.locked(tx, refund.invoice_id)
         if await tx.fetchval(FAILED, refund.id, why[:300]) is None:
             return
-        invoice = await invoices.get(tx, refund.invoice_id)
-        if refund.credits_taken:
-            await ledger.adjust(
-                tx, invoice.account_id, refund.credits_taken, f"The refund of {invoice.id} did not come about"
-            )
+        frozen = refund.credits_taken if await doubts.is_open(tx, invoice.id) else 0
+        await _credits_again(tx, invoice, refund.credits_taken - frozen, frozen)
         if refund.period_taken:
             await cutbacks.undo(tx, invoice.id, refund.period_taken)
         await referrals.paid_after_all(tx, invoice.id)
         words = f"A refund could not be sent: {why[:200]}"
-        await tx.execute(
-            "update invoice set trouble = 'refund', trouble_words = $2 where id = $1", refund.invoice_id, words
-        )
-        after = {"refund": str(refund.id), "why": why[:300], "credits": refund.credits_taken}
-        await audit.record(tx, "cashier", "invoice.refund_failed", str(refund.invoice_id), None, after)
-        tx.tell(INVOICE_CHANGED, str(refund.invoice_id))
+        await tx.execute("update invoice set trouble = 'refund', trouble_words = $2 where id = $1", invoice.id, words)
+        after = {"refund": str(refund.id), "why": why[:300], "credits": refund.credits_taken, "frozen": frozen}
+        await audit.record(tx, "cashier", "invoice.refund_failed", str(invoice.id), None, after)
+        tx.tell(INVOICE_CHANGED, str(invoice.id))
+
+
+FREEZE = "update invoice set frozen_credits = frozen_credits + $2 where id = $1"
+
+
+async def _credits_again(tx: Db, invoice: Invoice, free: int, frozen: int) -> None:
+    """``frozen``: they were taken back while the payment is in doubt, and stay so until it holds."""
+    if free:
+        await ledger.adjust(tx, invoice.account_id, free, f"The refund of {invoice.id} did not come about")
+    if frozen:
+        await tx.execute(FREEZE, invoice.id, frozen)
 
 
 WAITING = """
@@ -242,6 +267,19 @@ OF_INVOICE = f"select {COLUMNS} from refund where invoice_id = $1 order by creat
 
 async def of_invoice(db: Db, invoice_id: UUID) -> list[Refund]:
     return [Refund(**row) for row in await db.fetch(OF_INVOICE, invoice_id)]
+
+
+GOES_BACK = """
+select exists (
+    select from refund as r join invoice as i on i.id = r.invoice_id
+    where i.id = $1 and r.kind = 'whole' and r.state <> 'failed' and coalesce(r.ended_at, 'infinity') >= i.paid_at
+)
+"""
+
+
+async def goes_back(db: Db, invoice_id: UUID) -> bool:
+    """Whether all of what was paid went back, or is about to."""
+    return bool(await db.fetchval(GOES_BACK, invoice_id))
 
 
 GET = f"select {COLUMNS} from refund where id = $1"

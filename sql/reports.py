@@ -10,7 +10,7 @@ from limner.runtime.database import Database, Db, affected
 from limner.runtime.errors import Refused
 from limner.sql import audit, lists
 from limner.sql.shares import NotShared
-from limner.sql.takedowns import LONGEST_REASON, NotAsBelieved
+from limner.sql.takedowns import ALL, LONGEST_REASON, NotAsBelieved, Sought
 
 KINDS = {
     "illegal": "It is against the law",
@@ -68,12 +68,19 @@ class Case:
     is_down: bool
 
 
-# Oldest first: who waits longest is looked at first. Which pictures those are is settled before anything is gathered.
+# Oldest first: who waits longest is looked at first. Which pictures those are is settled before anything is gathered. Owner and
+# prompt are looked up picture by picture: for an "exists" Postgres would read all pictures there are.
 OPEN = """
 with next as materialized (
-    select image_id, min(created_at) as first_at from report where settled_at is null group by image_id
-    having $1::timestamptz is null or (min(created_at), image_id) > ($1, $2)
-    order by min(created_at), image_id limit $3
+    select image_id, min(created_at) as first_at from report as r where settled_at is null group by image_id
+    having ($1::timestamptz is null or (min(created_at), image_id) > ($1, $2::uuid))
+        and ($5::timestamptz is null or min(created_at) >= $5) and ($6::timestamptz is null or min(created_at) < $6)
+        and ($3::text is null and $4::uuid is null or image_id = $4 or bool_or(lower(words) like lower($3)) or (
+            select lower(a.email) like lower($3) or lower(g.prompt) like lower($3)
+            from image as i join account as a on a.id = i.account_id join generation as g on g.id = i.generation_id
+            where i.id = r.image_id
+        ))
+    order by min(created_at), image_id limit $7
 )
 select n.image_id, n.first_at, c.*, i.account_id, a.email, g.prompt, i.taken_down_at is not null as is_down,
     null::timestamptz as settled_at, null as outcome, '' as reason
@@ -95,10 +102,17 @@ from (
         array_agg(distinct kind order by kind) as kinds,
         (array_agg(words order by last_at desc) filter (where words <> ''))[1:3] as words,
         min(created_at) as first_at, max(last_at) as last_at
-    from report
-    where settled_at is not null and ($1::timestamptz is null or (settled_at, image_id) < ($1, $2))
+    from report as r
+    where settled_at is not null and ($1::timestamptz is null or (settled_at, image_id) < ($1, $2::uuid))
+        and ($5::timestamptz is null or settled_at >= $5) and ($6::timestamptz is null or settled_at < $6)
     group by settled_at, image_id, outcome, reason
-    order by settled_at desc, image_id desc limit $3
+    having $3::text is null and $4::uuid is null or image_id = $4 or lower(reason) like lower($3)
+        or bool_or(lower(words) like lower($3)) or (
+            select lower(a.email) like lower($3) or lower(g.prompt) like lower($3)
+            from image as i join account as a on a.id = i.account_id join generation as g on g.id = i.generation_id
+            where i.id = r.image_id
+        )
+    order by settled_at desc, image_id desc limit $7
 ) as c
 join image as i on i.id = c.image_id
 join account as a on a.id = i.account_id
@@ -106,17 +120,17 @@ join generation as g on g.id = i.generation_id
 order by c.settled_at desc, c.image_id desc
 """
 
-
-async def open_cases(db: Db, *, after: tuple[datetime, UUID] | None = None, count: int = 25) -> list[Case]:
-    """What waits for an admin, oldest first, by keyset."""
-    at, last = after or (None, None)
-    return [_case(row) for row in await db.fetch(OPEN, at, last, count)]
+Place = tuple[datetime | None, UUID | None]
 
 
-async def settled_cases(db: Db, *, before: tuple[datetime, UUID] | None = None, count: int = 25) -> list[Case]:
-    """Newest first, by keyset."""
-    at, last = before or (None, None)
-    return [_case(row) for row in await lists.read(db, SETTLED, at, last, count)]
+async def open_cases(db: Db, sought: Sought = ALL, *, after: Place = (None, None), count: int = 25) -> list[Case]:
+    """What waits for an admin, by the moment of its first report, oldest first, by keyset."""
+    return [_case(row) for row in await lists.read(db, OPEN, *after, *sought.arguments, count)]
+
+
+async def settled_cases(db: Db, sought: Sought = ALL, *, before: Place = (None, None), count: int = 25) -> list[Case]:
+    """By the moment at which they were settled, newest first, by keyset."""
+    return [_case(row) for row in await lists.read(db, SETTLED, *before, *sought.arguments, count)]
 
 
 def _case(row: object) -> Case:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from limner.runtime.config import Config
-from limner.runtime.database import Db, open_database
+from limner.runtime.database import Db
+from limner.runtime.opening import open_database
 from limner.runtime.vault import Vault
 from limner.sql import plans, providers, schema, vaults
 

@@ -62,9 +62,13 @@ select now() as now,
     case
         when exists (select from seen where role = 'bot' and children @> '[{"name": "poller", "state": "no token"}]') then 'off'
         when exists (
-            select from seen where role = 'bot' and not children @> '[{"name": "poller", "state": "conflict"}]'
-                and not children @> '[{"name": "poller", "state": "deaf"}]'
+            select from seen where role = 'bot' and children @> '[{"name": "poller", "state": "polling"}]'
         ) then 'up'
+        when exists (
+            select from seen where role = 'bot' and (children @> '[{"name": "poller", "state": "conflict"}]'
+                or children @> '[{"name": "poller", "state": "deaf"}]')
+        ) then 'down'
+        when exists (select from seen where role = 'bot') then 'up'
         else 'down'
     end as bot,
     exists (

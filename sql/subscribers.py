@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from limner.runtime.config import Config
-from limner.runtime.database import Db, open_briefly
+from limner.runtime.database import Db
 from limner.runtime.errors import NotFound
+from limner.runtime.opening import open_briefly
 from limner.sql import accounts, changes, pauses, subscriptions
 from limner.sql.accounts import Account
 from limner.sql.subscriptions import Subscription

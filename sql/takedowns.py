@@ -12,7 +12,7 @@ from uuid import UUID
 
 from limner.runtime.database import Db, Transaction
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import audit
+from limner.sql import audit, lists
 from limner.sql.channels import GENERATION_CHANGED
 
 LONGEST_REASON = 500
@@ -184,6 +184,26 @@ async def refuse_of_job(db: Db, job_id: UUID, account_id: UUID) -> None:
 
 
 @dataclass(frozen=True)
+class Sought:
+    """Which to show; what is empty hides none. ``text``: a part of the owner's address, the prompt, or what was said of it.
+
+    ``id``: of the picture. The days are of the moment by which a list is ordered.
+    """
+
+    text: str = ""
+    id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def arguments(self) -> tuple[str | None, UUID | None, datetime | None, datetime | None]:
+        return lists.part(self.text) or None, self.id, self.since, self.until
+
+
+ALL = Sought()
+
+
+@dataclass(frozen=True)
 class Down:
     """A picture that is down, as the list shows it."""
 
@@ -191,19 +211,27 @@ class Down:
     image_id: UUID
     account_id: UUID
     email: str
+    prompt: str
     reason: str
     taken_at: datetime
 
 
 LIST = """
-select t.id, t.image_id, i.account_id, a.email, t.reason, t.taken_at
-from takedown as t join image as i on i.id = t.image_id join account as a on a.id = i.account_id
-where t.restored_at is null and i.deleted_at is null and ($1::timestamptz is null or (t.taken_at, t.id) < ($1, $2))
-order by t.taken_at desc, t.id desc limit $3
+select t.id, t.image_id, i.account_id, a.email, g.prompt, t.reason, t.taken_at
+from takedown as t
+join image as i on i.id = t.image_id
+join account as a on a.id = i.account_id
+join generation as g on g.id = i.generation_id
+where t.restored_at is null and i.deleted_at is null and ($1::timestamptz is null or (t.taken_at, t.id) < ($1, $2::bigint))
+    and ($3::text is null and $4::uuid is null or t.image_id = $4 or lower(t.reason) like lower($3)
+        or lower(a.email) like lower($3) or lower(g.prompt) like lower($3))
+    and ($5::timestamptz is null or t.taken_at >= $5) and ($6::timestamptz is null or t.taken_at < $6)
+order by t.taken_at desc, t.id desc limit $7
 """
 
 
-async def listing(db: Db, *, before: tuple[datetime, int] | None = None, count: int = 50) -> list[Down]:
+async def listing(
+    db: Db, sought: Sought = ALL, *, before: tuple[datetime | None, int | None] = (None, None), count: int = 50
+) -> list[Down]:
     """What is down now, newest first, by keyset."""
-    at, last = before or (None, None)
-    return [Down(**row) for row in await db.fetch(LIST, at, last, count)]
+    return [Down(**row) for row in await lists.read(db, LIST, *before, *sought.arguments, count)]

@@ -10,7 +10,7 @@ from typing import Any
 
 from limner.runtime.database import Db, affected
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import audit, dialogue
+from limner.sql import audit, dialogue, notices
 
 ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Nothing that looks like something else: no I, L, O, 0 and 1."""
@@ -69,6 +69,14 @@ async def admins(db: Db) -> list[Admin]:
     return [Admin(**row) for row in await db.fetch(ADMINS)]
 
 
+READERS = f"select {COLUMNS} from telegram_admin order by created_at, telegram_id for share"
+
+
+async def readers(db: Db) -> list[Admin]:
+    """The allow-list, as it stays until the transaction ends: what is written to them by then is taken back with their role."""
+    return [Admin(**row) for row in await db.fetch(READERS)]
+
+
 SET_SPOKEN = "update telegram_admin set spoken = $2 where telegram_id = $1"
 
 
@@ -105,6 +113,7 @@ async def revoke(db: Db, telegram_id: int, actor: str, *, even_the_last: bool = 
         if row is None:
             raise NotFound(f"No admin has the Telegram id {telegram_id}.")
         gone = Admin(**row)
+        await notices.withhold_alerts(tx, telegram_id)
         before = {"name": gone.name, "role": gone.role}
         after = {"owners_left": 0} if is_last else None
         await audit.record(tx, actor, "telegram.revoke", f"telegram {telegram_id}", before, after)
@@ -186,6 +195,8 @@ async def confirm(db: Db, code: str, *, actor: str, role: str | None = None) -> 
         known, role = await admin(tx, telegram_id), await becomes(tx, telegram_id, role)
         row = await tx.fetchrow(LET_IN, telegram_id, used["name"], role, used["spoken"])
         assert row is not None
+        if known and _sees_less(known.role, role):
+            await notices.withhold_alerts(tx, telegram_id)
         before = {"name": known.name, "role": known.role} if known else None
         after = {"name": row["name"], "role": row["role"]}
         await audit.record(tx, actor, "telegram.pair", f"telegram {telegram_id}", before, after)
@@ -209,6 +220,11 @@ def _checked_role(role: str, others: list[Admin]) -> str:
     return role
 
 
+def _sees_less(before: str, after: str) -> bool:
+    """What was written for them by then may tell of money, which they do not see any more."""
+    return before in BOOKKEEPERS and after not in BOOKKEEPERS
+
+
 SET_ROLE = f"update telegram_admin set role = $2 where telegram_id = $1 returning {COLUMNS}"
 
 
@@ -221,6 +237,8 @@ async def set_role(db: Db, telegram_id: int, role: str, actor: str) -> Admin:
             raise NotFound(f"No admin has the Telegram id {telegram_id}.")
         row = await tx.fetchrow(SET_ROLE, telegram_id, await becomes(tx, telegram_id, role))
         assert row is not None
+        if _sees_less(known.role, role):
+            await notices.withhold_alerts(tx, telegram_id)
         if known.role != role:
             subject = f"telegram {telegram_id}"
             await audit.record(tx, actor, "telegram.role", subject, {"role": known.role}, {"role": role})

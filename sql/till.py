@@ -7,7 +7,8 @@ from datetime import datetime
 from uuid import UUID
 
 from limner.runtime.config import Config
-from limner.runtime.database import Db, open_briefly
+from limner.runtime.database import Db
+from limner.runtime.opening import open_briefly
 from limner.sql import accounts, audit, billing, doubts, invoices, lists, payments, refunds
 from limner.sql.invoices import Invoice
 
@@ -171,27 +172,36 @@ def _facts(invoice: Invoice, email: str, *, is_doubted: bool) -> list[str]:
     return [f"{name:<11} {value}" for name, value in facts.items() if value]
 
 
-async def mark_paid(config: Config, invoice_id: UUID, reason: str) -> str:
+async def look(config: Config, invoice_id: UUID) -> Invoice:
     async with open_briefly(config) as db:
-        await payments.mark_paid(db, invoice_id, reason, actor=ME)
+        return await invoices.get(db, invoice_id)
+
+
+async def mark_paid(config: Config, invoice_id: UUID, reason: str, seen: Invoice) -> str:
+    """``seen``: as it was shown."""
+    async with open_briefly(config) as db:
+        await payments.mark_paid(db, invoice_id, reason, actor=ME, seen=seen)
         return f"invoice {invoice_id} is paid"
 
 
-async def ask_refund(config: Config, invoice_id: UUID, kind: str) -> str:
-    """What a refund would do, as a question."""
+async def ask_refund(config: Config, invoice_id: UUID, kind: str) -> tuple[str, tuple[int, int]]:
+    """What a refund would do, as a question; and the cents and credits that it names."""
     async with open_briefly(config) as db:
         invoice = await invoices.get(db, invoice_id)
         account = await accounts.get(db, invoice.account_id)
         owed = await refunds.owed(db, invoice)
-        taken = f", and take back {owed['credits']} credits" if kind == "whole" else ""
-        return (
+        credits = owed["credits"] if kind == "whole" else 0
+        taken = f", and take back {credits} credits" if kind == "whole" else ""
+        question = (
             f"Give {_money(owed[kind], invoice.currency)} back to {account.email} through {invoice.processor}{taken}?"
         )
+        return question, (owed[kind], credits)
 
 
-async def refund(config: Config, invoice_id: UUID, kind: str, reason: str) -> str:
+async def refund(config: Config, invoice_id: UUID, kind: str, reason: str, seen: tuple[int, int] | None) -> str:
+    """``seen``: the cents and credits that somebody agreed to."""
     async with open_briefly(config) as db:
-        ordered = await refunds.order(db, invoice_id, kind, reason, actor=ME)
+        ordered = await refunds.order(db, invoice_id, kind, reason, actor=ME, seen=seen)
         amount = _money(ordered.amount_cents, ordered.currency)
         return f"{amount} goes back, {ordered.credits_taken} credits are taken back: `limner invoice show {invoice_id}` says when"
 

@@ -21,7 +21,8 @@ import structlog
 
 from limner.runtime import embedded
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
+from limner.runtime.opening import open_database
 from limner.runtime.vault import Vault
 from limner.sql import accounts, schema, seeds
 from limner.sql.accounts import Account

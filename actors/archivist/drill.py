@@ -22,8 +22,9 @@ from limner.actors.archivist.records import ROLE, noted, open_records
 from limner.actors.archivist.target import Damaged, Target, checked, open_target
 from limner.runtime import embedded, placement, raster
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
 from limner.runtime.errors import Refused
+from limner.runtime.opening import open_database
 from limner.runtime.report import Line, Say
 from limner.sql import backups
 

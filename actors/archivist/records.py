@@ -10,9 +10,10 @@ import anyio
 import asyncpg
 
 from limner.runtime.config import Config
-from limner.runtime.database import TROUBLE, Database, open_database
+from limner.runtime.database import TROUBLE, Database
 from limner.runtime.errors import Busy, Refused
 from limner.runtime.log import logger, redact
+from limner.runtime.opening import open_database
 from limner.sql import backups, schema
 
 log = logger(__name__)

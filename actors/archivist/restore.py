@@ -17,8 +17,9 @@ from limner.actors.archivist.records import ROLE, reaching
 from limner.actors.archivist.target import Target, checked, open_target
 from limner.actors.archivist.tools import Tools
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
 from limner.runtime.errors import Refused
+from limner.runtime.opening import open_database
 from limner.runtime.report import Line, Say
 from limner.runtime.storage import Storage, open_storage
 from limner.sql import backups

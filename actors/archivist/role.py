@@ -13,9 +13,10 @@ from limner.actors.archivist import backup, drill, snapshot
 from limner.runtime import metrics
 from limner.runtime.config import Config
 from limner.runtime.cron import Calendar
-from limner.runtime.database import Database, open_for
+from limner.runtime.database import Database
 from limner.runtime.errors import LimnerError
 from limner.runtime.log import logger
+from limner.runtime.opening import open_for
 from limner.runtime.report import WEIGHT, Line, Say
 from limner.runtime.supervisor import Child, CrashStorm, Supervisor, supervise
 from limner.sql import backups, vaults

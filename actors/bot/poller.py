@@ -13,7 +13,7 @@ import asyncpg
 from limner.actors.bot.telegram import TOKEN_REFUSED, Contested, Telegram, TokenRefused, report_refusal
 from limner.runtime import lease
 from limner.runtime.database import TROUBLE, Database
-from limner.runtime.errors import Busy
+from limner.runtime.errors import Busy, as_raised
 from limner.runtime.log import logger, redact
 from limner.runtime.mailbox import backoff
 from limner.runtime.presence import Presence
@@ -87,9 +87,10 @@ class Poller:
 
     async def _poll_while_it_is_ours(self) -> None:
         self.state, self._heard_at = "polling", time.monotonic()
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._renew, group.cancel_scope)
-            await self._poll()
+        with as_raised():
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._renew, group.cancel_scope)
+                await self._poll()
 
     async def _renew(self, polling: anyio.CancelScope) -> None:
         while await self._hold():

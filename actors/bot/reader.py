@@ -14,6 +14,7 @@ from limner.actors.bot.speaker import Speaker
 from limner.actors.bot.telegram import Telegram
 from limner.runtime.config import Config
 from limner.runtime.database import Database, Transaction, is_outage
+from limner.runtime.errors import as_raised
 from limner.runtime.log import following, logger, redact
 from limner.runtime.supervisor import contained
 from limner.sql import telegram as books
@@ -54,17 +55,19 @@ class Reader:
         self.wake()
 
     async def run(self) -> None:
-        async with anyio.create_task_group() as group:
-            while not self.draining.is_set():
-                self._woken = anyio.Event()
-                await self._read_all(group)
-                with anyio.move_on_after(TICK):
-                    await self._woken.wait()
+        with as_raised():
+            async with anyio.create_task_group() as group:
+                while not self.draining.is_set():
+                    self._woken = anyio.Event()
+                    await self._read_all(group)
+                    with anyio.move_on_after(TICK):
+                        await self._woken.wait()
 
     async def read_all(self) -> None:
         """Handle what waits, until every answer is gone. An update that crashed is tried again at the next wake, twice."""
-        async with anyio.create_task_group() as group:
-            await self._read_all(group)
+        with as_raised():
+            async with anyio.create_task_group() as group:
+                await self._read_all(group)
 
     async def _read_all(self, group: TaskGroup) -> None:
         skip: list[int] = []

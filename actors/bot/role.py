@@ -12,9 +12,10 @@ import anyio
 from limner.actors import courier, watchman
 from limner.runtime import metrics
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_for
+from limner.runtime.database import Database
 from limner.runtime.errors import Busy, LimnerError
 from limner.runtime.log import logger
+from limner.runtime.opening import open_for
 from limner.runtime.presence import Presence
 from limner.runtime.supervisor import Child, CrashStorm, Supervisor, supervise
 from limner.sql import telegram as books

@@ -12,7 +12,8 @@ import asyncpg
 from limner.actors.doctor.check import Finding, check, trouble, warning, well
 from limner.actors.doctor.patient import Patient, Skip
 from limner.runtime.config import Config
-from limner.runtime.database import TROUBLE, UNLIMITED
+from limner.runtime.database import TROUBLE
+from limner.runtime.opening import UNLIMITED
 from limner.sql import schema
 
 SLOW = 0.25

@@ -22,8 +22,9 @@ import anyio
 from limner.actors.doctor import discretion
 from limner.actors.doctor.compose import Compose, read_env
 from limner.runtime.config import Config, ConfigError
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
 from limner.runtime.errors import as_raised
+from limner.runtime.opening import open_database
 from limner.runtime.storage import Storage, open_storage
 from limner.runtime.supervisor import contained
 

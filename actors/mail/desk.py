@@ -9,8 +9,8 @@ from limner.actors.mail import letters, server
 from limner.actors.mail.envelope import sealed
 from limner.actors.mail.samples import SAMPLES
 from limner.runtime.config import Config
-from limner.runtime.database import open_briefly
 from limner.runtime.errors import Refused
+from limner.runtime.opening import open_briefly
 from limner.sql import outbox
 from limner.sql.outbox import Entry
 

@@ -73,7 +73,7 @@ class Btcpay:
             asked = {"name": name, "description": refund.reason, "payoutMethods": methods}
             if methods:
                 asked["payoutMethodId"] = methods[0]  # servers before 2.1 know one only
-            return self._paid_back(await self._ask("POST", f"{path}/refund", body=asked | _variant(refund)))
+            return self._paid_back(await self._ask("POST", f"{path}/refund", body=asked | _variant(invoice, refund)))
         except Missing as error:
             raise Unwilling("BTCPay Server does not know this invoice any more") from error
 
@@ -214,8 +214,9 @@ def _payout_methods(methods: Sequence[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(str(each).replace("-LNURL", "-LN") for each in paid))
 
 
-def _variant(refund: Refund) -> dict[str, str]:
-    if refund.kind == "surplus":
+def _variant(invoice: Invoice, refund: Refund) -> dict[str, str]:
+    """Over there nothing is too much when it was paid here in another way."""
+    if refund.kind == "surplus" and not invoice.paid_by:
         return {"refundVariant": "OverpaidAmount"}
     amount = {"customAmount": decimal(refund.amount_cents), "customCurrency": refund.currency}
     return {"refundVariant": "Custom", **amount}

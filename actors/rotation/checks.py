@@ -11,7 +11,8 @@ from pathlib import Path
 
 from limner.actors.rotation.places import value_of
 from limner.runtime.config import Config, secret_fields, setting_name
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
+from limner.runtime.opening import open_database
 from limner.runtime.report import Line, Say
 from limner.runtime.vault import Vault, VaultError
 from limner.sql import vaults

@@ -12,7 +12,8 @@ from typing import Literal
 
 from limner.actors.rotation import places
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
+from limner.runtime.opening import open_database
 from limner.runtime.report import Line, Say
 from limner.runtime.vault import Vault, fingerprint, generate_key
 from limner.sql import audit, vaults

@@ -8,8 +8,8 @@ from pydantic import SecretStr
 
 from limner.actors.rotation import places
 from limner.runtime.config import Config
-from limner.runtime.database import open_database
 from limner.runtime.errors import Busy, Hopeless, Refused
+from limner.runtime.opening import open_database
 from limner.runtime.report import Line, Say
 from limner.runtime.storage import open_storage
 from limner.sql import images

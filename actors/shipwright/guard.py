@@ -12,8 +12,9 @@ from typing import Any
 import asyncpg
 
 from limner.runtime.config import Config
-from limner.runtime.database import TROUBLE, open_database
+from limner.runtime.database import TROUBLE
 from limner.runtime.errors import Hopeless
+from limner.runtime.opening import open_database
 from limner.sql import audit, deploys
 
 

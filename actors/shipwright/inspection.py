@@ -13,8 +13,9 @@ import asyncpg
 
 from limner.runtime import placement
 from limner.runtime.config import Config, ConfigError
-from limner.runtime.database import TROUBLE, open_database
+from limner.runtime.database import TROUBLE
 from limner.runtime.errors import Refused
+from limner.runtime.opening import open_database
 from limner.sql import migrating, schema
 
 

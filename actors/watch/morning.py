@@ -26,9 +26,10 @@ async def say_good_morning(db: Db, config: Config) -> None:
         day = await alert_times.yesterday(db)
         awake = [each for each in await alerts.still_open(db) if not each.is_snoozed]
         moneyless = [each for each in awake if not is_money(each.rule)]
+        key = f"alert digest {now.today}"
         news = News(
-            f"alert digest {now.today}", partial(digest, day, awake), template="digest", details=partial(_details, day, awake),
-            moneyless=partial(digest, day, moneyless, with_money=False),
+            key, partial(digest, day, awake), template="digest", details=partial(_details, day, awake),
+            moneyless=News(key, partial(digest, day, moneyless, with_money=False)),
         )  # fmt: skip
         await send(db, config, [news])
 

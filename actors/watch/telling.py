@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
@@ -39,9 +39,9 @@ InLanguage = Callable[[str], str]
 class News:
     """One message. ``key``: the same for the same one; ``place``: where it is mended; ``page``: its runbook, or nothing.
 
-    ``template`` and ``details``: of the mail, where it says more than the text. ``moneyless``: what those are told who see no
-    money; None: the same as everybody; what is empty is not said. ``snooze``: what the button carries that silences it.
-    ``by_mail``: it goes by mail as well, whoever is paired.
+    ``template`` and ``details``: of the mail, where it says more than the text. ``moneyless``: what those who see no money are
+    told in its place; None: the same as everybody; what is empty is not said. ``snooze``: what the button carries that
+    silences it. ``by_mail``: it goes by mail as well, whoever is paired.
     """
 
     key: str
@@ -51,7 +51,7 @@ class News:
     page: str = ""
     template: str = "alert"
     details: Callable[[str], Mapping[str, object]] = lambda language: {}
-    moneyless: InLanguage | None = None
+    moneyless: News | None = None
     snooze: str = ""
     by_mail: bool = False
 
@@ -89,9 +89,14 @@ def _together(alert: Alert) -> tuple[str, bool]:
 async def _tell(
     db: Db, config: Config, found: Sequence[Alert], put_aside: Collection[str], *, is_late: bool = False
 ) -> None:
-    text = partial(_text, found, put_aside, is_late)
-    moneyless = partial(_text, [alert for alert in found if not is_money(alert.rule)], put_aside, is_late)
     key = f"alert {found[0].id} {found[0].messages + 1}"
+    moneyless = _news(key, [alert for alert in found if not is_money(alert.rule)], put_aside, is_late)
+    await alerts.told(db, found)
+    await send(db, config, [replace(_news(key, found, put_aside, is_late), moneyless=moneyless)])
+
+
+def _news(key: str, found: Sequence[Alert], put_aside: Collection[str], is_late: bool) -> News:
+    """Of these alerts, with the way to where they are mended, when that is one and the same."""
     place = _common({alert.place for alert in found}, "/admin/alerts")
     button = _common(
         {alert.button for alert in found},
@@ -100,10 +105,9 @@ async def _tell(
     ailing = [alert for alert in found if alert.ended_at is None]
     page = _common({KINDS[alert.rule].page for alert in ailing if alert.rule in KINDS}, "")
     snooze = f"alerts:see:{ailing[0].id}" if len(ailing) == 1 else "alerts" if ailing else ""
-    await alerts.told(db, found)
     by_mail = any(KINDS[alert.rule].by_mail for alert in found if alert.rule in KINDS)
-    news = News(key, text, place, button, page, moneyless=moneyless, snooze=snooze, by_mail=by_mail)
-    await send(db, config, [news])
+    text = partial(_text, found, put_aside, is_late)
+    return News(key, text, place, button, page, snooze=snooze, by_mail=by_mail)
 
 
 def _text(found: Sequence[Alert], put_aside: Collection[str], is_late: bool, language: str) -> str:
@@ -118,7 +122,7 @@ def _common(found: set[str], otherwise: str) -> str:
 
 async def send(db: Db, config: Config, news: Iterable[News]) -> None:
     """One notice for each admin and each message: by Telegram, and by mail where nobody is paired or the bot itself is ill."""
-    paired = await telegram.admins(db) if config.bot_token is not None else []
+    paired = await telegram.readers(db) if config.bot_token is not None else []
     for each in news:
         log.warning("alert", key=each.key, text=each.text("en"))
         for admin in paired:
@@ -129,19 +133,16 @@ async def send(db: Db, config: Config, news: Iterable[News]) -> None:
 
 async def _telegram(db: Db, config: Config, news: News, admin: Admin) -> None:
     """In the reader's language; beside it all that is needed for the mails that may have to be written instead."""
-    language, words, key = admin.language, news.text, news.key
-    if (
-        news.moneyless is not None
-        and admin.role not in telegram.BOOKKEEPERS
-        and news.moneyless("en") != news.text("en")
-    ):
-        words, key = news.moneyless, notices.without_money(key)
-    text = words(language)
+    language, theirs, key = admin.language, news, news.key
+    less = None if admin.role in telegram.BOOKKEEPERS else news.moneyless
+    if less is not None and less.text("en") != news.text("en"):
+        theirs, key = less, notices.without_money(key)
+    text = theirs.text(language)
     if not text:
         return
-    if news.page and not config.docs_url:
-        text = f"{text}\n\n{say(language, 'what_to_do', page=runbook(config, news.page))}"
-    buttons, mail = _buttons(config, news, admin), _kept(news)
+    if theirs.page and not config.docs_url:
+        text = f"{text}\n\n{say(language, 'what_to_do', page=runbook(config, theirs.page))}"
+    buttons, mail = _buttons(config, theirs, admin), _kept(news)
     await notices.queue(db, "telegram", str(admin.telegram_id), text, dedupe_key=key, buttons=buttons, details=mail)
 
 

@@ -161,6 +161,10 @@ PAYMENTS: Table = {
         "Пришло на {surplus} {currency} больше, чем нужно: верните излишек или оставьте.",
         "多收了 {surplus} {currency}：请退还，或保留。",
     ),
+    "It was marked paid by hand, and {surplus} {currency} came at {processor} as well: give it back, or leave it.": (
+        "Счёт отмечен оплаченным вручную, и ещё {surplus} {currency} пришло через {processor}: верните их или оставьте.",
+        "已手动标记为已付，而 {processor} 又收到 {surplus} {currency}：请退还，或保留。",
+    ),
     "{received} of {amount} {currency} came before it ran out: give it back, or mark it paid when the rest has come.": (
         "До истечения срока пришло {received} из {amount} {currency}:"
         " верните деньги или отметьте оплаченным, когда придёт остальное.",
@@ -175,6 +179,11 @@ PAYMENTS: Table = {
     "The processor calls it invalid, after it was credited. What was left of its credits is frozen.": (
         "Платёжная система признала платёж недействительным уже после зачисления. Остаток его кредитов заморожен.",
         "入账后支付方判定其无效。剩余点数已冻结。",
+    ),
+    "The processor calls it invalid. All of it went back, or is about to: nothing more is taken off.": (
+        "Платёжная система признала платёж недействительным. Все деньги возвращены или вот-вот вернутся:"
+        " больше ничего не списывается.",
+        "支付方判定其无效。款项已全部退还或即将退还：不再扣除任何内容。",
     ),
     "It is paid here, and {state} at the processor: see what became of the money.": (
         "Здесь счёт оплачен, а у платёжной системы — «{state}»: выясните, что стало с деньгами.",

@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.crowd import affairs, looking, seeding
 from limner.runtime import embedded
 from limner.runtime.config import Config
-from limner.runtime.database import open_database
+from limner.runtime.opening import open_database
 from limner.runtime.storage import open_storage
 from limner.runtime.vault import Vault
 from limner.sql import books, seeds

@@ -72,7 +72,13 @@ LISTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "sessions": {**SEARCHES, "support": {"role": "support"}},
     "alerts": {"open": {"state": "open"}, "over": {"state": "over"}, "of a rule": {"rule": "disk_full"}},
     "wall": {"shown": {"state": "shown"}, "refused": {"state": "refused"}, "taken off": {"state": "taken_off"}},
-    "reports": {"settled": {"state": "settled"}, "down": {"state": "down"}},
+    "reports": {
+        **SEARCHES, "words": {"q": "picture number 4"}, "settled": {"state": "settled"}, "down": {"state": "down"},
+        **{f"settled, {name}": {**asked, "state": "settled"} for name, asked in SEARCHES.items()},
+        "settled, words": {"q": "picture number 4", "state": "settled"},
+        **{f"down, {name}": {**asked, "state": "down"} for name, asked in SEARCHES.items()},
+        "down, reason": {"q": "looked at", "state": "down"},
+    },
     "invitations": {
         **SEARCHES, "active": {"state": "active"}, "used": {"state": "used"}, "expired": {"state": "expired"},
         "revoked": {"state": "revoked"},
@@ -92,6 +98,9 @@ DAYS = (
     "mails",
     "audit",
     "sessions",
+    "alerts",
+    "wall",
+    "reports",
     "invitations",
 )
 """Those that can be narrowed to days."""

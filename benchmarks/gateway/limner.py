@@ -14,7 +14,8 @@ from pathlib import Path
 
 from benchmarks.gateway.processes import Failed, Started, answers, bare_environment, free_port, python, started
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_for
+from limner.runtime.database import Database
+from limner.runtime.opening import open_for
 from limner.runtime.vault import Vault
 from limner.sql import accounts, keys, tokens
 from limner.sql.tokens import Caps

@@ -30,7 +30,7 @@ from benchmarks import charts  # noqa: E402
 from benchmarks.crowd import __main__ as studio  # noqa: E402
 from benchmarks.crowd import seeding  # noqa: E402
 from limner.runtime.config import Config  # noqa: E402
-from limner.runtime.database import open_database  # noqa: E402
+from limner.runtime.opening import open_database  # noqa: E402
 from limner.runtime.storage import open_storage  # noqa: E402
 from limner.runtime.vault import Vault  # noqa: E402
 from limner.sql import proxies, seeds  # noqa: E402

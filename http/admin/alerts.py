@@ -103,7 +103,8 @@ async def change_times(request: web.Request) -> web.StreamResponse:
         will = {name: at.isoformat("minutes") if at else "" for name, at in clocks.items()}
         will |= {"time_zone": zone, "mail_after_minutes": str(minutes)}
         reason = sure.asked(form, "Change when you are told", was, will, back="/admin/alerts")
-        await alert_times.change(request.app[DB], quiet, digest, zone, minutes, reason=reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await alert_times.change(tx, quiet, digest, zone, minutes, reason=reason, **about(request))
     except Refused as why:
         return await _page(request, why, forms.kept(form, *typed))
     return pages.see_other("/admin/alerts", "saved")

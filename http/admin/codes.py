@@ -99,7 +99,8 @@ async def create(request: web.Request) -> web.StreamResponse:
         promo = await _promo(request, form)
         promo.check()
         reason = sure.asked(form, f"Make the code {promo.word}", {}, _said(promo), back="/admin/codes")
-        code = await codes.create(request.app[DB], promo, reason=reason, **about(request))
+        async with sure.once(request, form) as tx:
+            code = await codes.create(tx, promo, reason=reason, **about(request))
     except Refused as why:
         return await _list(request, why, forms.kept(form, *TYPED))
     return pages.see_other(f"/admin/codes/{code.id}", "saved")
@@ -119,7 +120,8 @@ async def make_batch(request: web.Request) -> web.Response:
             effect="They are money. The file that comes is the only place where they stand.",
             back="/admin/codes",
         )
-        made = await gifts.make(request.app[DB], batch, reason=reason, **about(request))
+        async with sure.once(request, form) as tx:
+            made = await gifts.make(tx, batch, reason=reason, **about(request))
     except Refused as why:
         return await _list(request, why, forms.kept(form, *TYPED))
     return _as_csv(made, batch)
@@ -143,7 +145,8 @@ async def stop(request: web.Request) -> web.StreamResponse:
             back=f"/admin/codes/{code.id}",
             grave=True,
         )
-        await codes.stop(request.app[DB], code, reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await codes.stop(tx, code, reason, **about(request))
     except Refused as why:
         return await _detail(request, why)
     return pages.see_other(f"/admin/codes/{code.id}", "saved")

@@ -113,7 +113,8 @@ async def retry(request: web.Request) -> web.StreamResponse:
             effect=f"{owner.email} gets them for nothing, once. What fails again leaves them the credits.",
             back=f"/admin/generations/{generation.id}",
         )
-        new = await retries.retry(db, generation.id, request.app[CONFIG], reason, **about(request))
+        async with sure.once(request, form) as tx:
+            new = await retries.retry(tx, generation.id, request.app[CONFIG], reason, **about(request))
     except Refused as why:
         return await _page(request, why)
     return pages.see_other(f"/admin/generations/{new}", "asked")

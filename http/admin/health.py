@@ -60,7 +60,8 @@ async def back_up(request: web.Request) -> web.StreamResponse:
         if not await _has_archivist(request):
             raise Refused("No archivist runs, which makes the backups: start one, or run limner backup on the server.")
         reason = sure.asked(form, "Make a backup now", effect="It begins within a minute.", back="/admin/health")
-        await backups.wish(request.app[DB], "backup", reason=reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await backups.wish(tx, "backup", reason=reason, **about(request))
     except Refused as why:
         return await _page(request, pages.in_general(why))
     return pages.see_other("/admin/health", "asked")
@@ -87,7 +88,7 @@ async def pause(request: web.Request) -> web.StreamResponse:
         reason = sure.asked(form, act, was, will, effect=effect, back="/admin/health", grave=paused)
         who = about(request)
         subject, before = f"worker {process.id} on {process.host}", {"paused": process.paused}
-        async with request.app[DB].transaction() as tx:
+        async with sure.once(request, form) as tx:
             await presence.pause(tx, process.id, paused=paused)
             await audit.record(
                 tx, who["actor"], "worker.pause", subject, before, {"paused": paused}, reason=reason, ip=who["ip"]

@@ -94,7 +94,8 @@ async def mark_paid(request: web.Request) -> web.StreamResponse:
             effect=await _worth(request, invoice),
             back=f"/admin/invoices/{invoice_id}",
         )
-        await payments.mark_paid(request.app[DB], invoice_id, reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await payments.mark_paid(tx, invoice_id, reason, seen=invoice, **about(request))
     except Refused as why:
         return await _page(request, invoice_id, pages.in_general(why) if why.status == 400 else why)
     return pages.see_other(f"/admin/invoices/{invoice_id}", "saved")
@@ -115,10 +116,16 @@ async def refund(request: web.Request) -> web.StreamResponse:
         if kind not in refunds.KINDS:
             raise Refused(f"A refund is of the whole or of the surplus, not of {kind!r}.", field="kind")
         reason = forms.text(form, "reason", most=200, needed=True)
-        await refunds.order(request.app[DB], invoice_id, kind, reason, **about(request))
+        await refunds.order(request.app[DB], invoice_id, kind, reason, seen=_shown(form, kind), **about(request))
     except Refused as why:
         return await _ask(request, invoice_id, why)
     return pages.see_other(f"/admin/invoices/{invoice_id}", "asked")
+
+
+def _shown(form: forms.Form, kind: str) -> tuple[int, int]:
+    """The cents and credits that stood on the page. Raises Refused."""
+    cents = forms.whole(form, f"shown_{kind}", least=0, most=10**15)
+    return cents, forms.whole(form, "shown_credits", least=0, most=10**15) if kind == "whole" else 0
 
 
 async def decide(request: web.Request) -> web.StreamResponse:
@@ -135,7 +142,8 @@ async def decide(request: web.Request) -> web.StreamResponse:
             effect=_stays(invoice),
             back=f"/admin/invoices/{invoice_id}",
         )
-        await payments.dealt_with(request.app[DB], invoice, reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await payments.dealt_with(tx, invoice, reason, **about(request))
     except Refused as why:
         return await _page(request, invoice_id, pages.in_general(why) if why.status == 400 else why)
     return pages.see_other(f"/admin/invoices/{invoice_id}", "saved")

@@ -137,7 +137,8 @@ async def change(request: web.Request) -> web.StreamResponse:
         reason = sure.asked(
             form, f"Change {known.label}", _said(known, ways), _said(wanted, ways), back=f"/admin/keys/{key_id}"
         )
-        await keys.change(request.app[DB], key_id, wanted, reason=reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await keys.change(tx, key_id, wanted, reason=reason, **about(request))
     except Refused as why:
         return await _key_page(request, key_id, why, forms.kept(form, *TERMS))
     return pages.see_other(f"/admin/keys/{key_id}", "saved")
@@ -179,10 +180,11 @@ async def set_state(request: web.Request) -> web.StreamResponse:
     was: dict[str, object] = {"state": key["state"], "why": key["why"]}
     back, grave = f"/admin/keys/{key_id}", state == "disabled"
     reason = sure.asked(form, f"{verb} {key['label']}", was, will, effect=effect, back=back, grave=grave)
-    if state == "cooldown":
-        await keys.rest_by_hand(request.app[DB], key_id, minutes, reason, **about(request))
-    else:
-        await keys.set_state(request.app[DB], key_id, state, reason, **about(request))
+    async with sure.once(request, form) as tx:
+        if state == "cooldown":
+            await keys.rest_by_hand(tx, key_id, minutes, reason, **about(request))
+        else:
+            await keys.set_state(tx, key_id, state, reason, **about(request))
     return pages.see_other(back, "saved")
 
 

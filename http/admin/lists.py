@@ -152,12 +152,17 @@ def cut_at(
     found = cut(rows, count, place)
     if found.more or edge is None or edge[0] is None:
         return found
-    return replace(found, more=f"{edge[0].isoformat()}~{edge[1]}", looked=edge[0])
+    return replace(found, more=placed(edge[0], edge[1]), looked=edge[0])
 
 
 def by_time(row: object) -> str:
     """The place of a row with ``created_at`` and ``id``."""
-    return f"{row.created_at.isoformat()}~{row.id}"  # type: ignore[attr-defined]
+    return placed(row.created_at, row.id)  # type: ignore[attr-defined]
+
+
+def placed(moment: datetime, last: object) -> str:
+    """The place of a row in a list that is ordered by this moment."""
+    return f"{moment.isoformat()}~{last}"
 
 
 def by_number(row: object) -> str:

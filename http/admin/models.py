@@ -153,7 +153,8 @@ async def change(request: web.Request) -> web.StreamResponse:
         reason = sure.asked(
             form, f"Change {known.name}", _typed(known), _typed(wanted), back=f"/admin/models/{model_id}"
         )
-        await entries.change(request.app[DB], model_id, wanted, reason=reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await entries.change(tx, model_id, wanted, reason=reason, **about(request))
     except Refused as why:
         return await _page(request, model_id, why, forms.kept(form, *FIELDS))
     return pages.see_other(f"/admin/models/{model_id}", "saved")

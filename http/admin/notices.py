@@ -67,7 +67,8 @@ async def send_again(request: web.Request) -> web.StreamResponse:
         reason = sure.asked(
             form, f"Send it to {_name(told)} again", _state(told), {"state": "waiting"}, effect=effect, back=_path(told)
         )
-        await dispatches.send_again(request.app[DB], told, reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await dispatches.send_again(tx, told, reason, **about(request))
     except Refused as why:
         return await _page(request, told, pages.in_general(why))
     return pages.see_other(_path(told), "saved")
@@ -80,7 +81,8 @@ async def let_go(request: web.Request) -> web.StreamResponse:
         reason = sure.asked(
             form, f"Never send it to {_name(told)}", _state(told), {"state": "given up"}, back=_path(told), grave=True
         )
-        await dispatches.let_go(request.app[DB], told, reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await dispatches.let_go(tx, told, reason, **about(request))
     except Refused as why:
         return await _page(request, told, pages.in_general(why))
     return pages.see_other(_path(told), "saved")

@@ -103,7 +103,8 @@ async def change(request: web.Request) -> web.StreamResponse:
             effect="Price and credits hold for what is bought from now on; caps, models and places for the next order.",
             back=f"/admin/plans/{code}",
         )
-        await plans.change(request.app[DB], code, wanted, reason=reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await plans.change(tx, code, wanted, reason=reason, **about(request))
     except Refused as why:
         return await _page(request, code, why, forms.kept(form, *TYPED))
     return pages.see_other(f"/admin/plans/{code}", "saved")

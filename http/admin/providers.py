@@ -13,7 +13,7 @@ from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, admin, fresh, path_code, staff
 from limner.runtime import mailbox
-from limner.runtime.database import Database
+from limner.runtime.database import Database, Transaction
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import funds, keys, painters, providers, proxies
 from limner.sql.models import ImportModels
@@ -53,12 +53,17 @@ async def show_list(request: web.Request) -> web.Response:
 
 async def show(request: web.Request) -> web.Response:
     """Its keys and the ways out that they take, its models, what is left over there, and what happened."""
+    staff(request)
+    return await _provider_page(request)
+
+
+async def _provider_page(request: web.Request, why: Refused | None = None) -> web.Response:
     viewer, db, code = staff(request), request.app[DB], path_code(request)
     provider = await _provider(db, code)
     mine = [each for each in await keys.listing(db) if each["provider"] == code]
     ways = {each["proxy_id"] for each in mine}
     return pages.render(
-        request, "admin/provider.html", provider=provider, problem=providers.problem(provider),
+        request, "admin/provider.html", why, provider=provider, problem=providers.problem(provider),
         setting_names=sorted(provider["settings"]), keys=mine,
         proxies=[each for each in await proxies.listing(db) if each["id"] in ways],
         funds=[each for each in await funds.listing(db) if each.provider == code],
@@ -68,25 +73,32 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.StreamResponse:
+    """Wherever the form stood: in the list, or on its own page."""
     fresh(request)
-    form = await forms.read(request)
+    code, form = path_code(request), await forms.read(request)
+    back = f"{LIST.path}/{code}" if forms.text(form, "here", most=5) else LIST.path
     try:
-        code, typed = path_code(request), forms.text(form, "settings", most=4000)
-        settings = providers.settings_in(typed) if typed else None
-        wanted: dict[str, Any] = {
-            "base_url": forms.text(form, "base_url", most=300),
-            "active": bool(forms.whole(form, "active", least=0, most=1, default=1)),
-            "is_local": bool(forms.whole(form, "is_local", least=0, most=1, default=0)),
-        }
-        known = await _provider(request.app[DB], code)
-        was, will = {name: known[name] for name in wanted}, dict(wanted)
-        if settings is not None:  # they may carry headers with secrets: their names alone are shown
-            was["settings"], will["settings"] = "as they are", f"new ones: {', '.join(sorted(settings)) or 'none'}"
-        reason = sure.asked(form, f"Change {code}", was, will, back="/admin/providers")
-        await providers.change(request.app[DB], code, settings=settings, reason=reason, **wanted, **about(request))
+        await _change(request, form, code, back)
     except Refused as why:
-        return await _page(request, pages.in_general(why))
-    return pages.see_other("/admin/providers", "saved")
+        return await (_page if back == LIST.path else _provider_page)(request, pages.in_general(why))
+    return pages.see_other(back, "saved")
+
+
+async def _change(request: web.Request, form: forms.Form, code: str, back: str) -> None:
+    typed = forms.text(form, "settings", most=4000)
+    settings = providers.settings_in(typed) if typed else None
+    wanted: dict[str, Any] = {
+        "base_url": forms.text(form, "base_url", most=300),
+        "active": bool(forms.whole(form, "active", least=0, most=1, default=1)),
+        "is_local": bool(forms.whole(form, "is_local", least=0, most=1, default=0)),
+    }
+    known = await _provider(request.app[DB], code)
+    was, will = {name: known[name] for name in wanted}, dict(wanted)
+    if settings is not None:  # they may carry headers with secrets: their names alone are shown
+        was["settings"], will["settings"] = "as they are", f"new ones: {', '.join(sorted(settings)) or 'none'}"
+    reason = sure.asked(form, f"Change {code}", was, will, back=back)
+    async with sure.once(request, form) as tx:
+        await providers.change(tx, code, settings=settings, reason=reason, **wanted, **about(request))
 
 
 async def add(request: web.Request) -> web.StreamResponse:
@@ -133,21 +145,22 @@ async def top_up(request: web.Request) -> web.StreamResponse:
         if amount is None and below is None:
             raise Refused("Say how much was paid in, or when to be told.", field="amount")
         note, who = forms.text(form, "note", most=200), about(request)
-        reason = await _meant(request, form, code, account, amount, below)
-        if amount is not None:
-            await funds.top_up(request.app[DB], code, account, amount, note, reason=reason, **who)
-        if below is not None:
-            await funds.alert_below(request.app[DB], code, account, below, reason=reason, **who)
+        async with sure.once(request, form) as tx:
+            reason = await _meant(tx, form, code, account, amount, below)
+            if amount is not None:
+                await funds.top_up(tx, code, account, amount, note, reason=reason, **who)
+            if below is not None:
+                await funds.alert_below(tx, code, account, below, reason=reason, **who)
     except Refused as why:
         return await _page(request, why, {**forms.kept(form, "account", "amount", "alert_below", "note"), "for": code})
     return pages.see_other("/admin/providers", "saved")
 
 
 async def _meant(
-    request: web.Request, form: forms.Form, code: str, account: str, amount: int | None, below: int | None
+    tx: Transaction, form: forms.Form, code: str, account: str, amount: int | None, below: int | None
 ) -> str:
     """Why it is noted so. What is left changes with every picture, so that it is told and not asked."""
-    found = (each for each in await funds.listing(request.app[DB]) if (each.provider, each.name) == (code, account))
+    found = (each for each in await funds.listing(tx) if (each.provider, each.name) == (code, account))
     known = next(found, None)
     alert = known.alert_below if known else None
     was = {"told below": _dollars(alert)}

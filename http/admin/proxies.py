@@ -46,11 +46,15 @@ async def show_list(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """With the keys that go out by it, or fall back on it."""
     staff(request)
+    return await _proxy_page(request)
+
+
+async def _proxy_page(request: web.Request, why: Refused | None = None) -> web.Response:
     db = request.app[DB]
     proxy = await _proxy(db, path_number(request))
     ways = await proxies.listing(db)
     return pages.render(
-        request, "admin/proxy.html", proxy=proxy,
+        request, "admin/proxy.html", why, proxy=proxy, proxies=ways,
         fallbacks=[each for each in ways if each["backup_id"] == proxy["id"]],
         keys=[each for each in await keys.listing(db) if each["proxy_id"] == proxy["id"]],
         events=await proxies.events(db, proxy["id"]), acts=await proxies.acts(db, proxy["id"]),
@@ -75,22 +79,31 @@ async def add(request: web.Request) -> web.StreamResponse:
 async def change(request: web.Request) -> web.StreamResponse:
     fresh(request)
     proxy_id, form = path_number(request), await forms.read(request)
+    back = _back(form, proxy_id)
     try:
-        label, backup = _what(form)
-        url = forms.text(form, "url", most=500)
-        known = await _proxy(request.app[DB], proxy_id)
-        was = {"label": known["label"], "address": known["shown"], "backup": known["backup_id"]}
-        will = {"label": label, "address": proxies.shown(url) if url else known["shown"], "backup": backup}
-        if url and will["address"] == was["address"]:
-            will["address"] = f"{known['shown']}, signed in to anew"
-        reason = sure.asked(form, f"Change {known['label']}", was, will, back="/admin/proxies")
-        await proxies.change(
-            request.app[DB], request.app[VAULT], proxy_id, label=label, backup_id=backup, url=url, reason=reason,
-            **about(request),
-        )  # fmt: skip
+        await _change(request, form, proxy_id, back)
     except Refused as why:
-        return await _page(request, pages.in_general(why))
-    return pages.see_other("/admin/proxies", "saved")
+        return await (_page if back == LIST.path else _proxy_page)(request, pages.in_general(why))
+    return pages.see_other(back, "saved")
+
+
+async def _change(request: web.Request, form: forms.Form, proxy_id: int, back: str) -> None:
+    label, backup = _what(form)
+    url = forms.text(form, "url", most=500)
+    known = await _proxy(request.app[DB], proxy_id)
+    was = {"label": known["label"], "address": known["shown"], "backup": known["backup_id"]}
+    will = {"label": label, "address": proxies.shown(url) if url else known["shown"], "backup": backup}
+    if url and will["address"] == was["address"]:
+        will["address"] = f"{known['shown']}, signed in to anew"
+    reason = sure.asked(form, f"Change {known['label']}", was, will, back=back)
+    vault, who = request.app[VAULT], about(request)
+    async with sure.once(request, form) as tx:
+        await proxies.change(tx, vault, proxy_id, label=label, backup_id=backup, url=url, reason=reason, **who)
+
+
+def _back(form: forms.Form, proxy_id: int) -> str:
+    """Where the form stood: on the page of the proxy, or in the list."""
+    return f"{LIST.path}/{proxy_id}" if forms.text(form, "here", most=5) else LIST.path
 
 
 def _what(form: forms.Form) -> tuple[str, int | None]:
@@ -102,21 +115,20 @@ async def set_state(request: web.Request) -> web.StreamResponse:
     fresh(request)
     proxy_id, form = path_number(request), await forms.read(request)
     state, known = forms.text(form, "state", most=20), await _proxy(request.app[DB], proxy_id)
-    verb = "Disable" if state == "disabled" else "Activate"
+    verb, back = "Disable" if state == "disabled" else "Activate", _back(form, proxy_id)
     was, will = {"state": known["state"]}, {"state": state}
-    reason = sure.asked(
-        form, f"{verb} {known['label']}", was, will, back="/admin/proxies", grave=state == "disabled"
-    )  # fmt: skip
-    await proxies.set_state(request.app[DB], proxy_id, state, reason, **about(request))
-    return pages.see_other("/admin/proxies", "saved")
+    reason = sure.asked(form, f"{verb} {known['label']}", was, will, back=back, grave=state == "disabled")
+    async with sure.once(request, form) as tx:
+        await proxies.set_state(tx, proxy_id, state, reason, **about(request))
+    return pages.see_other(back, "saved")
 
 
 async def test(request: web.Request) -> web.StreamResponse:
     """A worker does it: web has no way out through proxies."""
     admin(request)
-    await forms.read(request)
-    await proxies.ask_test(request.app[DB], path_number(request))
-    return pages.see_other("/admin/proxies", "asked")
+    proxy_id, form = path_number(request), await forms.read(request)
+    await proxies.ask_test(request.app[DB], proxy_id)
+    return pages.see_other(_back(form, proxy_id), "asked")
 
 
 async def remove(request: web.Request) -> web.StreamResponse:
@@ -126,7 +138,8 @@ async def remove(request: web.Request) -> web.StreamResponse:
         known = await _proxy(request.app[DB], proxy_id)
         was, will = {"address": known["shown"]}, {"address": "forgotten"}
         reason = sure.asked(form, f"Remove {known['label']}", was, will, back="/admin/proxies", grave=True)
-        await proxies.remove(request.app[DB], request.app[VAULT], proxy_id, reason=reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await proxies.remove(tx, request.app[VAULT], proxy_id, reason=reason, **about(request))
     except Refused as why:
         return await _page(request, pages.in_general(why))
     return pages.see_other("/admin/proxies", "saved")

@@ -11,7 +11,7 @@ from limner.http import forms, pages, sure
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import CONFIG, DB, about, address_of, fresh, path_id, session_of, staff
-from limner.runtime.database import Database
+from limner.runtime.database import Database, Transaction
 from limner.runtime.errors import Refused
 from limner.sql import (
     accounts,
@@ -96,19 +96,20 @@ async def grant(request: web.Request) -> web.StreamResponse:
         if account.deleted_at:
             raise Refused("This account is deleted: nobody is there any more to give anything to.", field="form")
         credits = forms.whole(form, "credits", least=-favours.MOST_CREDITS, most=favours.MOST_CREDITS)
-        there = (await ledger.balance(request.app[DB], account.id)).available
-        reason = sure.asked(
-            form,
-            f"{'Give' if credits > 0 else 'Take'} {abs(credits)} credits",
-            {"credits available": there},
-            {"credits available": there + credits},
-            effect=f"{account.email} reads the reason on the statement.",
-            back=f"/admin/users/{account.id}",
-            grave=credits < 0,
-        )
-        await favours.give(request.app[DB], account, credits, reason, **about(request))
+        async with sure.once(request, form) as tx:
+            there = (await ledger.locked(tx, account.id)).available
+            reason = sure.asked(
+                form,
+                f"{'Give' if credits > 0 else 'Take'} {abs(credits)} credits",
+                {"credits available": there},
+                {"credits available": there + credits},
+                effect=f"{account.email} reads the reason on the statement.",
+                back=f"/admin/users/{account.id}",
+                grave=credits < 0,
+            )
+            await favours.give(tx, account, credits, reason, **about(request))
     except Refused as why:
-        return await _page(request, account, Refused(str(why), field=why.field or "credits"))
+        return await _page(request, account, why if why.field else Refused(str(why), field="credits"))
     return pages.see_other(f"/admin/users/{account.id}", "saved")
 
 
@@ -127,7 +128,8 @@ async def ban(request: web.Request) -> web.StreamResponse:
             grave=is_ban,
         )
         act = accounts.ban if is_ban else accounts.unban
-        await act(request.app[DB], account, reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await act(tx, account, reason, **about(request))
     except Refused as why:
         return await _page(request, account, pages.in_general(why))
     return pages.see_other(f"/admin/users/{account.id}", "saved")
@@ -145,7 +147,8 @@ async def verify(request: web.Request) -> web.StreamResponse:
             {"address confirmed": True},
             back=f"/admin/users/{account.id}",
         )
-        await confirmations.verify_by_hand(request.app[DB], account, reason, **about(request))
+        async with sure.once(request, form) as tx:
+            await confirmations.verify_by_hand(tx, account, reason, **about(request))
     except Refused as why:
         return await _page(request, account, pages.in_general(why))
     return pages.see_other(f"/admin/users/{account.id}", "saved")
@@ -180,7 +183,8 @@ async def set_role(request: web.Request) -> web.StreamResponse:
             effect = "They are logged out everywhere, and log in anew."
             was, will, back = {"role": account.role}, {"role": role}, f"/admin/users/{account.id}"
             reason = sure.asked(form, f"Make {account.email} a {role}", was, will, effect=effect, back=back)
-        await roles.change(request.app[DB], account, role, reason, by=admin, ip=address_of(request))
+        async with sure.once(request, form) as tx:
+            await roles.change(tx, account, role, reason, by=admin, ip=address_of(request))
     except Refused as why:
         return await _page(request, account, why)
     return pages.see_other(f"/admin/users/{account.id}", "saved")
@@ -213,7 +217,8 @@ async def reset_link(request: web.Request) -> web.StreamResponse:
             effect="Whoever has it chooses a new password. An older one ends.",
             back=f"/admin/users/{account.id}",
         )
-        link = await favours.reset_link(request.app[DB], account, config, reason=reason, **about(request))
+        async with sure.once(request, form) as tx:
+            link = await favours.reset_link(tx, account, config, reason=reason, **about(request))
     except Refused as why:
         return await _page(request, account, pages.in_general(why))
     if link is None:
@@ -240,25 +245,27 @@ async def steer(request: web.Request) -> web.StreamResponse:
     account, form = await accounts.get(request.app[DB], path_id(request)), await forms.read(request)
     try:
         act = forms.text(form, "act", most=10)
-        if act == "extend":
-            days = forms.whole(form, "days", least=1, most=pauses.MOST_DAYS)
-            reason = await _meant(request, form, account, f"Add {days} days for nothing", days=days)
-            await pauses.extend(request.app[DB], account.id, days, reason, **about(request))
-        elif act in STEERING:
-            reason = await _meant(request, form, account, f"{act.capitalize()} the subscription", paused=act == "pause")
-            await STEERING[act](request.app[DB], account.id, reason, **about(request))
-        else:
-            raise Refused(f"A subscription is paused, resumed or extended, not {act!r}.", field="act")
+        async with sure.once(request, form) as tx:
+            if act == "extend":
+                days = forms.whole(form, "days", least=1, most=pauses.MOST_DAYS)
+                reason = await _meant(tx, form, account, f"Add {days} days for nothing", days=days)
+                await pauses.extend(tx, account.id, days, reason, **about(request))
+            elif act in STEERING:
+                reason = await _meant(tx, form, account, f"{act.capitalize()} the subscription", paused=act == "pause")
+                await STEERING[act](tx, account.id, reason, **about(request))
+            else:
+                raise Refused(f"A subscription is paused, resumed or extended, not {act!r}.", field="act")
     except Refused as why:
         return await _page(request, account, pages.in_general(why))
     return pages.see_other(f"/admin/users/{account.id}", "saved")
 
 
 async def _meant(
-    request: web.Request, form: forms.Form, account: Account, act: str, *, days: int = 0, paused: bool | None = None
+    tx: Transaction, form: forms.Form, account: Account, act: str, *, days: int = 0, paused: bool | None = None
 ) -> str:
     """Why the subscription is steered so."""
-    now = await subscriptions.latest(request.app[DB], account.id)
+    await subscriptions.locked(tx, account.id)
+    now = await subscriptions.latest(tx, account.id)
     was: dict[str, object] = {}
     will: dict[str, object] = {}
     if now is not None and now.period_end is not None and days:

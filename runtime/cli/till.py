@@ -46,9 +46,14 @@ def invoice_check(id: Any) -> None:
 @invoice.command("paid")
 @click.argument("id", type=click.UUID)
 @click.option("--reason", required=True, help="How it was paid; it stands in the audit.")
-def invoice_paid(id: Any, reason: str) -> None:
-    """Mark an invoice paid by hand, and credit it: once, like any other."""
-    click.echo(run(call("limner.sql.till", "mark_paid", settings(), id, reason)))
+@click.option("--yes", is_flag=True, help="Do not ask, also when something is to be decided about it.")
+def invoice_paid(id: Any, reason: str, yes: bool) -> None:
+    """Mark an invoice paid by hand, and credit it: once, like any other. What is to be decided about it is decided so."""
+    config = settings()
+    seen = run(call("limner.sql.till", "look", config, id))
+    if seen.trouble and not yes:
+        click.confirm(f"To decide: {seen.trouble_words} Mark it paid?", abort=True)
+    click.echo(run(call("limner.sql.till", "mark_paid", config, id, reason, seen)))
 
 
 @invoice.command("refund")
@@ -59,10 +64,10 @@ def invoice_paid(id: Any, reason: str) -> None:
 def invoice_refund(id: Any, reason: str, surplus: bool, yes: bool) -> None:
     """Give the money back through the processor, once, and take back what is left of the credits."""
     config, kind = settings(), "surplus" if surplus else "whole"
-    question = run(call("limner.sql.till", "ask_refund", config, id, kind))
+    question, seen = run(call("limner.sql.till", "ask_refund", config, id, kind))
     if not yes:
         click.confirm(question, abort=True)
-    click.echo(run(call("limner.sql.till", "refund", config, id, kind, reason)))
+    click.echo(run(call("limner.sql.till", "refund", config, id, kind, reason, None if yes else seen)))
 
 
 COMMANDS = (invoice,)

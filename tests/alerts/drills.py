@@ -290,8 +290,8 @@ DRILLS = {
     drill.trouble.__name__: drill
     for drill in (
         Drill("no_worker", "No worker is alive: nothing is painted.", no_sign_of_life),
-        Drill("no_web", "No web is alive: nobody reaches the site.", a_web_that_went, calm=60),
-        Drill("no_bot", "No bot is alive: nobody answers on Telegram.", a_bot_that_went, calm=60),
+        Drill("no_web", "No web is alive: nobody reaches the site.", a_web_that_went, after=15, calm=60),
+        Drill("no_bot", "No bot is alive: nobody answers on Telegram.", a_bot_that_went, after=15, calm=60),
         Drill("bot_deaf", "Telegram does not answer the bot: it hears nothing", a_telegram_that_is_silent, calm=60),
         Drill("queue_waits", "Pictures have been waiting for 2 min.", a_long_line),
         Drill(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from limner.sql import invoices, payments
+from limner.sql import invoices, keys, payments
 from tests.alerts.conftest import causes
 from tests.alerts.drills import paid
 from tests.alerts.test_telling import NO_WORKER, away, key_ids, lose, mails, quiet_now
@@ -52,6 +52,46 @@ async def test_what_is_said_after_the_quiet_hours_and_in_the_morning_leaves_mone
     assert morning.startswith("☀️ Yesterday, ") and "⚠️ Key Demo brush 1" in morning
     for phone in ("7", "9"):
         assert "9.99 USD came." in by_phone[phone][0] and "💰 0 from 0 payments" in by_phone[phone][1]
+
+
+async def test_an_operators_buttons_and_runbook_are_of_what_they_are_told(watched):
+    await owners_and_operators(watched)
+    watched.config = watched.config.model_copy(update={"docs_url": None})
+    await watched.rule("model_cooled", is_on=False)
+    await quiet_now(watched)
+    invoice = await paid(watched, state="expired")
+    await payments.flag(watched.db, invoice, "partial", "2.00 of 9.99 USD came.", {}, actor="cashier")
+    (key, *_) = await key_ids(watched)
+    await lose(watched, key)
+    lost = next(alert for alert in await watched.look() if alert.rule == "key_lost")
+    await quiet_now(watched, on=False)
+    await watched.look()
+    told = {row["recipient"]: row for row in await watched.db.fetch("select recipient, body, buttons from notice")}
+    assert told["8"]["body"].endswith("docs/how-to/alerts/keys-need-a-look.md")
+    (door, snooze), (page,) = told["8"]["buttons"]
+    assert (door["data"], snooze["data"]) == (f"keys:see:{key}", f"alerts:see:{lost.id}")
+    assert page["url"] == f"https://art.example/admin/keys/{key}"
+    (door, snooze), (page,) = told["7"]["buttons"]
+    assert (door["data"], snooze["data"], page["url"]) == ("home", "alerts", "https://art.example/admin/alerts")
+
+
+async def test_of_an_end_beside_what_is_for_others_an_operator_has_nothing_to_silence(watched):
+    """Nor a runbook: that would be of the money."""
+    await owners_and_operators(watched)
+    await watched.rule("model_cooled", is_on=False)
+    await quiet_now(watched)
+    invoice = await paid(watched, state="expired")
+    await payments.flag(watched.db, invoice, "partial", "2.00 of 9.99 USD came.", {}, actor="cashier")
+    (key, *_) = await key_ids(watched)
+    await lose(watched, key)
+    await watched.look()
+    await keys.set_state(watched.db, key, "active", "a new key", actor="carol@example.com")
+    await watched.look()
+    await quiet_now(watched, on=False)
+    await watched.look()
+    buttons = str(await watched.db.fetchval("select buttons from notice where recipient = '8'"))
+    assert f"keys:see:{key}" in buttons and "Snooze" not in buttons and "payment" not in buttons
+    assert "payment-to-decide" in str(await watched.db.fetchval("select buttons from notice where recipient = '7'"))
 
 
 async def test_what_an_operator_is_not_told_of_is_no_reason_to_write_a_mail(watched):

@@ -11,7 +11,7 @@ import pytest
 from limner.actors import courier
 from limner.runtime.errors import Busy, Refused
 from limner.runtime.presence import Presence
-from limner.sql import alert_times, alerts, deliveries, keys, notices, rests
+from limner.sql import alert_times, alerts, deliveries, dispatches, keys, notices, rests
 from tests.alerts.conftest import CAROL, causes
 from tests.alerts.drills import DRILLS, lived_for_an_hour
 from tests.upstreams.telegram import telegram
@@ -365,7 +365,22 @@ async def test_a_role_that_never_was_or_left_days_ago_is_missed_by_nobody_and_on
     stillborn = Presence(watched.db, "web", lease=watched.config.lease)
     await stillborn.beat()
     await stillborn.leave()
+    await watched.look()
+    await watched.later(15)
     assert [alert.cause for alert in await watched.look()] == ["no_web"]
+
+
+async def test_after_an_outage_of_the_database_nobody_is_missed_who_had_no_time_to_say_that_they_live(watched):
+    for role in ("web", "bot"):
+        await lived_for_an_hour(watched, role, 5)
+    await watched.look()
+    await watched.db.execute("update worker set seen_at = seen_at - interval '2 minutes'")
+    await watched.worker.beat()
+    assert await watched.look() == []
+    for role in ("web", "bot"):
+        await lived_for_an_hour(watched, role, 0)
+    await watched.later(15)
+    assert await watched.look() == [] and await watched.texts() == []
 
 
 async def test_a_mail_in_telegrams_place_says_and_links_the_same(watched):
@@ -400,3 +415,32 @@ async def test_old_notices_are_forgotten_and_the_keys_of_mails_stay_longer(watch
     assert [row["body"] for row in await watched.db.fetch("select body from notice order by id")] == ["", "waits"]
     await watched.db.execute("update notice set sent_at = now() - interval '401 days' where channel = 'mail'")
     assert await notices.forget_old(watched.db) == 1
+
+
+async def let_go(watched, recipient: int) -> None:
+    number = await watched.db.fetchval("select id from notice where recipient = $1", str(recipient))
+    told = await dispatches.get(watched.db, number)
+    await dispatches.let_go(watched.db, told, "old news", actor="carol@example.com")
+
+
+async def test_what_somebody_let_go_goes_by_mail_neither(watched):
+    await away(watched)
+    await watched.look()
+    await let_go(watched, CAROL)
+    await watched.db.execute("update notice set created_at = created_at - interval '1 hour'")
+    await watched.look()
+    assert await mails(watched) == []
+
+
+async def test_what_one_phone_refused_goes_by_mail_though_that_for_another_was_let_go(watched):
+    await watched.pair(8)
+    await away(watched)
+    await watched.look()
+    await let_go(watched, 8)
+    await watched.look()
+    assert await mails(watched) == []
+    await watched.db.execute(
+        "update notice set failed_at = now(), error = 'Forbidden' where recipient = $1", str(CAROL)
+    )
+    await watched.look()
+    assert len(await mails(watched)) == 1

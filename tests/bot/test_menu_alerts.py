@@ -74,6 +74,32 @@ async def test_where_there_is_no_digest_the_morning_is_the_end_of_the_quiet_hour
     assert (await alerts.still_open(db))[0].snoozed_until.time() == time(6, 15)
 
 
+@pytest.mark.parametrize(
+    ("digest", "quiet_to", "morning"),
+    [
+        (time(2), time(7), time(7)),
+        (time(21), None, time(8)),
+        (time(21), time(1), time(8)),
+        (time(3, 59), time(12, 1), time(8)),
+        (time(4), time(7), time(4)),
+        (None, time(13), time(8)),
+    ],
+)
+async def test_what_comes_at_night_or_in_the_evening_is_no_morning(db, phone, digest, quiet_to, morning):
+    quiet = quiet_to and (time(23), quiet_to)
+    for hour in (3, 9, 20):
+        west = ((await db.fetchval("select now() at time zone 'UTC'")).hour - hour + 12) % 24 - 12
+        zone = f"Etc/GMT{west:+d}"
+        await alert_times.change(db, quiet, digest, zone, 10, actor="cli")
+        (alert, *_) = await alerts.still_open(db)
+        await alerts.snooze_until_morning(db, alert.id, "", actor="cli")
+        there = await db.fetchrow(
+            "select snoozed_until at time zone $1 as until, snoozed_until > now() as is_to_come from alert where id = $2",
+            zone, alert.id,
+        )  # fmt: skip
+        assert there["until"].time() == morning and there["is_to_come"]
+
+
 async def test_a_silenced_alert_is_woken_up_again(db, phone):
     await phone.press("alerts")
     await phone.tap("Lisbon")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import unescape
 from uuid import UUID
 
@@ -54,6 +55,16 @@ async def test_it_is_written_seen_and_sent_after_a_yes_that_says_to_how_many(own
     await owner.tap("Refresh")
     assert "on the way 3 · to come 0" in owner.shown.text
     assert await acts(db) == [("bot 7", "broadcast.begin")]
+
+
+async def test_a_refusal_above_the_longest_message_leaves_a_message_that_telegram_takes(owner, cast, db):
+    """The phone looks at the length of all that it is shown; each of these counts twice."""
+    draft = broadcasts.Draft({"en": broadcasts.Words("🎨" * 120, "🎨" * 3500)})
+    which = await broadcasts.write(db, draft, actor="test")
+    await owner.press(f"broadcasts:send:{which}")
+    await broadcasts.rewrite(db, UUID(str(which)), replace(draft, per_minute=7))
+    shown = await owner.yes()
+    assert shown.text.startswith("❗ It was changed meanwhile") and "🎨" in shown.text
 
 
 async def test_whoever_agrees_can_read_all_of_it_in_every_language(owner, cast, db):

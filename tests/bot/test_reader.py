@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
+from asyncpg import InterfaceError
 
 from limner.actors.bot.menus import registry
 from limner.actors.bot.menus.visit import EVERYBODY, Menu
@@ -95,10 +96,20 @@ async def test_an_update_in_whose_midst_the_connection_broke_is_not_to_blame(fak
     await books.keep(db, 1, press(fake, "cut"))
     async with reading(db, config) as reader:
         for _ in range(TRIES + 1):
-            with pytest.raises(ExceptionGroup) as fall:
+            with pytest.raises(InterfaceError) as fall:
                 await reader.read_all()
             assert is_nothing_but_outage(fall.value)
     assert await waiting(db) == [1]
+
+
+async def test_why_the_reader_fell_is_said_as_it_is(fake, config, db, carol, monkeypatch):
+    """The page of health shows it: that errors in a group were unhandled tells nobody anything."""
+    menu = Menu("cut", _loses_its_connection, looks=EVERYBODY, on_dashboard=False)
+    monkeypatch.setitem(registry.MENUS, "cut", menu)
+    await books.keep(db, 1, press(fake, "cut"))
+    async with reading(db, config) as reader:
+        with pytest.raises(InterfaceError):
+            await reader.run()
 
 
 async def test_many_readers_handle_each_update_once(fake, config, db):

@@ -73,7 +73,7 @@ async def test_the_last_owner_is_not_shut_out_unless_somebody_says_so(db, carol)
 def test_the_command_pairs_lists_changes_and_revokes(dsn, tmp_path, monkeypatch):
     import asyncio
 
-    from limner.runtime.database import open_database
+    from limner.runtime.opening import open_database
 
     async def a_code() -> str:
         async with open_database(dsn, role="test", pool=2) as db:

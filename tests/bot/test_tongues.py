@@ -117,6 +117,19 @@ def test_mere_text_is_recognized_and_what_stands_in_it_is_told_too():
     assert words.told("zh", "What nobody has translated.") == "What nobody has translated."
 
 
+@pytest.mark.parametrize("name", ["admin", "plan", "user", "days", "rests", "subject"])
+def test_what_somebody_named_like_a_word_of_ours_keeps_its_name(name):
+    lost = phrase("Key {label} {last_four} ({provider}) was disabled: {why}.", label=name, last_four="…1", provider=name,
+                  why="rests")  # fmt: skip
+    assert words.told("ru", lost) == f"Ключ {name} …1 ({name}) отключён: отдыхает."
+    assert words.told("zh", phrases.from_data(phrases.as_data(lost))) == f"密钥 {name} …1（{name}）已被停用：休息中。"
+    assert words.told("ru", f"The certificate of {name} has run out.") == f"Сертификат {name} истёк."
+
+
+def test_every_place_whose_words_are_ours_is_in_some_sentence():
+    assert {place for sentence in words.STORED for place in places(sentence)} >= phrases.SAID
+
+
 def test_a_refusal_fits_into_a_toast():
     for others in refusals.WORDS.values():
         assert all(len(other) <= 200 for other in others)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from limner.runtime.database import open_database
+from limner.runtime.opening import open_database
 from limner.sql import schema
 from tests.conftest import address
 

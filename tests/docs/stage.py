@@ -20,7 +20,7 @@ import yaml
 
 from limner.runtime import embedded, installation, placement
 from limner.runtime.config import Config
-from limner.runtime.database import open_database
+from limner.runtime.opening import open_database
 from limner.sql import seeds
 from tests.docs.pages import ROOT
 from tests.ship.conftest import furnish

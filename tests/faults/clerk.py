@@ -17,8 +17,9 @@ import orjson
 from limner.runtime import mailbox
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
-from limner.runtime.database import TROUBLE, Database, open_database
+from limner.runtime.database import TROUBLE, Database
 from limner.runtime.mailbox import Message
+from limner.runtime.opening import open_database
 from limner.runtime.presence import Presence
 from limner.runtime.schedule import Every, Schedule
 from limner.runtime.supervisor import Child, Supervisor, supervise

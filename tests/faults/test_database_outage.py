@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -14,8 +16,9 @@ import pytest
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
-from limner.runtime.database import OUTER_TIMEOUT, TROUBLE, Database, open_database
+from limner.runtime.database import OUTER_TIMEOUT, TROUBLE, Database, is_outage
 from limner.runtime.mailbox import Message
+from limner.runtime.opening import open_database
 from limner.runtime.presence import Presence
 from limner.runtime.vault import Vault
 from limner.sql import accounts, generations, keys, seeds
@@ -45,6 +48,22 @@ async def test_the_death_of_postgres_under_load_needs_no_restart_of_ours():
             assert [worker.poll() for worker in workers] == [None, None], cluster.crew.log("worker").read_text()
             await audit(db, config.pictures_folder)
             assert await db.fetchval("select count(*) from image") == 12
+
+
+@pytest.mark.parametrize("turns", [0, 3])
+async def test_a_session_that_ends_while_its_process_is_held_up_is_an_outage(db, turns):
+    """asyncpg puts it in two ways: by whether the loop has read of the end before the next statement, or not."""
+    with pytest.raises(Exception) as caught:
+        async with db.transaction() as tx, tx.transaction():
+            await tx.execute("set local idle_in_transaction_session_timeout = '50ms'")
+            session = Path(f"/proc/{await tx.fetchval('select pg_backend_pid()')}")
+            while session.exists():
+                time.sleep(0.01)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await tx.fetchval("select 1")
+    assert is_outage(caught.value), repr(caught.value)
+    assert await db.fetchval("select 1") == 1
 
 
 async def test_a_lost_listen_connection_comes_back_and_sweeps(db):

@@ -24,8 +24,8 @@ FULL = os.environ.get("FAULT_FULL") == "1"
 """FAULT_FULL=1: before, too, and at the second and the third pass of each, not only after the first."""
 
 ONLY_IN_TRANSACTIONS = {"SEND", "HOLD", "ACK"}
-NOT_OF_A_WORKER = {"PAUSE", "LEAD", "TICK", "UNLIMITED", "HARDEN"}
-"""What operators send, the schedule, which has a test of its own, what is asked behind a pooler, and what a web waits for."""
+NOT_OF_A_WORKER = {"PAUSE", "LEAD", "TICK", "HARDEN"}
+"""What operators send, the schedule, which has a test of its own, and what a web waits for."""
 POINTS = [
     *sorted({*NAMES.values()} - ONLY_IN_TRANSACTIONS - NOT_OF_A_WORKER),
     *(f"{name} in a transaction" for name in ("SEND", "HOLD", "ACK", "RETRY")),

@@ -19,8 +19,8 @@ import asyncpg
 import pytest
 
 from limner.runtime import embedded, mailbox, placement, upkeep
-from limner.runtime.database import open_database
 from limner.runtime.errors import FenceLost
+from limner.runtime.opening import open_database
 from limner.runtime.presence import Presence
 from tests.faults.clerk import LEASE, Stamp
 from tests.faults.crew import free_port, frozen, happens, until

@@ -17,9 +17,10 @@ import orjson
 from limner.runtime import embedded, mailbox, upkeep
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
 from limner.runtime.errors import Busy, FenceLost, Hopeless
 from limner.runtime.mailbox import Message
+from limner.runtime.opening import open_database
 from limner.runtime.presence import Presence
 from limner.runtime.supervisor import Child, Supervisor, supervise
 from tests.faults.clerk import Log

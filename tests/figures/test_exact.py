@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from limner.runtime.database import open_database
+from limner.runtime.opening import open_database
 from limner.sql import closings, figures
 from limner.sql.figures import Choice, Span
 from tests.figures.history import History, counted, ranked

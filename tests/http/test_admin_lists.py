@@ -14,7 +14,7 @@ from tests.http.conftest import Page
 
 ROOMS = (
     "users", "subscriptions", "invoices", "ledger", "generations", "keys", "providers", "proxies", "models", "plans", "codes",
-    "notices", "mails", "audit", "sessions", "invitations", "broadcasts",
+    "notices", "mails", "audit", "sessions", "invitations", "broadcasts", "wall", "reports", "alerts",
 )  # fmt: skip
 WICKED = ("%", "_", "\\", "'", '"', "%_%\\%", "🦊🎨", "x" * 254, "a b", "\t", "👩‍👩‍👧", "--", "ﷺ", "ДОМ")
 

@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 
 from limner.runtime.vault import Vault
-from limner.sql import accounts, funds, proxies, sessions
+from limner.sql import accounts, alerts, funds, invoices, plans, proxies, sessions
+from limner.sql.alerts import Trouble
 
 
 @pytest.fixture
@@ -63,6 +64,46 @@ async def test_a_provider_tells_its_keys_ways_out_funds_and_what_happened(carol,
     assert 'href="/admin/providers/demo"' in (await carol.get("/admin/providers")).text
     assert "Demo brush 1" not in (await carol.get("/admin/providers/simulator")).text
     assert (await carol.get("/admin/providers/nobody")).status == 404
+
+
+async def test_the_terms_of_a_provider_are_changed_on_its_own_page(carol, db):
+    page = await carol.get("/admin/providers/openrouter")
+    assert ('action="/admin/providers/openrouter/terms"' in page.text, page.values("here")) == (True, ["1"])
+    wanted = {"here": "1", "base_url": "https://relay.example/v1", "active": "0", "is_local": "0", "settings": ""}
+    assert (await carol.act("/admin/providers/openrouter/terms", wanted)).location == "/admin/providers/openrouter"
+    row = await db.fetchrow("select base_url, active from provider where code = 'openrouter'")
+    assert tuple(row) == ("https://relay.example/v1", False)
+    page = await carol.act("/admin/providers/openrouter/terms", {**wanted, "settings": "{"})
+    assert (page.status, '<h1 class="desk-long">openrouter</h1>' in page.text, "JSON" in page.text) == (400, True, True)
+    assert (await carol.act("/admin/providers/nobody/terms", wanted)).status == 404
+
+
+async def test_a_proxy_is_renamed_disabled_and_tested_on_its_own_page(carol, db, proxy):
+    here = f"/admin/proxies/{proxy}"
+    page = await carol.get(here)
+    assert [f'action="{here}/{act}"' in page.text for act in ("terms", "state", "test", "removal")] == [True] * 3 + [
+        False
+    ]
+    renamed = {"here": "1", "label": "Porto", "url": "", "backup": ""}
+    assert (await carol.act(f"{here}/terms", renamed)).location == here
+    assert (await carol.act(f"{here}/state", {"here": "1", "state": "disabled", "reason": "too slow"})).location == here
+    assert (await carol.act(f"{here}/test", {"here": "1"})).location == here
+    (row,) = await proxies.listing(db)
+    assert (row["label"], row["state"], row["shown"]) == ("Porto", "disabled", "socks5://192.0.2.1:1080")
+    page = await carol.act(f"{here}/terms", {**renamed, "backup": str(proxy)})
+    assert (page.status, '<h1 class="desk-long">Porto</h1>' in page.text) == (400, True)
+
+
+async def test_what_was_done_to_an_alert_and_an_invoice_says_what_was_and_what_is(carol, cast, db):
+    await alerts.see(db, [Trouble("proxy 1", "The proxy is dead.", "proxy_dead")])
+    number = await db.fetchval("select id from alert")
+    await carol.act(f"/admin/alerts/{number}/snooze", {"hours": "4", "reason": "it is known"})
+    page = (await carol.get(f"/admin/alerts/{number}")).text
+    assert ("alert.snooze: it is known" in page, "until:</span> nothing → 2" in page) == (True, True)
+    bought = (await invoices.create(db, cast.bob.id, await plans.by_code(db, "monthly"), "sandbox")).id
+    await carol.act(f"/admin/invoices/{bought}/payment", {"reason": "cash"})
+    page = (await carol.get(f"/admin/invoices/{bought}")).text
+    assert ("invoice.marked_paid: cash" in page, "pending → paid" in page) == (True, True)
 
 
 async def test_a_session_is_seen_and_ended_with_a_reason(carol, cast, db):

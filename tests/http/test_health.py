@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from limner.http.health import DRAINING
-from limner.runtime.database import open_database
+from limner.runtime.opening import open_database
 from tests.conftest import held
 from tests.http.conftest import Browser, Site, serving
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from limner.sql import accounts, audit, erasure, images, reports, studio, takedowns
 from limner.sql.shares import NotShared
-from tests.http.conftest import hang, numbers
+from tests.http.conftest import Page, hang, numbers
 from tests.http.publishing import offered, report, shared, shown
 
 WHY = "It shows a person who did not agree."
+
+
+def rows(page: Page) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(page.body.decode("utf-8-sig"))))
 
 
 async def test_a_visitor_reports_without_signing_in(stranger, carol, site, cast):
@@ -176,7 +184,7 @@ async def test_reports_and_offers_to_the_wall_can_be_taken_along(carol, stranger
     file = (await carol.get("/admin/reports.csv")).text
     assert [f"I mind {number:02}" in file for number in range(30)] == [True] * 30
     assert "I mind" not in (await carol.get("/admin/reports.csv?state=settled")).text
-    assert (await carol.get("/admin/reports.csv?state=down")).status == 400
+    assert (await carol.get("/admin/reports.csv?state=lost")).status == 400
     file = (await carol.get("/admin/wall.csv")).text
     assert [f"'=pie {number:02}" in file for number in range(30)] == [True] * 30
     assert "pie" not in (await carol.get("/admin/wall.csv?state=shown")).text
@@ -261,6 +269,133 @@ async def test_sixty_cases_are_three_pages_oldest_first(carol, site, cast, db):
         seen += {part for part in page.text.split('"') if part.startswith("/admin/pictures/") and len(part) == 52}
         path = page.older
     assert len(seen) == len(set(seen)) == 60
+
+
+async def reported(db, site, owner, prompt, words, ago) -> str:
+    """The id of a picture that was reported so many days ago."""
+    (picture,) = await hang(site, owner)
+    await db.execute(
+        "update generation set prompt = $2 where id = (select generation_id from image where id = $1)", picture, prompt
+    )
+    await reports.file(db, picture, "hate", words, address="192.0.2.1")
+    await db.execute(
+        "update report set created_at = now() - make_interval(days => $2) where image_id = $1", picture, ago
+    )
+    return str(picture)
+
+
+@pytest.fixture
+async def three(db, site, cast) -> dict[str, str]:
+    """Pictures that were reported three, two days ago, and today; of the first one somebody said two things."""
+    found = {
+        "sale": await reported(db, site, cast.alice, "a poster: 50% off", "", 3),
+        "fox": await reported(db, site, cast.alice, "a fox", "This is 100 percent mine.", 2),
+        "hare": await reported(db, site, cast.bob, "a hare", "under_scored", 0),
+    }
+    await reports.file(db, UUID(found["sale"]), "rights", "Copied from \\\\share.", address="192.0.2.2")
+    return found
+
+
+FOUND = [
+    ("%", ["sale"], ["sale"]), ("_", ["hare"], []), ("\\", ["sale"], []), ("50% OFF", ["sale"], ["sale"]),
+    ("percent mine", ["fox"], []), ("copied", ["sale"], []), ("alice@", ["sale", "fox"], ["sale", "fox"]),
+    ("BOB@example", ["hare"], ["hare"]), ("a ", ["sale", "fox", "hare"], ["sale", "fox", "hare"]), ("hate", [], []),
+    ("x" * 254, [], []),
+]  # fmt: skip
+"""What is typed, which reports it finds, and which take-downs, that know no words of visitors; nothing of it is a pattern."""
+
+
+@pytest.mark.parametrize(("typed", "said", "down"), FOUND)
+async def test_a_reported_picture_is_found_by_what_was_said_of_it_in_each_state(carol, db, three, typed, said, down):
+    page = await carol.send("GET", "/admin/reports", params={"q": typed})
+    assert (page.status, page.values("picture")) == (200, [three[name] for name in said])
+    for picture in three.values():
+        await takedowns.take_down(db, UUID(picture), "it may not stay", actor="test")
+    for state, names in (("settled", said), ("down", down)):
+        wanted = {three[name] for name in names}
+        file = await carol.send("GET", "/admin/reports.csv", params={"q": typed, "state": state})
+        assert {row["picture"] for row in rows(file)} == wanted, state
+        page = await carol.send("GET", "/admin/reports", params={"q": typed, "state": state})
+        assert {picture for picture in three.values() if f"/admin/pictures/{picture}" in page.text} == wanted, state
+
+
+async def test_a_reported_picture_is_found_by_its_id_and_what_is_decided_by_its_reason(carol, db, three):
+    for state in ("open", "settled", "down"):
+        for picture in three.values():
+            page = await carol.get(f"/admin/reports?state={state}&q={picture}")
+            assert {each for each in three.values() if f"/admin/pictures/{each}" in page.text} == {picture}, state
+        if state == "open":
+            for name, picture in three.items():
+                await takedowns.take_down(db, UUID(picture), f"the {name} goes", actor="test")
+    for state in ("settled", "down"):
+        file = await carol.get(f"/admin/reports.csv?state={state}&q=hare+goes")
+        assert [row["reason"] for row in rows(file)] == ["the hare goes"]
+
+
+async def test_days_count_from_the_first_report_and_of_what_is_decided_from_the_decision(carol, db, three):
+    today = await db.fetchval("select current_date")
+    two_ago = today - timedelta(days=2)
+    between = f"since={two_ago}&until={today - timedelta(days=1)}"
+    assert (await carol.get(f"/admin/reports?{between}")).values("picture") == [three["fox"]]
+    assert (await carol.get(f"/admin/reports?until={two_ago}")).values("picture") == [three["sale"], three["fox"]]
+    for picture in three.values():
+        await takedowns.take_down(db, UUID(picture), "it may not stay", actor="test")
+    await db.execute(
+        "update report set settled_at = now() - interval '2 days' where image_id = $1", UUID(three["hare"])
+    )
+    await db.execute(
+        "update takedown set taken_at = now() - interval '2 days' where image_id = $1", UUID(three["hare"])
+    )
+    for state in ("settled", "down"):
+        file = await carol.get(f"/admin/reports.csv?state={state}&{between}")
+        assert [row["picture"] for row in rows(file)] == [three["hare"]], state
+
+
+async def test_what_is_narrowed_stays_so_while_turning_and_after_a_decision(carol, site, cast, db):
+    pictures = await hang(site, cast.alice, 60)
+    for n, picture in enumerate(pictures):
+        await reports.file(db, picture, "hate", "an odd one" if n % 2 else "an even one", address="192.0.2.1")
+    wanted = sorted(str(picture) for n, picture in enumerate(pictures) if n % 2)
+    seen, path = [], "/admin/reports?q=odd"
+    while path:
+        page = await carol.get(path)
+        assert "“odd”" in page.text
+        seen += page.values("picture")
+        path = page.older
+    assert sorted(seen) == wanted
+    address = re.search(r'action="(/admin/reports/decisions[^"]*)"', page.text)
+    fields = {"act": "take_down", "picture": seen[0]}
+    again = await carol.act(address[1], fields)
+    assert (again.status, set(again.values("picture")) <= set(wanted)) == (400, True)
+    assert (await carol.act(address[1], {**fields, "reason": WHY})).location == "/admin/reports?q=odd"
+    for picture in seen[1:]:
+        await takedowns.take_down(db, UUID(picture), WHY, actor="test")
+    for state in ("settled", "down"):
+        found, path = [], f"/admin/reports?state={state}&q=agree"
+        while path:
+            page = await carol.get(path)
+            found += {part for part in page.text.split('"') if part.startswith("/admin/pictures/") and len(part) == 52}
+            path = page.older
+        assert sorted(found) == [f"/admin/pictures/{picture}" for picture in wanted], state
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("state=lost", "State is one of open, settled, down, not &#39;lost&#39;."),
+        ("since=2026-13-01", "Since looks like 2027-01-31, not &#39;2026-13-01&#39;."),
+        ("before=yesterday", "Before is a moment and an id, not &#39;yesterday&#39;."),
+        ("state=down&before=x~y", "Before is a moment and a number, not &#39;x~y&#39;."),
+    ],
+)
+async def test_what_the_list_of_reports_does_not_know_is_refused_by_name_and_value(carol, asked, words):
+    page = await carol.get(f"/admin/reports?{asked}")
+    assert (page.status, words in page.text) == (400, True)
+
+
+async def test_a_search_that_finds_nothing_says_so(carol, three):
+    page = await carol.get("/admin/reports?q=submarine")
+    assert ("Nothing matches that" in page.text, "comes here" in page.text) == (True, False)
 
 
 CANARY = "\"'><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}"

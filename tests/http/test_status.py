@@ -186,6 +186,19 @@ async def test_the_bot_is_up_down_or_not_in_use(db, stranger, poller, part):
     assert ("Telegram bot" in (await stranger.get("/status")).text) == (part != "off")
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "part"),
+    [
+        ("deaf", "waiting", "down"), ("conflict", "waiting", "down"),
+        ("polling", "waiting", "up"), ("deaf", "polling", "up"),
+    ],
+)  # fmt: skip
+async def test_a_bot_that_waits_for_its_turn_hears_nothing_in_the_place_of_one_that_is_deaf(db, one, other, part):
+    for state in (one, other):
+        await alive(db, "bot", [{"name": "poller", "state": state}])
+    assert (await look(db)).parts["bot"] == part
+
+
 async def test_a_worker_that_takes_nothing_paints_nothing_but_collects(db):
     await alive(db)
     await db.execute("update worker set paused = true")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+from uuid import uuid4
 
 import pytest
+from multidict import MultiDict, MultiDictProxy
 
-from limner.sql import payments, plans
+from limner.http import sure
+from limner.sql import assents, favours, pauses, payments, plans
 from limner.sql.invoices import create
+from tests.beside import beside
 from tests.http.conftest import available
 from tests.http.factor import CAROL
 from tests.http.sitemap import patterns
@@ -36,6 +41,13 @@ async def acts(db) -> list[str]:
     return [row["action"] for row in await db.fetch("select action from audit where action <> 'key.add' order by id")]
 
 
+def what_it_does(handler) -> str:
+    """The source of a handler, and of what its module does for it."""
+    source, module = inspect.getsource(handler), inspect.getmodule(handler)
+    ours = [each for name, each in inspect.getmembers(module, inspect.isfunction) if f"await {name}(" in source]
+    return source + "".join(inspect.getsource(each) for each in ours if each is not handler)
+
+
 async def test_every_act_that_weighs_something_declares_its_second_step(site):
     """One that others add asks twice, or is listed above."""
     handlers = {
@@ -44,12 +56,12 @@ async def test_every_act_that_weighs_something_declares_its_second_step(site):
         if route.method == "POST" and route.resource.canonical.startswith("/admin/")
     }
     assert set(handlers) >= ONE_STEP and len(list(patterns(site))) > len(handlers)
-    twice = {
-        path
-        for path, handler in handlers.items()
-        if any(words in inspect.getsource(handler) for words in ("sure.asked(", "bulk.do(", "_meant("))
-    }
+    done = {path: what_it_does(handler) for path, handler in handlers.items()}
+    many = {path for path, source in done.items() if "bulk.do(" in source}
+    twice = {path for path, source in done.items() if "sure.asked(" in source} | many
     assert set(handlers) - ONE_STEP == twice - ONE_STEP
+    once = {path for path, source in done.items() if "sure.once(" in source}
+    assert twice - many == once, "what is done after a yes is done once for it"
     assert not twice & ONE_STEP
 
 
@@ -76,7 +88,75 @@ async def test_the_same_yes_does_nothing_twice(carol, cast, db):
     asked = await carol.post(where(cast), {"credits": "3", "reason": "welcome"})
     assert (await carol.confirm(where(cast), asked)).status == 303
     twice = await carol.confirm(where(cast), asked)
-    assert (twice.status, "changed meanwhile" in twice.text, await available(db, cast.bob)) == (400, True, 3)
+    assert (twice.status, "done already" in twice.text, await available(db, cast.bob)) == (409, True, 3)
+
+
+async def test_a_double_click_books_a_payment_once(carol, db):
+    await db.execute("update provider_key set account_group = 'main'")
+    paths = {
+        "/admin/providers/demo/funds": {"account": "main", "amount": "25.50", "alert_below": "5"},
+        "/admin/codes/batches": {"count": "2", "credits": "5"},
+    }
+    for path, fields in paths.items():
+        asked = await carol.post(path, fields)
+        pages = await asyncio.gather(*(carol.confirm(path, asked) for _ in range(4)))
+        assert sorted(page.status for page in pages)[1:] == [409] * 3, path
+        assert sum("done already" in page.text for page in pages) == 3
+    assert await db.fetchval("select array_agg(micros) from top_up") == [25_500_000]
+    assert await db.fetchval("select count(*) from code") == 2
+
+
+async def test_a_yes_of_which_nothing_came_may_be_said_again(carol, db):
+    """And what it was about is done as a whole, or not at all."""
+    await db.execute("update provider_key set account_group = 'main'")
+    path = "/admin/providers/demo/funds"
+    asked = await carol.post(path, {"account": "main", "amount": "25.50", "alert_below": "5"})
+    await db.execute("alter table fund add constraint broken check (alert_below_micros is null)")
+    assert (await carol.confirm(path, asked)).status == 500
+    assert await db.fetchval("select count(*) from top_up") == 0
+    await db.execute("alter table fund drop constraint broken")
+    assert (await carol.confirm(path, asked)).status == 303
+    assert await db.fetchval("select array_agg(micros) from top_up") == [25_500_000]
+
+
+async def test_two_who_saw_the_same_balance_at_once_are_not_both_believed(carol, cast, db):
+    asked = await carol.post(where(cast), {"credits": "3"})
+    confirmed = []
+
+    async def confirm() -> None:
+        confirmed.append(await carol.confirm(where(cast), asked))
+
+    await beside(db, lambda tx: favours.give(tx, cast.bob, 4, "hello", actor="dave"), confirm())
+    [page] = confirmed
+    assert (page.status, "changed meanwhile" in page.text, await available(db, cast.bob)) == (400, True, 4)
+
+
+async def test_two_who_saw_the_same_end_at_once_do_not_both_add_days(carol, cast, db):
+    path = f"/admin/users/{cast.alice.id}/subscription"
+    asked = await carol.post(path, {"act": "extend", "days": "5"})
+    confirmed = []
+
+    async def confirm() -> None:
+        confirmed.append(await carol.confirm(path, asked))
+
+    await beside(db, lambda tx: pauses.extend(tx, cast.alice.id, 5, "sorry", actor="dave"), confirm())
+    assert [(page.status, "changed meanwhile" in page.text) for page in confirmed] == [(400, True)]
+    assert [act for act in await acts(db) if act == "subscription.extend"] == ["subscription.extend"]
+
+
+def test_a_page_of_before_the_number_is_asked_again():
+    question = sure.Question("Do it", (), "", "/admin", False)
+    form = MultiDict({"sure_form": "x", "sure_seen": question.seen, "sure_reason": "because"})
+    with pytest.raises(sure.SureNeeded):
+        sure.asked(MultiDictProxy(form), "Do it", back="/admin")
+    form["sure_once"] = str(uuid4())
+    assert sure.asked(MultiDictProxy(form), "Do it", back="/admin") == "because"
+
+
+async def test_a_yes_is_remembered_for_as_long_as_a_session_may_live(db):
+    for age in ("29 days", "31 days"):
+        await db.execute("insert into assent values (gen_random_uuid(), now() - $1::text::interval)", age)
+    assert await assents.forget_old(db) == 1
 
 
 async def test_a_first_step_cannot_play_the_second(carol, cast, db):

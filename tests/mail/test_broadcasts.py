@@ -275,7 +275,7 @@ KILLED = """
 import asyncio, os, sys
 from limner.actors import herald
 from limner.runtime.config import Config
-from limner.runtime.database import open_database
+from limner.runtime.opening import open_database
 
 async def main():
     config = Config.load()

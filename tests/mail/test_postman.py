@@ -178,7 +178,7 @@ KILLED = """
 import asyncio, sys
 from limner.actors import postman
 from limner.runtime.config import Config
-from limner.runtime.database import open_database
+from limner.runtime.opening import open_database
 
 async def main():
     config = Config.load()

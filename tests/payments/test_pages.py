@@ -90,10 +90,12 @@ async def test_an_admin_gives_money_back_in_two_steps(till):
     asked = await carol.get(f"{at}/refunds")
     assert "5.01 USD" in asked.text and "15.00 USD" in asked.text and "100 credits" in asked.text
     assert await refunds.of_invoice(till.db, invoice.id) == []
-    assert (await carol.post(f"{at}/refunds", {"kind": "surplus", "reason": ""})).status == 400
-    assert (await carol.post(f"{at}/refunds", {"kind": "half", "reason": "x"})).status == 400
-    assert (await carol.post(f"{at}/refunds", {"kind": "surplus", "reason": "too much"})).location == at
-    assert (await carol.post(f"{at}/refunds", {"kind": "surplus", "reason": "too much"})).status == 409
+    shown = {name: asked.values(name)[0] for name in ("shown_whole", "shown_surplus", "shown_credits")}
+    surplus = {"kind": "surplus", "reason": "too much"} | shown
+    assert (await carol.post(f"{at}/refunds", surplus | {"reason": ""})).status == 400
+    assert (await carol.post(f"{at}/refunds", surplus | {"kind": "half"})).status == 400
+    assert (await carol.post(f"{at}/refunds", surplus)).location == at
+    assert (await carol.post(f"{at}/refunds", surplus)).status == 409
     await till.work()
     link = till.btcpay.pulls[0]["viewLink"]
     assert link in (await carol.get(at)).text and link in (await bob.get(f"/invoices/{invoice.id}")).text

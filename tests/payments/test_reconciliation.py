@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 from limner.actors import watchman
 from limner.actors.processors.base import Unreachable
 from limner.sql import telegram
 from limner.sql.billing import Reconcile
-from tests.payments.conftest import open_till
+from tests.payments.conftest import Died, Mortal, open_till
 from tests.upstreams.btcpay import KEY, Script
 
 
@@ -29,6 +31,30 @@ async def test_what_was_paid_there_and_is_closed_here_is_credited_and_audited(ti
     await reconcile(till)
     assert await till.is_credited_once(invoice)
     assert await till.audited("invoice.reconciled") == 1
+
+
+async def test_whoever_is_killed_at_night_leaves_credit_audit_and_news_together_or_none_of_them(
+    dsn, tmp_path, db, cast
+):
+    async with open_till(dsn, tmp_path, db, cast, bot_token="1:token") as till:
+        await db.execute("insert into telegram_admin (telegram_id, name) values (7, 'Carol')")
+        invoice = await till.buy()
+        await db.execute("update invoice set state = 'canceled'")
+        till.btcpay.pay(invoice.processor_ref, confirmed=True)
+        told = "select count(*) from notice where dedupe_key = 'alert reconciled ' || $1"
+        for steps in count():
+            died = False
+            try:
+                await till.cashier(Mortal(db, [steps])).receive(Reconcile())
+            except Died:
+                died = True
+            left = await till.grants(invoice), await till.audited("invoice.reconciled")
+            assert (*left, await db.fetchval(told, str(invoice.id))) in ((0, 0, 0), (1, 1, 1)), steps
+            if not died:
+                break
+        assert await till.is_credited_once(invoice) and steps > 10
+        buttons = await db.fetchval("select buttons from notice where channel = 'telegram'")
+        assert buttons[0][0] == {"text": "💰 Look at the payments", "data": f"payments:see:{invoice.id}"}
 
 
 async def test_a_late_one_that_was_forgotten_is_found(till):

@@ -282,6 +282,22 @@ def test_a_choice_that_cannot_be_is_named(text):
     assert caught.value.field == "options"
 
 
+@pytest.mark.parametrize(
+    "bounds", ["0 to 1e3", "0 to 1234567890123456", "1-50", "1 – 50", "0.1..0.9", "low to high", "0 TO 5"]
+)
+def test_bounds_that_cannot_be_read_are_no_list_of_one(bounds):
+    with pytest.raises(Refused) as caught:
+        choices.read(f"steps: {bounds}")
+    assert bounds in str(caught.value) and "steps" in str(caught.value)
+
+
+def test_large_bounds_are_bounds_and_words_with_dashes_are_words():
+    found = choices.read("seed: 0 to 4294967295\nday: 2024-05-01\nratio: 1-2, 3-4\nstyle: photo-real")
+    assert found == {
+        "seed": {"min": 0, "max": 4294967295}, "day": ["2024-05-01"], "ratio": ["1-2", "3-4"], "style": ["photo-real"],
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("seed", [seed for seed in catalogue.MODELS if seed.options], ids=lambda seed: seed.id)
 def test_every_seed_can_be_written_as_lines(seed):
     assert choices.read(choices.written(seed.options)) == dict(seed.options)

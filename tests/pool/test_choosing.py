@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from limner.runtime import mailbox
-from limner.runtime.database import open_database
+from limner.runtime.opening import open_database
 from limner.runtime.presence import Presence
 from limner.sql import attempts, jobs, rests
 from limner.sql.attempts import Lease, Wait

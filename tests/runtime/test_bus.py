@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from limner.runtime.bus import Bus
-from limner.runtime.database import LIMITS, open_database
+from limner.runtime.opening import LIMITS, open_database
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 
 from limner.runtime import mailbox, presence, upkeep
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
+from limner.runtime.opening import open_database
 from tests.conftest import held
 
 pytestmark = pytest.mark.timeout(90)

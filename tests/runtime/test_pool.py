@@ -6,7 +6,8 @@ import anyio
 import pytest
 
 from limner.runtime import pool
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
+from limner.runtime.opening import open_database
 from tests.conftest import held
 
 

@@ -12,8 +12,9 @@ import asyncpg
 import pytest
 
 from limner.runtime import mailbox
-from limner.runtime.database import BREATH, open_database
+from limner.runtime.database import BREATH
 from limner.runtime.mailbox import Message
+from limner.runtime.opening import open_database
 from limner.runtime.post import SEND_ONE, SENT
 
 

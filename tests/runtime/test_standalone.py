@@ -17,7 +17,8 @@ import anyio
 import asyncpg
 import pytest
 
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
+from limner.runtime.opening import open_database
 from tests.conftest import address, held
 
 ROOT = Path(__file__).parents[2]

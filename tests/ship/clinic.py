@@ -37,8 +37,8 @@ from limner.actors.doctor.patient import Patient
 from limner.actors.generator import Generator
 from limner.runtime import embedded, installation
 from limner.runtime.config import Config
-from limner.runtime.database import open_database
 from limner.runtime.lull import Lull
+from limner.runtime.opening import open_database
 from limner.runtime.report import Line
 from limner.runtime.storage import open_storage
 from limner.runtime.testing import alone, deliver_all

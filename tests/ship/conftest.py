@@ -21,7 +21,8 @@ from limner.actors.archivist import tools
 from limner.runtime import mailbox
 from limner.runtime.cli import commands as cli
 from limner.runtime.config import Config
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
+from limner.runtime.opening import open_database
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage, open_storage
 from limner.runtime.vault import Vault

@@ -16,8 +16,8 @@ import pytest
 from limner.actors.archivist import inventory, keeping, manifest, pictures, tools
 from limner.actors.archivist.target import NotKept, Target, in_pieces, open_target, read_small
 from limner.runtime.config import Config, ConfigError
-from limner.runtime.database import open_database
 from limner.runtime.folder import Folder
+from limner.runtime.opening import open_database
 from limner.sql import backups, chain
 from limner.sql import studio as gallery
 from tests.conftest import VAULT_KEYS, settings

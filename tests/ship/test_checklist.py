@@ -14,7 +14,7 @@ from limner.actors.doctor import examination
 from limner.actors.doctor.checklist import ITEMS
 from limner.actors.watchman import Watchman
 from limner.runtime.bus import Bus
-from limner.runtime.database import open_database
+from limner.runtime.opening import open_database
 from limner.runtime.presence import Presence
 from limner.runtime.report import Line
 from tests.conftest import held

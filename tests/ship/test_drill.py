@@ -19,7 +19,8 @@ import pytest
 from limner.actors import watchman
 from limner.actors.archivist.role import Duty
 from limner.runtime.cron import Calendar
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
+from limner.runtime.opening import open_database
 from limner.sql import alerts, backups, gauges
 from limner.sql.backups import Run
 from tests.ship.conftest import Studio, programs

@@ -21,7 +21,7 @@ import pytest
 from limner.actors import luggage
 from limner.runtime import allinone, placement
 from limner.runtime.config import Config
-from limner.runtime.database import open_database
+from limner.runtime.opening import open_database
 from limner.runtime.presence import Presence
 from limner.runtime.storage import open_storage
 from limner.runtime.vault import Vault

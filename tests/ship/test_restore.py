@@ -16,8 +16,8 @@ import pytest
 
 from limner.actors.archivist import tools
 from limner.runtime import passwords
-from limner.runtime.database import open_database
 from limner.runtime.folder import Folder
+from limner.runtime.opening import open_database
 from limner.runtime.presence import Presence
 from limner.runtime.vault import generate_key
 from limner.sql import accounts, audit, backups, books, chain, schema, sessions

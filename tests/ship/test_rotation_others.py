@@ -15,8 +15,8 @@ from pydantic import SecretStr
 
 from limner.actors.rotation import keyring, outside, password
 from limner.runtime import embedded
-from limner.runtime.database import open_database
 from limner.runtime.errors import Refused
+from limner.runtime.opening import open_database
 from limner.runtime.presence import Presence
 from limner.runtime.report import Line, verdict
 from limner.runtime.storage import open_storage

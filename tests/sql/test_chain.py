@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from limner.actors.janitor import AnchorAudit, Janitor
 from limner.runtime.bus import Bus
 from limner.runtime.cli import commands as cli
-from limner.runtime.database import open_database
 from limner.runtime.errors import Refused
+from limner.runtime.opening import open_database
 from limner.runtime.presence import Presence
 from limner.sql import audit, chain, erasure, schema
 from limner.sql.chain import Anchor

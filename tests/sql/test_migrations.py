@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from limner.runtime.cli import commands as cli
-from limner.runtime.database import open_database
+from limner.runtime.opening import open_database
 from limner.sql import keys, plans, schema, seeds
 from tests.conftest import VAULT_KEYS
 

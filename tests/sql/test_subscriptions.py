@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
-from limner.runtime.database import open_database
 from limner.runtime.errors import Refused
+from limner.runtime.opening import open_database
 from limner.sql import changes, generations, invoices, ledger, pauses, plans, subscriptions
 from limner.sql.changes import CannotChange
 from limner.sql.generations import Order

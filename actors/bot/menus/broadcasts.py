@@ -8,7 +8,7 @@ from uuid import UUID
 
 from limner.actors.bot.menus.asking import listen, sure
 from limner.actors.bot.menus.paging import HEAD, Turn, page, turn, whole
-from limner.actors.bot.menus.screen import MOST_TEXT, Button, Screen, length, number, pairs, parts, turns
+from limner.actors.bot.menus.screen import MOST_TEXT, SPARE, Button, Screen, length, number, pairs, parts, turns
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
 from limner.runtime import prose
 from limner.runtime.errors import Refused
@@ -122,7 +122,7 @@ async def _one(visit: Visit, found: Broadcast) -> Screen:
 def _preview(visit: Visit, found: Broadcast, above: str) -> tuple[str, list[Button]]:
     """Below other words, in plain text and one language; and buttons to all that does not stand there."""
     words = found.in_language(visit.locale)
-    room = MOST_TEXT - length(above) - length(visit.say("broadcasts.preview", subject=words.subject, text="…"))
+    room = MOST_TEXT - SPARE - length(above) - length(visit.say("broadcasts.preview", subject=words.subject, text="…"))
     first, *others = parts(_plain(words), room)
     shown = visit.say("broadcasts.preview", subject=words.subject, text=first + ("…" if others else ""))
     languages = [each for each in LOCALES if each in found.words]

@@ -160,7 +160,7 @@ async def _why(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
         f"payments.sure_{what['kind']}", email=account.email, amount=money(amount, invoice.currency),
         credits=owed["credits"], processor=invoice.processor, why=reason,
     )  # fmt: skip
-    about = what | {"reason": reason, "amount": amount}
+    about = what | {"reason": reason, "amount": amount, "credits": owed["credits"] if what["kind"] == "whole" else 0}
     yes = visit.label("payments.yes_refund", amount=money(amount, invoice.currency))
     return await sure(visit, "payments.refund", about, said, back=f"payments:see:{invoice.id}", yes=yes)
 
@@ -177,7 +177,8 @@ async def _refund(visit: Visit, what: dict[str, Any]) -> Screen:
     invoice = await _find(visit, what["invoice"])
     if await _owed(visit, invoice, what["kind"]) != what["amount"]:
         raise WrongState(visit.label("payments.other_amount"))
-    await refunds.order(visit.db, invoice.id, what["kind"], what["reason"], actor=visit.actor)
+    seen = what["amount"], what.get("credits")
+    await refunds.order(visit.db, invoice.id, what["kind"], what["reason"], actor=visit.actor, seen=seen)
     return await _done(visit, invoice.id)
 
 
@@ -186,20 +187,27 @@ async def _paid(visit: Visit, what: dict[str, Any]) -> Screen:
     invoice = await _find(visit, what["invoice"])
     if invoice.frozen_credits or await doubts.is_open(visit.db, invoice.id):
         raise WrongState(visit.label("payments.doubted_now"))
-    return await _holds(visit, what)
+    return await _mark(visit, replace(invoice, state="pending"), what)
 
 
 async def _holds(visit: Visit, what: dict[str, Any]) -> Screen:
-    await payments.mark_paid(visit.db, UUID(what["invoice"]), visit.reason, actor=visit.actor)
-    return await _done(visit, UUID(what["invoice"]))
+    return await _mark(visit, replace(await _find(visit, what["invoice"]), state="paid"), what)
+
+
+async def _mark(visit: Visit, invoice: Invoice, what: dict[str, Any]) -> Screen:
+    await payments.mark_paid(visit.db, invoice.id, visit.reason, actor=visit.actor, seen=_as_shown(invoice, what))
+    return await _done(visit, invoice.id)
 
 
 async def _decided(visit: Visit, what: dict[str, Any]) -> Screen:
     """About what stood there when it was asked: what came up meanwhile is to be decided on its own."""
     invoice = await _find(visit, what["invoice"])
-    seen = replace(invoice, trouble=what.get("trouble", ""), trouble_words=what.get("words", ""))
-    await payments.dealt_with(visit.db, seen, visit.reason, actor=visit.actor)
+    await payments.dealt_with(visit.db, _as_shown(invoice, what), visit.reason, actor=visit.actor)
     return await _done(visit, invoice.id)
+
+
+def _as_shown(invoice: Invoice, what: dict[str, Any]) -> Invoice:
+    return replace(invoice, trouble=what.get("trouble", ""), trouble_words=what.get("words", ""))
 
 
 async def _done(visit: Visit, invoice_id: UUID) -> Screen:

@@ -20,6 +20,8 @@ MOST_DATA = 64
 MOST_TEXT = 4096
 MOST_CAPTION = 1024
 """Bot API: the characters of a message, and of what stands below a picture, as ``length`` counts them."""
+SPARE = MOST_TOAST + len("! \n\n")
+"""What a screen that fills its message leaves free: a refusal may come to stand above it."""
 TAGS = re.compile(r"<[^>]*>")
 
 

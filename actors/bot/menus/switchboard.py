@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from limner.actors.bot.menus import home
 from limner.actors.bot.menus.registry import MENUS
-from limner.actors.bot.menus.screen import MOST_TOAST, Screen, length
+from limner.actors.bot.menus.screen import MOST_TOAST, Screen, length, parts
 from limner.actors.bot.menus.visit import Visit
 from limner.runtime.errors import Refused
 from limner.sql import dialogue
@@ -90,7 +90,7 @@ def _told(visit: Visit, screen: Screen, refusal: str) -> Screen:
 
 
 def _first_line(visit: Visit, said: str) -> str:
-    return visit.say("frame.refused", why=said[:MOST_TOAST])
+    return visit.say("frame.refused", why=parts(said, MOST_TOAST)[0])
 
 
 async def _saved(visit: Visit, work: Callable[[], Awaitable[Screen]]) -> Screen:

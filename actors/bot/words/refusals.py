@@ -132,6 +132,18 @@ WORDS: Table = {
         "在此期间又出现了新问题：{words}",
     ),
     "There is no such invoice, or it is not yours.": ("Такого счёта нет, или он не ваш.", "没有此账单，或不属于您。"),
+    "What was to be decided about it is decided by now: look again.": (
+        "То, что нужно было решить, уже решено: посмотрите ещё раз.",
+        "待定事项已处理：请再看一次。",
+    ),
+    "The invoice is {state} by now: look again.": (
+        "Счёт уже в состоянии «{state}»: посмотрите ещё раз.",
+        "此账单现为“{state}”：请再看一次。",
+    ),
+    "What goes back, or is taken back, is another amount by now: look again.": (
+        "Сумма возврата или число снимаемых кредитов уже другие: посмотрите ещё раз.",
+        "退款金额或收回的点数现已不同：请再看一次。",
+    ),
     "There is nothing to decide about this invoice.": ("По этому счёту решать нечего.", "此账单无需处理。"),
     "The account of this invoice is deleted: nothing can be bought for it any more.": (
         "Аккаунт этого счёта удалён: для него больше ничего нельзя купить.",

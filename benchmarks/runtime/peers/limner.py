@@ -11,8 +11,9 @@ from benchmarks.runtime.peer import CONCURRENCY, Handle, Peer
 from limner.runtime import mailbox
 from limner.runtime.actor import Actor
 from limner.runtime.bus import Bus
-from limner.runtime.database import Database, open_database
+from limner.runtime.database import Database
 from limner.runtime.mailbox import Message
+from limner.runtime.opening import open_database
 from limner.runtime.presence import Presence
 from limner.runtime.supervisor import Child, Supervisor, supervise
 from limner.sql import schema
