@@ -237,13 +237,14 @@ class Generator(Actor):
 
     async def _put(self, job: Job, name: str, data: bytes, mime: str) -> Stored:
         """Over an outage too, as long as the job may take: it is painted, and to paint it again costs again."""
-        for attempt in itertools.count(1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return await self.storage.put(name, data, mime)
             except StorageUnavailable as error:
                 log.warning("storing_waits", job=str(job.id), error=str(error))
                 await anyio.sleep(backoff(attempt, first=0.2, most=5))
-        raise AssertionError("unreachable")
 
     async def _deliver(self, job: Job, painted: Painted) -> None:
         """With what is delivered at the same time. Over an outage too: the fence makes a second try harmless."""

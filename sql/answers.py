@@ -78,7 +78,7 @@ cross join lateral (
             select from ledger_entry as e where e.job_id = j.id and e.kind = 'refund'
         ) then 0 else j.credits end as credits,
         case when j.state = 'failed' then (
-            select a.fault from attempt as a where a.job_id = j.id and a.fault is not null order by a.number desc limit 1
+            select a.fault from attempt as a where a.job_id = j.id and a.fault <> 'cancelled' order by a.number desc limit 1
         ) end as fault,
         case when d.deleted_at is null and d.taken_down_at is not null then (
             select t.reason from takedown as t where t.image_id = d.id and t.restored_at is null

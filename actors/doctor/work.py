@@ -168,10 +168,11 @@ async def schedule(patient: Patient) -> Finding:
     return trouble(f"the last tick was {age:.0f} s ago") if age > STALE else well(f"{age:.0f} s ago")
 
 
+# What somebody let go, or is not for its reader any more, is not missed.
 UNSENT = """
 select count(*) filter (where failed_at is null) as unsent, count(*) filter (where failed_at is not null) as failed
 from notice
-where channel = 'telegram' and sent_at is null
+where channel = 'telegram' and sent_at is null and let_go_at is null and not starts_with(error, 'not for them any more')
     and (failed_at > now() - interval '24 hours' or failed_at is null and created_at < now() - interval '10 minutes')
 """
 

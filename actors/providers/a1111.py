@@ -11,11 +11,12 @@ import anyio
 import orjson
 import pybase64
 
-from limner.actors.providers import a1111_node, dialects, parcels
+from limner.actors.providers import a1111_node, dialects, discretion, parcels
 from limner.actors.providers.a1111_node import API, DEFAULT_URL, Facts, Watch, ask, interrupt
 from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, Step, UpstreamError
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
-from limner.actors.providers.verdicts import ANY, BY_STATUS, QUOTA_DELAY, Answer, Rule, delay, without
+from limner.actors.providers.rules import ANY, BEYOND_REQUEST, BY_STATUS, Rule, judge
+from limner.actors.providers.verdicts import QUOTA_DELAY, Answer, delay
 from limner.runtime import raster
 from limner.runtime.errors import as_raised
 
@@ -39,7 +40,7 @@ RULES = (
     Rule(
         Fault.INVALID_REQUEST, ANY, r"(?:sampler|scheduler|script|upscaler|init image).{0,80}not found|invalid encoded"
     ),
-    Rule(Fault.MODEL_UNAVAILABLE, ANY, r"(?:model|checkpoint).{0,120}not found|no checkpoint"),
+    Rule(Fault.MODEL_UNAVAILABLE, BEYOND_REQUEST, r"(?:model|checkpoint).{0,120}not found|no checkpoint"),
     Rule(Fault.MODEL_UNAVAILABLE, (404, 405, 410)),
     Rule(Fault.NO_IMAGE, (500,), r"nansexception|all nans"),
     Rule(Fault.PROXY_FAILED, (407,)),
@@ -145,7 +146,7 @@ def refusal(answer: Answer, access: Access) -> UpstreamError:
     said = [error[name] for name in ("error", "detail", "errors") if error.get(name)]
     text = " ".join(str(each) for each in said) or dialects.raw(answer)
     secrets = a1111_node.secrets(access)
-    fault, after = dialects.judge(RULES, answer.status, without(text, secrets)), delay(answer.headers)
+    fault, after = judge(answer.status, discretion.without(text, secrets), RULES), delay(answer.headers)
     if fault is Fault.RATE_LIMITED and after is not None and after > QUOTA_DELAY:
         fault = Fault.DAILY_QUOTA
     return UpstreamError(fault, f"HTTP {answer.status} {text}", after=after, secrets=secrets)

@@ -10,7 +10,8 @@ import orjson
 from limner.actors.providers import parcels
 from limner.actors.providers.base import Fault, Order, UpstreamError, Value
 from limner.actors.providers.parameters import Kind, refuse
-from limner.actors.providers.verdicts import Answer, Rule, verdict
+from limner.actors.providers.rules import Rule
+from limner.actors.providers.verdicts import Answer, verdict
 
 RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 PARAMETERS: dict[str, Kind] = {"aspect_ratio": list(RATIOS), "image_size": ["1K", "2K", "4K"]}

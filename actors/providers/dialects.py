@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import aiohttp
@@ -13,7 +12,7 @@ import orjson
 from limner.actors.providers import egress, parcels
 from limner.actors.providers.base import Access, Fault, Picture, UpstreamError
 from limner.actors.providers.egress import Wire, translated
-from limner.actors.providers.verdicts import Answer, Rule
+from limner.actors.providers.verdicts import Answer
 from limner.runtime import raster
 
 CHECK = 30.0
@@ -63,12 +62,6 @@ def nearest_ratio(width: int, height: int, ratios: Sequence[str]) -> str:
     """The nearest of ratios such as "16:9"."""
     sides = {each: [int(side) for side in each.split(":")] for each in ratios}
     return min(ratios, key=lambda each: abs(math.log(sides[each][0] / sides[each][1] * height / width)))
-
-
-def judge(rules: Sequence[Rule], status: int, text: str) -> Fault:
-    """The fault of the first rule that holds; the last rule of a table holds always."""
-    folded = text.lower()
-    return next(rule.fault for rule in rules if status in rule.statuses and re.search(rule.pattern, folded, re.DOTALL))
 
 
 def raw(answer: Answer) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from urllib.parse import unquote, urlsplit
 
 from limner.actors.providers.base import Access
 
 SHORT = 8
 """Characters of a prompt below which it is cut out of an upstream's words only where it is quoted."""
+ELLIPSES = ("...", "…")
+"""Where an upstream left something out of what it quotes."""
+JUDGED = 2**14
+"""Characters of what an upstream says that are judged."""
 
 
 def secrets(access: Access) -> tuple[str, ...]:
@@ -30,8 +35,8 @@ def _signed_in(proxy: str) -> list[str]:
 
 
 def _texts(access: Access) -> list[str]:
-    """One word alone could be a choice, such as transparent, and is cut out only where it is quoted."""
-    return [form for text in access.texts for form in _quoted(text, SHORT if " " in text.strip() else len(text) + 1)]
+    """One everyday word alone could be a choice, such as transparent, and is cut out only where it is quoted."""
+    return [form for text in access.texts for form in _quoted(text, len(text) + 1 if text.strip().isalpha() else SHORT)]
 
 
 def _quoted(prompt: str, short: int = SHORT) -> list[str]:
@@ -42,7 +47,36 @@ def _quoted(prompt: str, short: int = SHORT) -> list[str]:
         folded,
         json.dumps(prompt.strip())[1:-1],
         json.dumps(prompt.strip(), ensure_ascii=False)[1:-1],
+        repr(prompt.strip())[1:-1],
     }
     if len(folded) < short:
         forms = {f"{mark}{form}{mark}" for form in forms for mark in "'\"`"} if folded else set()
     return sorted(forms - {""}, key=len, reverse=True)
+
+
+def without(text: str, secrets: Sequence[str]) -> str:
+    """What an upstream says by itself: a caller's words that it quotes, whole or cut short, are no judgement on the key that it
+    was asked with."""
+    text, known = " ".join(text[:JUDGED].split()), sorted(filter(None, secrets), key=len, reverse=True)
+    for quoted in known:
+        text = re.sub(re.escape(quoted), "***", text, flags=re.IGNORECASE)
+    forms = [" ".join(each.split()).lower() for each in known]
+    for mark in ELLIPSES:
+        text = mark.join(_uncut(text.split(mark), forms))
+    return text
+
+
+def _uncut(parts: list[str], quoted: Sequence[str]) -> list[str]:
+    """What stands around marks of omission, without the beginnings and ends of what is quoted."""
+    for place in range(len(parts) - 1):
+        before, after = parts[place].lower(), parts[place + 1].lower()
+        begun = max((_shared(before, each) for each in quoted), default=0)
+        ended = max((_shared(each, after) for each in quoted), default=0)
+        parts[place], parts[place + 1] = parts[place][: len(before) - begun], parts[place + 1][ended:]
+    return parts
+
+
+def _shared(before: str, after: str) -> int:
+    """Characters of the longest end of the one that the other begins with."""
+    most = min(len(before), len(after))
+    return next((size for size in range(most, 0, -1) if before.endswith(after[:size])), 0)

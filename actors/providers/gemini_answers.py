@@ -11,7 +11,8 @@ import orjson
 
 from limner.actors.providers import dialects, discretion
 from limner.actors.providers.base import Access, Fault, UpstreamError
-from limner.actors.providers.verdicts import ANY, QUOTA_DELAY, Answer, Rule, delay, without
+from limner.actors.providers.rules import ANY, BEGINS, Rule, judge
+from limner.actors.providers.verdicts import QUOTA_DELAY, Answer, delay
 
 Facts = dict[str, object]
 
@@ -25,14 +26,24 @@ BROKE = r"prepa(?:id|y)|credits|billing|spend(?:ing)? (?:cap|limit)"
 RULES = (
     Rule(Fault.BALANCE_EXHAUSTED, (402,)),
     Rule(Fault.BALANCE_EXHAUSTED, (403, 429), BROKE),
-    Rule(Fault.REGION_BLOCKED, (400, 401, 403), r"ip_address_blocked|ip address restriction"),
+    Rule(Fault.REGION_BLOCKED, (401, 403), r"ip_address_blocked|ip address restriction"),
+    Rule(Fault.REGION_BLOCKED, (400,), rf"{BEGINS}ip_address_blocked"),
     Rule(Fault.REGION_BLOCKED, (403,), r"location is not supported|\bcountry\b|\bregion\b|territory"),
-    Rule(Fault.REGION_BLOCKED, (400,), r"location is not supported|not available in your (?:country|region|territory)"),
-    Rule(Fault.AUTH_DEAD, (400,), r"api_key_invalid|api key (?:not valid|not found|expired)"),
+    Rule(
+        Fault.REGION_BLOCKED,
+        (400,),
+        rf"{BEGINS}(?:user location is not supported|[\w ]{{0,40}} not available in your (?:country|region|territory))",
+    ),
+    Rule(Fault.AUTH_DEAD, (400,), rf"{BEGINS}(?:api_key_invalid|api key (?:not valid|not found|expired))"),
     Rule(Fault.REGION_BLOCKED, (400,), r"^failed_precondition.*(?:location|\bcountry\b|\bregion\b|territory)"),
     Rule(Fault.BALANCE_EXHAUSTED, (400,), r"^failed_precondition"),
     Rule(Fault.MODERATION_INPUT, (400,), r"prohibited_content|responsible ai|sensitive words|content polic"),
-    Rule(Fault.MODEL_UNAVAILABLE, (400,), r"\bmodel\b.*(?:not found|not supported|does not support|no longer|retired)"),
+    Rule(
+        Fault.MODEL_UNAVAILABLE,
+        (400,),
+        rf"{BEGINS}(?:the |this |requested )*models?\b[^'\"]{{0,100}}"
+        r"(?:not found|not supported|does not support|no longer|retired)",
+    ),
     Rule(Fault.MODEL_UNAVAILABLE, (403,), r"(?:access|permission).* models?(?:/|\b.*may not exist)"),
     Rule(Fault.AUTH_DEAD, (401, 403)),
     Rule(Fault.MODEL_UNAVAILABLE, (404, 410)),
@@ -95,12 +106,12 @@ def refusal(answer: Answer, access: Access, now: datetime | None = None) -> Upst
     details = [each for each in _list(error.get("details")) if isinstance(each, dict)]
     message = str(error.get("message") or "") or dialects.raw(answer)
     said = " ".join(filter(None, [str(error.get("status") or ""), *_reasons(details), message]))
-    fault = dialects.judge(RULES, status, STOCK.sub("", f"{without(said, secrets)} {_nothing(details)}"))
+    fault = judge(status, STOCK.sub("", f"{discretion.without(said, secrets)} {_nothing(details)}"), RULES)
     detail = f"HTTP {status} {said}"
     if status != 429 or fault is not Fault.RATE_LIMITED:
         return UpstreamError(fault, detail, after=_header(answer), secrets=secrets)
     quotas = " ".join(str(each.get("quotaId")) for each in _violations(details))
-    after = _told(details, message)
+    after = _told(details, discretion.without(message, secrets))
     return _limited(after if after is not None else _header(answer), quotas, f"{detail} {quotas}", secrets, now)
 
 

@@ -14,7 +14,8 @@ from limner.actors.providers import discretion, parcels
 from limner.actors.providers.base import Access, Fault, OnStep, Order, Step, UpstreamError
 from limner.actors.providers.events import events
 from limner.actors.providers.parcels import facts
-from limner.actors.providers.verdicts import RULES, Answer, Rule, verdict
+from limner.actors.providers.rules import RULES, Rule
+from limner.actors.providers.verdicts import Answer, verdict
 from limner.runtime import raster
 
 LINGER = 5.0

@@ -14,7 +14,8 @@ from limner.actors.providers.egress import Wire, translated
 from limner.actors.providers.images import bearer, url
 from limner.actors.providers.openai import entries, free, nearest
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
-from limner.actors.providers.verdicts import ANY, RULES, Answer, Rule
+from limner.actors.providers.rules import ANY, BEGINS, BEYOND_REQUEST, REQUEST, RULES, Rule
+from limner.actors.providers.verdicts import Answer
 from limner.sql import painters
 from limner.sql.painters import RelaySettings as Settings
 
@@ -38,10 +39,21 @@ RELAYED = (
     Rule(
         Fault.BALANCE_EXHAUSTED,
         ANY,
-        r"key limit exceeded|pre_consume_token_quota_failed|insufficient_credits|insufficient_balance|insufficient usd"
-        r"|余额不足|额度不足",
+        names=r"pre_consume_token_quota_failed|insufficient_credits|insufficient_balance",
     ),
-    Rule(Fault.MODEL_UNAVAILABLE, (400, 404), r"not a valid model|no endpoints found|model_price_error"),
+    Rule(Fault.BALANCE_EXHAUSTED, BEYOND_REQUEST, r"key limit exceeded|insufficient usd|余额不足|额度不足"),
+    Rule(
+        Fault.BALANCE_EXHAUSTED,
+        REQUEST,
+        rf"{BEGINS}(?:key limit exceeded|insufficient usd|(?:您的|你的|该|当前)?(?:用户|账户|账号|令牌)?的?(?:余额|额度)不足)",
+    ),
+    Rule(
+        Fault.MODEL_UNAVAILABLE,
+        (400,),
+        rf"{BEGINS}(?:\S+ is not a valid model|no endpoints found)",
+        "model_price_error",
+    ),
+    Rule(Fault.MODEL_UNAVAILABLE, (404,), r"not a valid model|no endpoints found|model_price_error"),
     Rule(Fault.RATE_LIMITED, (429, 500, 502, 503), r"resource_exhausted|负载已饱和|rate-limited upstream"),
     *RULES,
 )

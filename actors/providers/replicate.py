@@ -26,7 +26,8 @@ from limner.actors.providers.base import (
 from limner.actors.providers.egress import Wire, telling, translated
 from limner.actors.providers.images import bearer, url
 from limner.actors.providers.parameters import Kind
-from limner.actors.providers.verdicts import ANY, BEYOND_REQUEST, BROKE, BY_STATUS, REQUEST, Answer, Rule, verdict
+from limner.actors.providers.rules import ANY, BEYOND_REQUEST, BROKE, BY_STATUS, REQUEST, Rule
+from limner.actors.providers.verdicts import Answer, verdict
 from limner.sql import painters
 from limner.sql.painters import ReplicateSettings as Settings
 from limner.sql.painters import Shape
@@ -73,9 +74,13 @@ RULES = (
     Rule(Fault.BALANCE_EXHAUSTED, (402,)),
     Rule(Fault.AUTH_DEAD, (401,)),
     Rule(Fault.AUTH_DEAD, (403,), r"token|authenticat|credential|disabled|suspended"),
-    Rule(Fault.RATE_LIMITED, ANY, r"request was throttled|e003\b|high demand"),
+    Rule(Fault.RATE_LIMITED, BEYOND_REQUEST, r"request was throttled|e003\b|high demand"),
     Rule(Fault.MODEL_UNAVAILABLE, (403, 404, 405, 410)),
-    Rule(Fault.MODEL_UNAVAILABLE, (422,), r"version.*(?:does not exist|not permitted|invalid)|model.*disabled"),
+    Rule(
+        Fault.MODEL_UNAVAILABLE,
+        (422,),
+        r"^(?:invalid version|(?:the |this |specified )*(?:version.*(?:does not exist|not permitted|invalid)|model.*disabled))",
+    ),
     Rule(Fault.PROXY_FAILED, (407,)),
     *BY_STATUS,
 )

@@ -12,7 +12,8 @@ from limner.actors.providers import dialects, discretion, parcels
 from limner.actors.providers.base import Access, Fault, OnStep, Order, Picture, QuotaScope, Step, UpstreamError
 from limner.actors.providers.egress import AGENT
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
-from limner.actors.providers.verdicts import BY_STATUS, QUOTA_DELAY, Answer, Rule, delay, without
+from limner.actors.providers.rules import BEGINS, BY_STATUS, Rule, judge
+from limner.actors.providers.verdicts import QUOTA_DELAY, Answer, delay
 from limner.runtime import raster
 
 DEFAULT_URL = "https://api.stability.ai"
@@ -72,13 +73,18 @@ RULES = (
     Rule(
         Fault.BALANCE_EXHAUSTED,
         (400,),
-        r"^(?:payment_required|insufficient_balance)\b|your organization does not have (?:enough|sufficient) (?:credits|balance)",
+        rf"^(?:payment_required|insufficient_balance)\b"
+        rf"|{BEGINS}your organization does not have (?:enough|sufficient) (?:credits|balance)",
     ),
     Rule(Fault.MODERATION_INPUT, (400, 403, 422), r"content_moderation|content moderation|content_filter|flagged by"),
     Rule(Fault.REGION_BLOCKED, (403, 451), r"\bcountry\b|\bregion\b|location"),
     Rule(Fault.AUTH_DEAD, (401, 403)),
     Rule(Fault.MODEL_UNAVAILABLE, (404, 410)),
-    Rule(Fault.MODEL_UNAVAILABLE, (400, 422), r"\bmodel: |model .*(?:deprecated|not found|no longer|not available)"),
+    Rule(
+        Fault.MODEL_UNAVAILABLE,
+        (400, 422),
+        rf"{BEGINS}(?:model: |(?:the |this )?model .*(?:deprecated|not found|no longer|not available))",
+    ),
     Rule(Fault.PROXY_FAILED, (407,)),
     *BY_STATUS,
 )
@@ -178,7 +184,8 @@ def refusal(answer: Answer, access: Access) -> UpstreamError:
     said = [error.get("name"), *(errors if isinstance(errors, list) else []), error.get("message"), error.get("detail")]
     text = " ".join(str(each) for each in said if each) or dialects.raw(answer)
     secrets = discretion.secrets(access)
-    fault, after = dialects.judge(RULES, answer.status, without(text, secrets)), delay(answer.headers, text)
+    own = discretion.without(text, secrets)
+    fault, after = judge(answer.status, own, RULES), delay(answer.headers, own)
     if fault is Fault.RATE_LIMITED:
         after = PENALTY if after is None else after
         fault = Fault.DAILY_QUOTA if after > QUOTA_DELAY else fault

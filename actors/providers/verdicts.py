@@ -1,4 +1,4 @@
-"""What an OpenAI-style answer means: one table from status and text to a fault."""
+"""What an OpenAI-style answer means: its envelope read, and one fault found in the rules."""
 
 from __future__ import annotations
 
@@ -11,27 +11,13 @@ from email.utils import parsedate_to_datetime
 import orjson
 
 from limner.actors.providers.base import WORDS, Fault, UpstreamError
+from limner.actors.providers.discretion import without
+from limner.actors.providers.rules import OF_KEYS, REQUEST, RULES, Rule, judge
 
 QUOTA_DELAY = 120.0
 """Seconds: who says to wait longer has run out for the day, not for the moment (PROTOCOLS §0)."""
 
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-ANY = range(1000)
-REQUEST = (400, 413, 415, 422)
-"""Statuses that are about the request: only what is named, or a whole phrase that is known, says there that a key is to blame."""
-BEYOND_REQUEST = tuple(status for status in ANY if status not in REQUEST)
-OF_KEYS = (Fault.AUTH_DEAD, Fault.REGION_BLOCKED, Fault.BALANCE_EXHAUSTED)
-BROKE = (
-    r"^(?:[\w.-]+ )?(?:code:\S+ )?insufficient (?:credit|balance|fund)s?(?:$|[.,;:!]| (?:in|on|for) )"
-    r"|\byour (?:account|organization|team)\b[^.'\"]{0,40}(?:insufficient|not have (?:enough|sufficient)) (?:credit|balance|fund)"
-    r"|\byour (?:credit |account )?balance is (?:too low|insufficient|not enough)"
-)
-"""How an account without money is told of at such a status: by how a message begins, or by whose it is."""
-GONE_MODEL = (
-    r"\bmodel not found|\bmodel (?:does not exist|(?:has been|is) (?:deprecated|retired))"
-    r"|\bmodel[: ]+[`'\"]?[\w./:@-]+[`'\"]?,? "
-    r"(?:does not exist|(?:is |was |has been )?(?:not found|deprecated|retired|no longer))"
-)
 ECHOES = ("input", "inputs", "prompt", "messages", "ctx")
 """Where an error quotes the request that it is about."""
 CATEGORIES = frozenset(
@@ -63,81 +49,6 @@ class Answer:
     body: bytes
 
 
-@dataclass(frozen=True)
-class Rule:
-    """``fault`` holds when the status is one of these and the text matches; the first rule that holds wins."""
-
-    fault: Fault
-    statuses: tuple[int, ...] | range
-    pattern: str = ""
-
-
-BY_STATUS = (
-    Rule(Fault.RATE_LIMITED, (429,)),
-    Rule(Fault.TIMEOUT_UNKNOWN, (408, 504, 524)),
-    Rule(Fault.NO_IMAGE, range(200, 300)),
-    Rule(Fault.INVALID_REQUEST, range(400, 500)),
-    Rule(Fault.UPSTREAM_5XX, ANY),
-)
-"""The end of every table: what an answer means of which nothing is known but its status."""
-RULES = (
-    Rule(
-        Fault.MODERATION_OUTPUT,
-        ANY,
-        r"moderation_blocked.* stage:output|image_safety|image_prohibited|output (?:was )?blocked",
-    ),
-    Rule(
-        Fault.MODERATION_INPUT,
-        ANY,
-        r"moderation_blocked|content[_ ]policy|content_filter|safety_violation|safety system|prohibited_content",
-    ),
-    Rule(Fault.MODERATION_INPUT, (451,)),
-    Rule(
-        Fault.BALANCE_EXHAUSTED,
-        ANY,
-        r"insufficient_quota|insufficient_user_quota|credit_balance_exhausted|(?:spend|usage)_limit_exceeded"
-        r"|billing_hard_limit|billing_not_active|exceeded your current quota",
-    ),
-    Rule(Fault.BALANCE_EXHAUSTED, BEYOND_REQUEST, r"insufficient (?:credit|balance|fund)"),
-    Rule(Fault.BALANCE_EXHAUSTED, REQUEST, BROKE),
-    Rule(Fault.BALANCE_EXHAUSTED, (402,)),
-    Rule(Fault.REGION_BLOCKED, (401, 403), r"\bip\b.*(?:allow|authori[sz]ed|permitted|whitelist)|ip_not_authorized"),
-    Rule(Fault.REGION_BLOCKED, (403,), r"unsupported_country|country|region\b|territory|location is not supported"),
-    Rule(
-        Fault.REGION_BLOCKED,
-        (400,),
-        r"unsupported_country|(?:country|region|territory),? (?:or territory )?(?:is )?not supported|location is not supported"
-        r"|not (?:available|supported) in your (?:country|region|territory|location)",
-    ),
-    Rule(Fault.AUTH_DEAD, (401,)),
-    Rule(
-        Fault.AUTH_DEAD, (403,), r"invalid_api_key|api key|account_deactivated|deactivated|suspended|terminated|leaked"
-    ),
-    Rule(
-        Fault.AUTH_DEAD,
-        (400,),
-        r"invalid_api_key|account_deactivated|(?:incorrect|invalid) api key|api key (?:is )?(?:not valid|invalid|not found)"
-        r"|(?:api key|your account) (?:has|is|was)\b[a-z ]{0,20} (?:expired|revoked|deactivated|suspended|terminated|leaked)",
-    ),
-    Rule(
-        Fault.MODEL_UNAVAILABLE,
-        (400, 403, 404, 410, 422),
-        r"model_not_found|model_not_available|must be verified|does not have access",
-    ),
-    Rule(
-        Fault.MODEL_UNAVAILABLE,
-        (404, 410, 503),
-        r"model .*(?:does not exist|not found|deprecated|retired|no longer)",
-    ),
-    Rule(Fault.MODEL_UNAVAILABLE, (400, 422), GONE_MODEL),
-    Rule(Fault.MODEL_UNAVAILABLE, (503,), r"no available channel for model"),
-    Rule(Fault.MODEL_UNAVAILABLE, (403, 404, 410)),
-    Rule(Fault.PROXY_FAILED, (407,)),
-    Rule(Fault.DAILY_QUOTA, (429,), r"per[ _-]day|daily|\brpd\b|\bipd\b"),
-    *BY_STATUS,
-)
-
-
 STATUSES = {
     "rate_limit_exceeded": 429, "slow_down": 429, "rate_limit_error": 429, "insufficient_quota": 429,
     "invalid_api_key": 401, "authentication_error": 401, "permission_error": 403, "model_not_found": 404,
@@ -148,9 +59,15 @@ STATUSES = {
 
 
 def verdict(
-    answer: Answer, secrets: tuple[str, ...], *, rules: Sequence[Rule] = RULES, said: str | None = None
+    answer: Answer,
+    secrets: tuple[str, ...],
+    *,
+    rules: Sequence[Rule] = RULES,
+    said: str | None = None,
+    names: str = "",
 ) -> UpstreamError:
-    """The one error that an answer without a picture is. ``said``: its text, where it has another envelope than OpenAI's."""
+    """The one error that an answer without a picture is. ``said``: its text, where it has another envelope than OpenAI's;
+    ``names``: the codes in it."""
     error = _envelope(answer.body)
     text = said if said is not None else _text(error)
     # Cut far beyond what is kept: a secret across the edge would lose its end, and not be known any more.
@@ -158,23 +75,14 @@ def verdict(
     text = text or raw[:400]
     status = _status(answer.status, error)
     rules = _about_keys(rules, str(error.get("param") or "")) if status in REQUEST else rules
-    fault = (_by_name(status, _names(error), rules) if said is None else None) or judge(
-        status, without(text, secrets), rules
-    )
-    after = delay(answer.headers | _inner_headers(error), text)
+    own = without(text, secrets)
+    fault = _by_name(status, _names(error) if said is None else names.lower(), rules) or judge(status, own, rules)
+    after = delay(answer.headers | _inner_headers(error), own)
     if fault is Fault.RATE_LIMITED and after is not None and after > QUOTA_DELAY:
         fault = Fault.DAILY_QUOTA
     request = answer.headers.get("x-request-id", "")
     detail = f"HTTP {answer.status} {raw or text}" + (f" (request {request})" if request else "")
     return UpstreamError(fault, detail, after=after, words=_words(fault, error), secrets=secrets)
-
-
-def without(text: str, secrets: Sequence[str]) -> str:
-    """What an upstream says by itself: a caller's words that it quotes are no judgement on the key that it was asked with."""
-    text = " ".join(text.split())
-    for quoted in sorted(filter(None, secrets), key=len, reverse=True):
-        text = re.sub(re.escape(quoted), "***", text, flags=re.IGNORECASE)
-    return text
 
 
 def _about_keys(rules: Sequence[Rule], param: str) -> Sequence[Rule]:
@@ -185,20 +93,7 @@ def _about_keys(rules: Sequence[Rule], param: str) -> Sequence[Rule]:
 
 def _by_name(status: int, names: str, rules: Sequence[Rule]) -> Fault | None:
     """By type and code alone, which no caller can write: the first rule that has a pattern, and finds it there."""
-    return next(
-        (
-            rule.fault
-            for rule in rules
-            if rule.pattern and status in rule.statuses and re.search(rule.pattern, names, re.DOTALL)
-        ),
-        None,
-    )
-
-
-def judge(status: int, text: str, rules: Sequence[Rule] = RULES) -> Fault:
-    """The fault of the first rule that holds; the last rule of a table holds always."""
-    folded = text.lower()
-    return next(rule.fault for rule in rules if status in rule.statuses and re.search(rule.pattern, folded, re.DOTALL))
+    return next((rule.fault for rule in rules if rule.is_named(status, names)), None)
 
 
 def delay(headers: Mapping[str, str], text: str = "") -> float | None:

@@ -49,11 +49,13 @@ def _let_in(request: web.Request, token: Token, scope: str) -> Token:
 
 
 def bearer(request: web.Request) -> str:
-    """Raises ApiError when there is none."""
+    """Raises ApiError when there is none, or one that cannot be ours: nobody is asked about it."""
     sent = request.headers.getall("Authorization", [])
     kind, _, token = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
     if kind.lower() != "bearer":
         raise ApiError(401, "invalid_api_key", NO_KEY)
+    if not tokens.SHAPE.fullmatch(token.strip()):
+        raise ApiError(401, "invalid_api_key", WRONG_KEY)
     return token.strip()
 
 

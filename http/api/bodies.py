@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,11 +46,12 @@ async def answered(request: web.Request, body: Body, headers: Mapping[str, str])
     response = web.StreamResponse(headers={**headers, "Content-Type": "application/json"})
     await response.prepare(request)
     before, *after = text.split(MARK)
-    await response.write(before)
-    for key, part in zip(body.keys, after, strict=True):
-        await response.write(await _picture(request.app[STORAGE], key))
-        await response.write(part)
-    await response.write_eof()
+    with contextlib.suppress(ConnectionResetError):  # who left needs no more of it
+        await response.write(before)
+        for key, part in zip(body.keys, after, strict=True):
+            await response.write(await _picture(request.app[STORAGE], key))
+            await response.write(part)
+        await response.write_eof()
     return response
 
 

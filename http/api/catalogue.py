@@ -47,20 +47,18 @@ class Catalogue:
                     self._offer = (time.monotonic() + MOMENT, await models.on_offer(self.db))
         return self._offer[1]
 
-    async def find(self, name: str | None) -> Model:
-        """The model on offer that a name stands for, also when it took over from a retired one; the first for none.
-
-        Raises ApiError.
-        """
+    async def at_hand(self, name: str | None) -> Model | None:
+        """The model on offer that a name stands for; the first for none."""
         offer = await self.offer()
-        if name is None and offer:
-            return offer[0]
         wanted = models.normal(name or "")
-        for each in offer:
-            if wanted == each.id or wanted in each.aliases:
-                return each
+        return next((each for each in offer if name is None or wanted == each.id or wanted in each.aliases), None)
+
+    async def find(self, name: str | None) -> Model:
+        """The same, also when it took over from a retired one: that is asked each time. Raises ApiError."""
+        if (found := await self.at_hand(name)) is not None:
+            return found
         try:
-            return await models.offered(self.db, wanted)
+            return await models.offered(self.db, models.normal(name or ""))
         except Refused as error:
             words = f"The model {shown(name or '')} does not exist."
             raise ApiError(404, "model_not_found", words, param="model") from error

@@ -41,13 +41,19 @@ async def generate(request: web.Request) -> web.StreamResponse:
     access.bearer(request)
     try:
         asked, digest = await reading.json(request, Generation)
-        model = await ordering.model_for(request, asked)
+        model = await ordering.model_at_hand(request, asked)
     except (ApiError, web.HTTPException):
         await access.enter(request, "images:write", orders=True)  # a stranger is not told what was wrong
         raise
-    token, offer = await access.enter_to_order(request, "images:write", model)
+    began, offer = anyio.current_time(), None
+    if model is not None:
+        token, offer = await access.enter_to_order(request, "images:write", model)
+    else:  # nobody is asked about it for a stranger
+        token = await access.enter(request, "images:write", orders=True)
+        model = await ordering.model_for(request, asked)
     ordering.allow(token, model)
-    return await _take(request, token, asked, ordering.draft(request, token, asked, digest, model), offer=offer)
+    order = ordering.draft(request, token, asked, digest, model)
+    return await _take(request, token, asked, order, began, offer=offer)
 
 
 @operation("Paint from pictures and a description.", {200: Images, 202: Task}, REFUSED, body=Edit, **ORDER)
@@ -55,11 +61,13 @@ async def edit(request: web.Request) -> web.StreamResponse:
     """``POST /v1/images/edits``."""
     token = await access.enter(request, "images:write", orders=True)
     asked, files, digest = await reading.form(request, Edit)
+    began = anyio.current_time()
     model = await ordering.model_for(request, asked)
     ordering.allow(token, model)
     sent = edits.sent(model, files)
     order = ordering.draft(request, token, asked, digest, model)
-    return await _take(request, token, asked, order, partial(edits.completed, request, token, model, asked, sent))
+    complete = partial(edits.completed, request, token, model, asked, sent)
+    return await _take(request, token, asked, order, began, complete)
 
 
 async def _take(
@@ -67,10 +75,14 @@ async def _take(
     token: Token,
     asked: Asked,
     order: Draft,
+    began: float,
     complete: Complete | None = None,
     offer: Offer | None = None,
 ) -> web.StreamResponse:
-    """Order, unless it was ordered before, and answer in the way that was asked for."""
+    """Order, unless it was ordered before, and answer in the way that was asked for.
+
+    ``began``: the moment from which whoever asked waits.
+    """
     is_async, form = wants_async(request), asked.response_format or "b64_json"
     if is_async and asked.stream:
         raise invalid("stream", "An order is either streamed (stream: true) or asynchronous, not both.")
@@ -84,7 +96,7 @@ async def _take(
         return await tasks.accepted(request, placed.id, token, form)
     if asked.stream:
         return await streams.answer(request, placed.id, token, form, partials=bool(asked.partial_images))
-    return await _when_done(request, placed, token, form)
+    return await _when_done(request, placed, token, form, began)
 
 
 def wants_async(request: web.Request) -> bool:
@@ -97,13 +109,13 @@ def wants_async(request: web.Request) -> bool:
     )
 
 
-async def _when_done(request: web.Request, placed: Placed, token: Token, form: str) -> web.StreamResponse:
+async def _when_done(request: web.Request, placed: Placed, token: Token, form: str, began: float) -> web.StreamResponse:
     """Hold the connection until the order is over. Whoever leaves finds it in the gallery.
 
     It is in the books, so whatever goes wrong here is no reason to order it again.
     """
     try:
-        order = await _over(request, placed, token)
+        order = await _over(request, placed, token, began)
         if order is None:
             return web.Response(status=499)
         body = await outcome.images(request, order, form)
@@ -115,13 +127,13 @@ async def _when_done(request: web.Request, placed: Placed, token: Token, form: s
     return await bodies.answered(request, body, outcome.AS_IT_IS)
 
 
-async def _over(request: web.Request, placed: Placed, token: Token) -> Order | None:
+async def _over(request: web.Request, placed: Placed, token: Token, began: float) -> Order | None:
     """The order when it is over; None when nobody listens any more.
 
     Raises ApiError when this process has to stop, or it takes too long; Lost.
     """
     config, looks = request.app[CONFIG], placed.is_known
-    patience = Patience(request.app[WAITING], config, config.api_wait)
+    patience = Patience(request.app[WAITING], config, began + config.api_wait - anyio.current_time())
     with request.app[WAITING].watch(placed.id) as watch:
         while (left := patience.left) > 0:
             if not looks:

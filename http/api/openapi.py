@@ -33,7 +33,8 @@ REFUSALS = {
     429: "`rate_limit_exceeded`: later, see Retry-After. `insufficient_quota`: credits, plan or a cap of the key.",
     500: "`answer_unavailable`: it is ordered and goes on; the message says where its pictures will be. Do not order it again.",
     502: "The painter answered without a picture. Nothing was charged.",
-    503: "`server_is_overloaded`: all painters rest, see Retry-After. Nothing was ordered.",
+    503: "`server_is_overloaded`: see Retry-After. All painters rest, and nothing was ordered; or, with an Idempotency-Key, your "
+    "order goes on: send it again with the same key, and you wait for the same order.",
     504: "It took too long. Nothing was charged.",
 }
 IDEMPOTENCY = {

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from uuid import UUID
 
-import asyncpg
 from aiohttp import web
 
 from limner.http.api import parameters
@@ -14,7 +13,7 @@ from limner.http.api.catalogue import CATALOGUE
 from limner.http.api.errors import ApiError, overloaded
 from limner.http.api.schemas import Asked
 from limner.http.state import CONFIG, DB
-from limner.runtime.database import TROUBLE
+from limner.runtime.database import OUTAGE
 from limner.runtime.errors import Busy
 from limner.runtime.log import logger
 from limner.sql import generations, ledger, tokens
@@ -58,6 +57,11 @@ async def model_for(request: web.Request, asked: Asked) -> Model:
     return await request.app[CATALOGUE].find(asked.model)
 
 
+async def model_at_hand(request: web.Request, asked: Asked) -> Model | None:
+    """The same, if it is known without a question to the database."""
+    return await request.app[CATALOGUE].at_hand(asked.model)
+
+
 def allow(token: Token, model: Model) -> None:
     """Raises ApiError when this token may not order it."""
     if not token.allows_model(model.id):
@@ -98,7 +102,7 @@ async def place(
     try:
         with tokens.capped():
             generation_id = await generations.order(db, order, deadline=deadline, offer=offer, hardens=hardens)
-    except (Busy, *TROUBLE, asyncpg.InsufficientResourcesError, asyncpg.QueryCanceledError) as error:
+    except (Busy, *OUTAGE) as error:
         log.warning("order_unknown", error=str(error) or type(error).__name__)
         raise _unknown(order) from error
     return Placed(generation_id, is_known=order.idempotency_key is not None)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Container
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import anyio
-import asyncpg
 from aiohttp import web
 
 from limner.http.api import files
@@ -17,6 +17,7 @@ from limner.http.api.bodies import LATER, Body, base64
 from limner.http.api.errors import ApiError, overloaded
 from limner.http.api.schemas import Usage
 from limner.http.state import DB, STORAGE
+from limner.runtime import database
 from limner.runtime.database import TROUBLE
 from limner.runtime.errors import Busy
 from limner.runtime.log import logger
@@ -31,7 +32,7 @@ log = logger(__name__)
 AS_IT_IS = {"Cache-Control": "no-store, no-transform"}
 """Pictures are packed already: to pack them once more would cost a proxy more than it spares."""
 USAGE = Usage().model_dump()
-OUTAGE = (Busy, Missing, *TROUBLE, asyncpg.InsufficientResourcesError, asyncpg.QueryCanceledError)
+OUTAGE = (Busy, Missing, *database.OUTAGE)
 """What keeps an answer from whoever ordered, and not the picture from being painted."""
 MODERATED = {"moderation_input": "input", "moderation_output": "output"}
 WORST_FIRST = ("moderation_input", "moderation_output", "invalid_request")
@@ -71,7 +72,7 @@ async def images(request: web.Request, order: Order, form: str) -> Body:
     for answer in order.delivered:
         with contextlib.suppress(Missing):
             data[answer.job_id] = await (_later if are_many else picture)(request, answer, form)
-    order = replace(order, answers=[each if each.job_id in data else _lost(each) for each in order.answers])
+    order = without(order, {each.job_id for each in order.delivered} - data.keys())
     if not data:
         raise failure(order)
     first = order.delivered[0]
@@ -86,10 +87,12 @@ async def images(request: web.Request, order: Order, form: str) -> Body:
     return Body(content, [str(each.storage_key) for each in order.delivered] if are_many else [])
 
 
+def without(order: Order, lost: Container[UUID]) -> Order:
+    """The order as it is without the pictures of these jobs, whose files are not there."""
+    return replace(order, answers=[_lost(each) if each.job_id in lost else each for each in order.answers])
+
+
 def _lost(answer: Answer) -> Answer:
-    """One that did not come, or whose file is not there."""
-    if answer.image_id is None:
-        return answer
     log.error("picture_missing", picture=str(answer.image_id), key=answer.storage_key)
     return replace(answer, image_id=None, reason="its file is not in the storage any more")
 

@@ -16,6 +16,7 @@ from limner.http.api.errors import ApiError
 from limner.http.api.waiting import LOOK_AGAIN, WAITING, Patience
 from limner.http.state import CONFIG, DB
 from limner.runtime.database import TROUBLE
+from limner.runtime.storage import Missing
 from limner.sql import answers
 from limner.sql.answers import Answer, Order, Partial
 from limner.sql.tokens import Token
@@ -58,6 +59,7 @@ class _Feed:
         self.partials = partials
         self.seen: list[tuple[UUID, int]] = []
         self.sent: set[UUID] = set()
+        self.lost: set[UUID] = set()
         self.last_sign = anyio.current_time()
 
     async def run(self) -> None:
@@ -92,9 +94,12 @@ class _Feed:
         for each in order.delivered:
             if each.job_id not in self.sent:
                 self.sent.add(each.job_id)
-                await self._completed(order, each)
-        if order.is_over and len(order.delivered) < len(order.answers):
-            await self._error(outcome.failure(order))
+                try:
+                    await self._completed(order, each)
+                except Missing:
+                    self.lost.add(each.job_id)
+        if order.is_over and (self.lost or len(order.delivered) < len(order.answers)):
+            await self._error(outcome.failure(outcome.without(order, self.lost)))  # the last word: clients end with it
         return order.is_over
 
     async def _unseen(self) -> list[Partial]:

@@ -16,8 +16,6 @@ from limner.http.api.openapi import operation
 from limner.http.api.reading import shown
 from limner.http.api.schemas import Task
 from limner.http.state import DB, path_id
-from limner.runtime.database import TROUBLE
-from limner.runtime.errors import Busy
 from limner.sql import answers, generations
 from limner.sql.answers import Order
 from limner.sql.tokens import Token
@@ -33,7 +31,7 @@ async def accepted(request: web.Request, generation_id: UUID, token: Token, form
     """202: where to ask, and when."""
     try:
         about = _about(await answers.order(request.app[DB], generation_id, token), form)
-    except (Busy, *TROUBLE):  # it is in the books: who heard of trouble would order it again
+    except outcome.OUTAGE:  # it is in the books: who heard of trouble would order it again
         about = _told(generation_id, "queued", int(time.time()), form)
     headers = {"Location": about["poll_url"], "Retry-After": str(ASK_AGAIN)}
     if "Prefer" in request.headers:

@@ -15,6 +15,7 @@ from tests.alerts.test_telling import away, mails
 from tests.upstreams.telegram import telegram as fake_telegram
 
 DANA = 8
+WAITS = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
 
 
 async def pair(watched, role: str | None = None) -> telegram.Admin:
@@ -104,7 +105,7 @@ async def test_who_is_revoked_while_the_watchman_writes_does_not_get_it_either(w
     async with anyio.create_task_group() as group, watched.db.transaction() as tx:
         readers = await telegram.readers(tx)
         group.start_soon(telegram.revoke, watched.db, 9, "cli")
-        while not await watched.db.fetchval("select exists (select from pg_locks where not granted)"):
+        while not await watched.db.fetchval(WAITS):
             await anyio.sleep(0.01)
         for admin in readers:
             await notices.queue(tx, "telegram", str(admin.telegram_id), "sums", dedupe_key="alert 1 1")

@@ -51,3 +51,10 @@ async def test_an_answer_has_the_fields_that_are_told(working):
         ("Task", json(await working.order(Prefer="respond-async"))),
     ):
         assert set(shapes[name].get("required", [])) <= set(body) <= set(shapes[name]["properties"]), name
+
+
+async def test_it_says_both_that_a_503_can_mean(stranger):
+    document = json(await stranger.get("/v1/openapi.json"))
+    told = document["paths"]["/v1/images/generations"]["post"]["responses"]["503"]["description"]
+    assert "nothing was ordered" in told
+    assert "with an Idempotency-Key, your order goes on" in told

@@ -85,12 +85,29 @@ async def test_of_a_partly_delivered_order_the_delivered_come_first(alices, site
     assert caught.value.body["metadata"]["partial"] is True
 
 
+async def test_a_file_that_is_lost_hides_none_of_the_others(alices, site, db):
+    async with streamed(alices, n=3, key="k"):
+        for _ in range(3):
+            easel = await take_up(site)
+            await easel.deliver()
+    first = "select storage_key from image as i join job as j on j.id = i.job_id order by j.position limit 1"
+    await site.storage.delete(await db.fetchval(first))
+    async with streamed(alices, n=3, key="k") as answer:
+        events = await Stream(answer).rest()
+    assert [event.name for event in events] == ["image_generation.completed"] * 2 + ["error"]
+    wrong = orjson.loads(events[-1].data)["error"]
+    assert (wrong["code"], wrong["metadata"]["generation"]) == ("not_found", str(easel.job.generation_id))
+    assert wrong["metadata"]["reasons"] == ["its file is not in the storage any more"]
+    assert "goes on" not in wrong["message"]
+
+
 @contextlib.asynccontextmanager
-async def streamed(alices, **asked):
+async def streamed(alices, *, key=None, **asked):
+    named = {} if key is None else {"Idempotency-Key": key}
     async with alices.client.post(
         f"{alices.site.url}/v1/images/generations",
         data=orjson.dumps(ASKED | {"stream": True} | asked),
-        headers={**JSON, "Authorization": f"Bearer {alices.token}"},
+        headers={**JSON, **named, "Authorization": f"Bearer {alices.token}"},
         timeout=aiohttp.ClientTimeout(40),
     ) as answer:
         yield answer

@@ -6,10 +6,13 @@ import base64
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from limner.http.state import STORAGE
-from limner.sql import jobs
+from limner.sql import attempts, jobs
+from limner.sql.attempts import Lease
 from tests.api.conftest import error, json, program, switch
+from tests.faults.crew import happens
 from tests.http.conftest import available
 from tests.http.painting import take_up
 
@@ -150,3 +153,32 @@ async def test_several_pictures_are_written_one_after_the_other(alices, site, db
     task = f"/v1/images/tasks/{answer['metadata']['generation']}"
     result = json(await alices.get(task))["result"]
     assert sorted(each["b64_json"] is None for each in result["data"]) == [False, False, True]
+
+
+async def test_why_it_failed_is_not_hidden_by_an_attempt_that_was_let_go(alices, site, db):
+    task = json(await alices.order(Prefer="respond-async"))
+    easel = await take_up(site)
+    for fault in ("moderation_input", "cancelled"):
+        lease = await attempts.lease(
+            db, easel.job.provider_id, easel.job.model_id, easel.job.id, tried=[], until=easel.job.deadline
+        )
+        assert isinstance(lease, Lease)
+        await attempts.close(db, lease.attempt_id, fault=fault)
+    await easel.fail("The painter refused this description")
+    assert json(await alices.get(task["poll_url"]))["error"]["code"] == "moderation_blocked"
+
+
+async def test_who_leaves_while_several_pictures_are_written_is_no_mistake_of_ours(alices, site, db):
+    task = json(await alices.order(Prefer="respond-async", n=2))
+    for _ in range(2):
+        await (await take_up(site)).deliver()
+    for row in await db.fetch("select storage_key from image"):
+        (site.config.pictures_folder / row["storage_key"]).write_bytes(bytes(32 * 2**20))
+    about = {"Authorization": f"Bearer {alices.token}"}
+    with capture_logs() as said:
+        async with alices.client.get(site.url + task["poll_url"], headers=about) as answer:
+            await answer.content.read(10)
+            answer.close()
+        await happens(lambda: any(line["event"] == "answered" and "tasks" in line["path"] for line in said))
+    assert [line for line in said if line["event"] in ("request_failed", "request_crashed")] == []
+    assert [line["status"] for line in said if line["event"] == "answered"] == [200]

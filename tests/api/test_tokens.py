@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
 
+from limner.http.api.catalogue import CATALOGUE
 from limner.runtime.errors import Refused
-from limner.sql import accounts, tokens
+from limner.sql import accounts, models, tokens
 from limner.sql.tokens import Caps
 from tests.api.conftest import error, json, program
 
@@ -152,3 +155,28 @@ async def test_its_last_use_is_remembered(alices, db):
     row = await db.fetchrow("select last_used_at, last_used_ip from api_token")
     assert row["last_used_at"] is not None
     assert row["last_used_ip"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("sent", ["sk-anything", "lim_short", "lim_" + "x" * 44])
+async def test_what_can_be_no_token_asks_the_database_nothing(alices, site, db, sent):
+    for table in ("model", "api_token"):
+        await db.execute(f"alter table {table} rename to {table}_elsewhere")
+    page = await replace(alices, token=sent).order()
+    assert (page.status, error(page)["code"]) == (401, "invalid_api_key")
+
+
+async def test_nobody_is_asked_about_a_model_for_a_stranger(alices, site, db):
+    """What is on offer is remembered; any other name would be a question for each request."""
+    site.app[CATALOGUE]._offer = (math.inf, await models.on_offer(db))
+    await db.execute("alter table model rename to elsewhere")
+    page = await replace(alices, token="lim_" + "x" * 43).order(model="no-such-model")
+    assert (page.status, error(page)["code"]) == (401, "invalid_api_key")
+
+
+async def test_a_retired_model_is_still_found_by_who_has_a_token(alices, db):
+    await db.execute(
+        "insert into model (id, provider_id, upstream_id, name, active, replacement)"
+        " select 'older', provider_id, 'older', 'Older', false, 'simulator' from model where id = 'simulator'"
+    )
+    assert (await alices.order(model="older", Prefer="respond-async")).status == 202
+    assert await db.fetchval("select model_id from generation") == "simulator"

@@ -9,18 +9,20 @@ import anyio
 import openai
 import orjson
 import pytest
+from aiohttp import FormData
 from aiohttp.test_utils import make_mocked_request
 from aiohttp.web import Application
 
 from limner.http.api import tasks
 from limner.http.api.waiting import WAITING, Waiting
-from limner.http.state import DB
+from limner.http.state import DB, STORAGE
 from limner.runtime.opening import open_database
 from limner.sql import accounts
 from limner.sql.channels import GENERATION_CHANGED
 from limner.sql.tokens import Token
 from tests.api.conftest import error, json, program, studio
 from tests.faults.unwell import break_down
+from tests.http.conftest import drawn
 from tests.http.painting import take_up
 
 
@@ -99,12 +101,15 @@ async def test_an_order_of_which_nobody_knows_whether_it_was_taken_invites_no_se
     assert (named.status, error(named)["code"], named.headers["Retry-After"]) == (503, "server_is_overloaded", "2")
 
 
-async def test_a_task_is_accepted_while_nobody_can_look_how_it_stands(alices, site, db, dsn, cast):
+@pytest.mark.parametrize("how", ["away", "57014", "53100"])
+async def test_a_task_is_accepted_while_nobody_can_look_how_it_stands(alices, site, db, dsn, cast, how):
+    """The database is away, breaks the statement off, or its disk is full."""
     generation = UUID(json(await alices.order(Prefer="respond-async"))["id"])
-    async with open_database(dsn, role="test", pool=1) as gone:
-        pass
     app = Application()
-    app[DB] = gone
+    async with open_database(dsn, role="test", pool=1) as gone:
+        app[DB] = gone if how == "away" else db
+    if how != "away":
+        await db.execute(UNREADABLE.replace("partial", "generation_reference").replace("57P03", how))
     request = make_mocked_request("POST", "/v1/images/generations", app=app)
     token = Token(uuid4(), cast.alice.id, cast.alice.email, [], None, None, 1.0, 0)
     answer = await tasks.accepted(request, generation, token, "b64_json")
@@ -148,6 +153,49 @@ async def test_an_order_whose_end_cannot_be_read_invites_no_second_one(alices, s
         await easel.deliver()
     assert (pages[0].status, error(pages[0])["code"]) == (500, "answer_unavailable")
     assert pages[0].headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("named", [False, True])
+async def test_what_nobody_foresaw_invites_no_second_order_either(alices, site, db, named):
+    pages = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(asked, alices, pages, **({"Idempotency_Key": "k"} if named else {})))
+        await site.until(GENERATION_CHANGED, partial(db.fetchval, "select exists (select from job)"))
+        easel = await take_up(site)
+        await db.execute(UNREADABLE.replace("partial", "generation_reference").replace("57P03", "XX001"))
+        await easel.deliver()
+    assert pages[0].status == 500
+    if named:  # to send it again is to wait for the same order
+        assert "x-should-retry" not in pages[0].headers
+    else:
+        assert pages[0].headers["x-should-retry"] == "false"
+        assert "Nothing was charged" not in error(pages[0])["message"]
+
+
+async def test_the_time_that_an_edit_takes_to_be_stored_is_part_of_the_wait(dsn, tmp_path, db, cast, monkeypatch):
+    """The program has waited since it sent its pictures."""
+    async with studio(dsn, tmp_path, db, work=False, api_wait=1) as site:
+        alices = await program(site, cast.alice)
+        put, sent = site.app[STORAGE].put, FormData({"model": "simulator", "prompt": "a red boat"})
+        sent.add_field("image", drawn(), filename="a.png", content_type="image/png")
+        await db.execute("update model set abilities = '{text,image}' where id = 'simulator'")
+
+        async def slowly(*what):
+            await anyio.sleep(1.2)
+            return await put(*what)
+
+        monkeypatch.setattr(site.app[STORAGE], "put", slowly)
+        pages = []
+
+        async def edit() -> None:
+            pages.append(await alices.send("POST", "/v1/images/edits", data=sent))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(edit)
+            await site.until(GENERATION_CHANGED, partial(db.fetchval, "select exists (select from job)"))
+            monkeypatch.undo()
+            await (await take_up(site)).deliver()
+    assert (pages[0].status, error(pages[0])["code"]) == (500, "answer_unavailable")
 
 
 async def test_an_order_that_a_crash_of_the_database_took_along_may_be_sent_again(alices, site, db):

@@ -170,7 +170,7 @@ async def test_a_pause_that_telegram_asks_for_is_kept(fake, config, db):
         await fake.next("getUpdates")
         refused_at = time.monotonic()
         await fake.next("poll")
-        assert 1.9 <= time.monotonic() - refused_at < 4
+        assert time.monotonic() - refused_at >= 1.9
 
 
 async def test_errors_of_the_other_side_are_waited_out(fake, config, db):

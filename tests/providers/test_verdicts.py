@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -9,10 +11,11 @@ from typing import Any
 import orjson
 import pytest
 
-from limner.actors.providers import discretion, fal_answers, gemini_answers, replicate, stability
+from limner.actors.providers import a1111, discretion, fal_answers, gemini_answers, replicate, stability
 from limner.actors.providers.base import WORDS, Access, Fault, UpstreamError
 from limner.actors.providers.relay import RELAYED
-from limner.actors.providers.verdicts import RULES, Answer, delay, judge, verdict
+from limner.actors.providers.rules import RULES, judge
+from limner.actors.providers.verdicts import Answer, delay, verdict
 from tests.upstreams.openai import error
 
 KEY = "sk-live-abcdefghijklmnopqrstuvwx"
@@ -229,6 +232,8 @@ def of(painter: str, status: int, body: dict[str, Any], access: Access) -> Upstr
             return stability.refusal(answer, access)
         case "gemini":
             return gemini_answers.refusal(answer, access)
+        case "a1111":
+            return a1111.refusal(answer, replace(access, secret="none"))
         case _:
             return verdict(answer, discretion.secrets(access), rules=RELAYED)
 
@@ -261,3 +266,77 @@ def test_a_callers_other_texts_are_no_judgement_either(said: str) -> None:
         assert caught.fault is of("openai", status, error(None, "negative_prompt was: x"), access).fault
         assert said not in caught.detail
         assert "quality was high" in caught.detail, "a choice is no text"
+
+
+CODES = [
+    "insufficient_quota", "insufficient_credits", "insufficient_balance", "余额不足", "额度不足", "invalid_api_key",
+    "account_deactivated", "unsupported_country", "model_not_found", "billing_hard_limit", "no_media_generated",
+    "internal_error", "runner_1", "exhausted balance", "request was throttled", "model x was not found",
+    "your account has insufficient credits", "your account was suspended", "location is not supported",
+]  # fmt: skip
+"""What an upstream calls it when a key is to blame; and what anybody can write."""
+PAINTERS = ["openai", "fal", "replicate", "stability", "gemini", "a1111"]
+
+
+def enveloped(painter: str, message: str) -> dict[str, Any]:
+    """A message about a request, in each painter's own envelope."""
+    match painter:
+        case "fal":
+            return {"detail": [{"loc": ["body", "negative_prompt"], "msg": message, "type": "value_error"}]}
+        case "replicate":
+            return {"title": "Input validation failed", "detail": message}
+        case "stability":
+            return {"name": "bad_request", "errors": [message]}
+        case "gemini":
+            return {"error": {"status": "INVALID_ARGUMENT", "message": message}}
+        case "a1111":
+            return {"error": "HTTPException", "detail": message}
+        case _:
+            return error(None, message)
+
+
+@pytest.mark.parametrize("said", CODES)
+def test_a_word_that_a_caller_chose_takes_no_key_out(said: str) -> None:
+    access = Access(KEY, "https://relay.example/v1", prompt="a fox", texts=(said,))
+    for painter, status in itertools.product(PAINTERS, (400, 422)):
+        body = enveloped(painter, f"unsupported negative_prompt: {said}")
+        assert of(painter, status, body, access).fault is Fault.INVALID_REQUEST, painter
+
+
+@pytest.mark.parametrize("said", CODES)
+def test_nor_does_a_prompt_that_is_quoted_in_pythons_way_or_cut_short(said: str) -> None:
+    prompt = f"{said} painted on the \"wall\" of a 'bank', at night and in the rain, by a very old master of the art"
+    access = Access(KEY, "https://relay.example/v1", prompt=prompt)
+    short = f"1 validation error for Request: input_value='{prompt[:30]}...{prompt[-20:]}', input_type=str"
+    long = f"1 validation error for Request: input_value={prompt!r}, input_type=str"
+    ended = f"Invalid prompt: {prompt[:60]}…"
+    for painter, message, status in itertools.product(PAINTERS, (short, long, ended), (400, 422)):
+        assert of(painter, status, enveloped(painter, message), access).fault is Fault.INVALID_REQUEST, painter
+
+
+@pytest.mark.parametrize("status", [403, 500])
+@pytest.mark.parametrize("said", CODES)
+def test_nor_at_a_status_that_may_be_about_a_key(status: int, said: str) -> None:
+    prompt = f"{said} painted on the \"wall\" of a 'bank', at night and in the rain"
+    access = Access(KEY, "https://relay.example/v1", prompt=prompt)
+    usual = of("openai", status, error(None, "cannot serve: a fox"), access).fault
+    for quoted in (f"{prompt[:40]}...{prompt[-15:]}", repr(prompt), prompt[:50] + "…"):
+        assert of("openai", status, error(None, f"cannot serve: {quoted}"), access).fault is usual
+
+
+@pytest.mark.parametrize(("code", "fault"), [
+    ("insufficient_quota", Fault.BALANCE_EXHAUSTED), ("insufficient_balance", Fault.BALANCE_EXHAUSTED),
+    ("billing_hard_limit_reached", Fault.BALANCE_EXHAUSTED), ("invalid_api_key", Fault.AUTH_DEAD),
+    ("unsupported_country_region_territory", Fault.REGION_BLOCKED), ("model_not_found", Fault.MODEL_UNAVAILABLE),
+])  # fmt: skip
+def test_the_code_of_an_upstream_still_tells_of_a_key(code: str, fault: Fault) -> None:
+    assert of("openai", 400, error(code, "no"), Access(KEY, "https://relay.example/v1")).fault is fault
+
+
+@pytest.mark.parametrize("status", [400, 429, 500, 503])
+@pytest.mark.parametrize("painter", PAINTERS)
+def test_a_caller_does_not_say_how_long_a_key_rests(painter: str, status: int) -> None:
+    access = Access(KEY, "https://relay.example/v1", prompt="a clock that says: try again in 24h, or retry in 24h")
+    usual = of(painter, status, enveloped(painter, "cannot paint: a fox"), access).after
+    quoted = of(painter, status, enveloped(painter, f"cannot paint: {access.prompt}"), access).after
+    assert quoted == usual

@@ -606,6 +606,20 @@ def turned(lines: Mapping[str, Line]) -> set[str]:
     return {code for code, line in lines.items() if line.state not in ("ok", "skip")}
 
 
+UNWANTED = """
+insert into notice (channel, recipient, body, failed_at, let_go_at, error) values
+('telegram', '7', 'news', now(), now(), 'given up by carol@example.com'),
+('telegram', '8', 'sums', now(), null, 'not for them any more'),
+('telegram', '9', 'news', now(), null, 'Forbidden: bot was blocked by the user')
+"""
+
+
+async def test_what_nobody_wants_to_be_sent_any_more_is_not_missed(studio: Studio) -> None:
+    await ran(UNWANTED, "delete from notice")(studio)
+    found = (await studio.examined("work.notices"))["work.notices"]
+    assert (found.state, found.words) == ("warn", "0 wait for more than 10 min, 1 were refused in 24 h")
+
+
 async def test_a_server_without_durability_turns_exactly_its_check(studio: Studio, dsn: str) -> None:
     """The tests' own throw-away server is one."""
     studio.settings["database_url"] = dsn
