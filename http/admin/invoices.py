@@ -118,7 +118,7 @@ async def refund(request: web.Request) -> web.StreamResponse:
         reason = forms.text(form, "reason", most=200, needed=True)
         await refunds.order(request.app[DB], invoice_id, kind, reason, seen=_shown(form, kind), **about(request))
     except Refused as why:
-        return await _ask(request, invoice_id, why)
+        return await _ask(request, invoice_id, why, forms.kept(form, "kind", "reason"))
     return pages.see_other(f"/admin/invoices/{invoice_id}", "asked")
 
 
@@ -179,7 +179,9 @@ async def _page(request: web.Request, invoice_id: UUID, why: Refused | None = No
     )
 
 
-async def _ask(request: web.Request, invoice_id: UUID, why: Refused | None = None) -> web.Response:
+async def _ask(
+    request: web.Request, invoice_id: UUID, why: Refused | None = None, form: dict[str, str] | None = None
+) -> web.Response:
     db = request.app[DB]
     invoice = await invoices.get(db, invoice_id)
     return pages.render(
@@ -189,6 +191,7 @@ async def _ask(request: web.Request, invoice_id: UUID, why: Refused | None = Non
         invoice=invoice,
         account=await accounts.get(db, invoice.account_id),
         owed=await _owed(request, invoice),
+        form=form or {},
     )
 
 
