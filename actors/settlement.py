@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import asdict
 
 from limner.actors.processors.base import Payment, plain
-from limner.actors.processors.wire import decimal
+from limner.runtime.amounts import plain as decimal
 from limner.runtime.database import Db
 from limner.runtime.log import logger
 from limner.sql import audit, invoices, payments, refunds
@@ -41,15 +41,16 @@ def differences(invoice: Invoice, payment: Payment, store: str) -> list[str]:
     return [name for name, (theirs, ours) in pairs.items() if theirs != ours]
 
 
-async def _paid(db: Db, invoice: Invoice, payment: Payment) -> None:
-    if invoice.state != "paid" and any(each.state != "failed" for each in await refunds.of_invoice(db, invoice.id)):
-        return await _mismatch(db, invoice, payment, "It was paid in full after a part of it had been given back.")
+async def _paid(db: Db, seen: Invoice, payment: Payment) -> None:
     async with db.transaction() as tx:
-        is_ownerless = invoice.state != "paid" and await payments.is_ownerless(
-            tx, invoice.id
-        )  # first, as erasure locks
+        # The account first, as erasure locks. With the invoice, no part of it is given back meanwhile.
+        is_ownerless = seen.state != "paid" and await payments.is_ownerless(tx, seen.id)
+        invoice = await invoices.locked(tx, seen.id)
+        if invoice.state != "paid" and any(each.state != "failed" for each in await refunds.of_invoice(tx, invoice.id)):
+            words = "It was paid in full after a part of it had been given back."
+            return await _mismatch(tx, invoice, payment, words)
         await payments.note(tx, invoice.id, payment.received_cents, is_late=payment.is_late)
-        if is_ownerless:
+        if invoice.state != "paid" and is_ownerless:
             with contextlib.suppress(WrongState):  # it is over already; what is over can be given back
                 await invoices.move(tx, invoice.id, "expired")
             words = "It was paid after its account was deleted: nothing was credited. Give the money back."
@@ -60,7 +61,7 @@ async def _paid(db: Db, invoice: Invoice, payment: Payment) -> None:
             how = "invoice.marked_elsewhere" if payment.is_marked else "invoice.paid_late"
             await audit.record(tx, ME, how, str(invoice.id), {"state": invoice.state}, _said(payment))
         await payments.holds(tx, invoice.id, actor=ME)
-    await _too_much(db, invoice, payment)
+        await _too_much(tx, invoice, payment)
 
 
 async def _not_paid_there(db: Db, invoice: Invoice, payment: Payment) -> None:
@@ -83,13 +84,17 @@ async def _too_much(db: Db, invoice: Invoice, payment: Payment) -> None:
     await payments.flag(db, invoice.id, "over", words, _said(payment), actor=ME)
 
 
-async def _moved(db: Db, invoice: Invoice, payment: Payment) -> None:
-    await payments.note(db, invoice.id, payment.received_cents, is_late=payment.is_late, ways=plain(payment.ways))
-    if payment.state not in ("pending", invoice.state):
-        with contextlib.suppress(WrongState):  # somebody else was faster, and knew more
-            await invoices.move(db, invoice.id, payment.state)
-    if payment.state in CLOSED and payment.received_cents:
-        await payments.flag(db, invoice.id, "partial", _came(invoice, payment), _said(payment), actor=ME)
+async def _moved(db: Db, seen: Invoice, payment: Payment) -> None:
+    async with db.transaction() as tx:
+        invoice = await invoices.locked(tx, seen.id)
+        if invoice.state == "paid":  # since it was looked at
+            return await _not_paid_there(tx, invoice, payment)
+        await payments.note(tx, invoice.id, payment.received_cents, is_late=payment.is_late, ways=plain(payment.ways))
+        if payment.state not in ("pending", invoice.state):
+            with contextlib.suppress(WrongState):  # what is over does not begin again
+                await invoices.move(tx, invoice.id, payment.state)
+        if payment.state in CLOSED and payment.received_cents:
+            await payments.flag(tx, invoice.id, "partial", _came(invoice, payment), _said(payment), actor=ME)
 
 
 def _came(invoice: Invoice, payment: Payment) -> str:

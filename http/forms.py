@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
 from multidict import MultiDictProxy
 
+from limner.runtime import amounts
 from limner.runtime.errors import Refused
 
 LARGEST_FILE = 12 * 1024 * 1024
@@ -75,6 +76,17 @@ def whole(form: Form, name: str, *, least: int, most: int, default: int | None =
     if not (digits.isascii() and digits.isdigit()) or not least <= int(value) <= most:
         raise Refused(f"{name.capitalize()} must be a whole number from {least} to {most}, not {value!r}.", field=name)
     return int(value)
+
+
+def cents(form: Form, name: str, *, label: str = "An amount", like: str = "9.99") -> int:
+    """A field as money, in hundredths. Raises Refused that names the field and the value."""
+    return amounts.cents(text(form, name, most=20, needed=True), field=name, name=label, like=like)
+
+
+def micros(form: Form, name: str) -> int | None:
+    """A field as US dollars such as 25 or -0.5, in millionths; None for nothing. Raises Refused."""
+    typed = text(form, name, most=20)
+    return amounts.micros(typed, field=name) if typed else None
 
 
 def day(typed: str, field: str, label: str = "A day") -> date | None:

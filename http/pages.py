@@ -14,6 +14,7 @@ from aiohttp import web
 from markupsafe import Markup
 
 from limner.http.state import CONFIG, REQUEST_ID, csrf_token, file_of, look_of, notice_of, viewer_of
+from limner.runtime import amounts
 from limner.runtime.errors import NotFound, Refused, TooMany
 from limner.runtime.spans import duration
 from limner.sql.accounts import Account
@@ -55,7 +56,15 @@ def set_up(app: web.Application) -> None:
         "asset": asset,
         "site": Site(app[CONFIG].public_url, app[CONFIG].sharing),
     }
-    environment.filters |= {"ago": ago, "money": money, "size": size, "count": count, "lasts": duration}
+    environment.filters |= {
+        "ago": ago,
+        "money": amounts.said,
+        "dollars": amounts.said_micros,
+        "rounded": amounts.rounded_micros,
+        "size": size,
+        "count": count,
+        "lasts": duration,
+    }
 
 
 def in_general(why: Refused) -> Refused:
@@ -134,12 +143,6 @@ def ago(moment: datetime) -> str:
             number = seconds // size_
             return f"{number} {'day' if unit == 'days' and number == 1 else unit} ago"
     return moment.strftime("%-d %b %Y")
-
-
-def money(cents: int, currency: str) -> str:
-    """999 USD cents as "9.99 USD"."""
-    whole, rest = divmod(abs(cents), 100)
-    return f"{'−' if cents < 0 else ''}{whole:,}.{rest:02d} {currency}"
 
 
 def size(bytes_: int) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
-from limner.http import pages
+from limner.runtime import amounts
 
 Unit = Literal["money", "pictures", "attempts", "seconds", "slots"]
 Value = float | int | None
@@ -82,7 +82,7 @@ class Chart:
         for each in self.series:
             value = each.values[place]
             is_money = (each.unit or self.unit) == "money" and value is not None
-            yield "" if value is None else f"{value / 100:.2f}" if is_money else value
+            yield "" if value is None else amounts.plain(round(value)) if is_money else value
 
     def shown(self, series: Series, value: Value) -> str:
         return shown(series.unit or self.unit, value, self.currency)
@@ -139,7 +139,7 @@ def shown(unit: Unit, value: Value, currency: str = "") -> str:
         return "–"
     match unit:
         case "money":
-            return pages.money(round(value), currency)
+            return amounts.said(round(value), currency)
         case "seconds":
             return f"{value:.1f} s" if value < 100 else f"{value:,.0f} s"
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,14 @@ from typing import Generic, TypeVar
 
 import anyio
 import asyncpg
+from anyio.lowlevel import cancel_shielded_checkpoint
 
 from limner.runtime.errors import Busy
+
+ROUNDS = 6
+"""Rounds of the event loop that the first one waits for company."""
+RECENTLY = 0.02
+"""Seconds. Who is the first one after a longer time would wait alone."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,6 +45,7 @@ class Together(Generic[T, R]):
         self._most = most
         self._waiting: deque[_Errand[T, R]] = deque()
         self._is_on_its_way = False
+        self._left_at = 0.0
 
     async def do(self, item: T) -> R:
         """The answer for this item. Raises what ``carry`` raises."""
@@ -66,10 +74,19 @@ class Together(Generic[T, R]):
         self._is_on_its_way = True
         try:
             with anyio.CancelScope(shield=True):  # others' items are on the way
+                await self._wait_for_company()
                 await self._see_off(self._take())
         finally:
             self._is_on_its_way = False
             self._hand_over()
+
+    async def _wait_for_company(self) -> None:
+        """While others have just had the same to do, and only as long as this process is busy: a round takes no time else."""
+        now = time.monotonic()
+        if now - self._left_at < RECENTLY:
+            for _ in range(ROUNDS):
+                await cancel_shielded_checkpoint()
+        self._left_at = now
 
     def _take(self) -> list[_Errand[T, R]]:
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from limner.runtime import mailbox
+from limner.runtime.amounts import said
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.errors import Refused
@@ -96,7 +97,7 @@ def check_amount(processor: str, cents: int, currency: str) -> None:
     if not takes(processor, cents, currency):
         least = LEAST[processor][currency]
         raise TooLittle(
-            f"{cents / 100:.2f} {currency} would be left to pay; {processor.capitalize()} takes {least / 100:.2f} {currency}"
+            f"{said(cents, currency)} would be left to pay; {processor.capitalize()} takes {said(least, currency)}"
             " or more. Pay in another way, or use the code for something larger.", field="code",
         )  # fmt: skip
 

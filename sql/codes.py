@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
+from limner.runtime.amounts import said
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import audit, lists
@@ -78,7 +79,7 @@ class Code:
             case "percent":
                 return f"{self.quantity} % off"
             case "amount":
-                return f"{self.quantity // 100}.{self.quantity % 100:02d} {self.currency} off"
+                return f"{said(self.quantity, self.currency or '')} off"
             case "days":
                 return f"{self.quantity} more day{'' if self.quantity == 1 else 's'}"
             case "cycle":

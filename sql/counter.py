@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
+from limner.runtime.amounts import said, said_micros
 from limner.runtime.config import Config
 from limner.runtime.opening import open_briefly
 from limner.runtime.vault import Vault
@@ -106,7 +106,7 @@ async def list_models(config: Config) -> list[str]:
     async with open_briefly(config) as db:
         return [
             f"{each['id']:<30} {each['provider']:<12} {'on ' if each['active'] else 'off'} {each['credits']:>3} credits  "
-            f"{dollars(each['cost_micros'])}  {each['keys']} keys"
+            f"{said_micros(each['cost_micros'])}  {each['keys']} keys"
             + (f"  retires {each['retires_at']:%Y-%m-%d}" if each["retires_at"] else "")
             + (f" → {each['replacement']}" if each["replacement"] else "")
             + (f"  also {', '.join(each['aliases'])}" if each["aliases"] else "")
@@ -118,7 +118,7 @@ async def set_model(
     config: Config,
     model_id: str,
     *,
-    cost: Decimal | None,
+    cost: int | None,
     aliases: tuple[str, ...],
     sizes: tuple[str, ...],
     abilities: tuple[str, ...],
@@ -129,7 +129,7 @@ async def set_model(
     async with open_briefly(config) as db:
         known = await entries.entry(db, models.normal(model_id))
         wanted = {name: value for name, value in changes.items() if value is not None}
-        wanted |= {"cost_micros": micros(cost)} if cost is not None else {}
+        wanted |= {"cost_micros": cost} if cost is not None else {}
         wanted |= {"aliases": list(aliases)} if aliases else {}
         wanted |= {"sizes": list(sizes)} if sizes else {}
         wanted |= {"abilities": list(abilities)} if abilities else {}
@@ -142,9 +142,8 @@ async def set_model(
 async def list_plans(config: Config) -> list[str]:
     async with open_briefly(config) as db:
         return [
-            f"{each['code']:<20} {'on ' if each['active'] else 'off'} {each['price_cents'] / 100:>9,.2f} "
-            f"{each['price_currency']}  {each['credits_per_cycle']:>6} credits  {each['subscribers']:>5} have it  "
-            + _limits(each)
+            f"{each['code']:<20} {'on ' if each['active'] else 'off'} {said(each['price_cents'], each['price_currency']):>13}  "
+            f"{each['credits_per_cycle']:>6} credits  {each['subscribers']:>5} have it  " + _limits(each)
             for each in await plans.listing(db)
         ]
 
@@ -175,7 +174,7 @@ def _of_a_plan(terms: dict[str, Any]) -> dict[str, Any]:
     named = {name: value for name, value in terms.items() if value is not None and value != ()}
     named |= {name: None for name in ("credits_per_day", "credits_per_month", "retention_days") if named.get(name) == 0}
     if "price" in named:
-        named["price_cents"] = plans.cents(named.pop("price"))
+        named["price_cents"] = named.pop("price")
     if "allowed_models" in named:
         chosen = [models.normal(each) for each in named["allowed_models"]]
         named["allowed_models"] = None if chosen == ["all"] else chosen
@@ -189,7 +188,7 @@ async def add_model(
     *,
     name: str,
     upstream: str,
-    cost: Decimal,
+    cost: int,
     abilities: tuple[str, ...],
     sizes: tuple[str, ...],
     aliases: tuple[str, ...],
@@ -201,7 +200,7 @@ async def add_model(
         name or model_id,
         upstream,
         credits,
-        micros(cost),
+        cost,
         active,
         list(sizes),
         list(aliases),
@@ -250,44 +249,34 @@ async def set_provider(
 async def list_funds(config: Config) -> list[str]:
     async with open_briefly(config) as db:
         return [
-            f"{each.provider:<12} {each.name:<24} {dollars(each.left):>12} {each.source:<8}"
+            f"{each.provider:<12} {each.name:<24} {said_micros(each.left):>12} {each.source:<8}"
             + (f" {each.days_left:.1f} days" if each.days_left is not None else " nothing spent this week")
-            + (f"  told below {dollars(each.alert_below)}" if each.alert_below is not None else "")
+            + (f"  told below {said_micros(each.alert_below)}" if each.alert_below is not None else "")
             + ("  LOW" if each.is_low else "")
             for each in await funds.listing(db)
         ] or ["none is known: `limner fund top-up` enters one"]
 
 
-async def top_up(config: Config, provider: str, account: str, amount: Decimal, note: str) -> str:
+async def top_up(config: Config, provider: str, account: str, amount: int, note: str) -> str:
     async with open_briefly(config) as db:
-        await funds.top_up(db, provider, account, micros(amount), note, actor=ME)
-        return f"{amount} USD more for {account} of {provider}"
+        await funds.top_up(db, provider, account, amount, note, actor=ME)
+        return f"{said_micros(amount)} more for {account} of {provider}"
 
 
-async def fund_alert(config: Config, provider: str, account: str, amount: Decimal | None) -> str:
+async def fund_alert(config: Config, provider: str, account: str, amount: int | None) -> str:
     async with open_briefly(config) as db:
-        await funds.alert_below(db, provider, account, None if amount is None else micros(amount), actor=ME)
+        await funds.alert_below(db, provider, account, amount, actor=ME)
         return f"{account} of {provider}: " + (
-            f"told below {amount} USD" if amount is not None else "told by days only"
+            f"told below {said_micros(amount)}" if amount is not None else "told by days only"
         )
 
 
 async def list_margins(config: Config, by: str, days: int) -> list[str]:
     async with open_briefly(config) as db:
         return [
-            f"{each.name:<36} {each.delivered:>6} pictures  earned {dollars(each.earned):>10}  cost {dollars(each.cost):>10}"
-            f"  margin {dollars(each.margin):>10}"
-            + "".join(f"  and {amount / 1_000_000:,.2f} {currency}" for currency, amount in each.elsewhere.items())
-            + (f"  perhaps {dollars(each.possible)} more" if each.possible else "")
+            f"{each.name:<36} {each.delivered:>6} pictures  earned {said_micros(each.earned):>10}"
+            f"  cost {said_micros(each.cost):>10}  margin {said_micros(each.margin):>10}"
+            + "".join(f"  and {said_micros(amount, currency)}" for currency, amount in each.elsewhere.items())
+            + (f"  perhaps {said_micros(each.possible)} more" if each.possible else "")
             for each in await margins.by(db, by, days)
         ] or ["nothing yet"]
-
-
-def dollars(amount: int) -> str:
-    """Millionths of a US dollar: 34000 as 0.034 USD, 12_500_000 as 12.50 USD."""
-    places = 2 if abs(amount) >= 1_000_000 or amount % 10_000 == 0 else 4
-    return f"{amount / 1_000_000:,.{places}f} USD"
-
-
-def micros(amount: Decimal) -> int:
-    return round(amount * 1_000_000)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
@@ -235,13 +236,19 @@ class Totals:
 async def totals(db: Db, start: datetime, end: datetime) -> Totals:
     """All of it in three questions; any moments will do."""
     span = Span(start, end)
-    lines, waited = await work(db, span), await waits(db, span)
-    money = {each.currency: each.revenue for each in await takings(db, span)}
+    return summed(await work(db, span), await takings(db, span), await waits(db, span))
+
+
+def summed(lines: Sequence[Work], money: Iterable[Takings], waited: Sequence[Wait]) -> Totals:
+    """What they come to together. ``waited``: of the time as a whole, since halves of halves cannot be added up."""
+    revenue = Counter[str]()
+    for each in money:
+        revenue[each.currency] += each.revenue
     return Totals(
         delivered=sum(line.delivered for line in lines),
         failed=sum(line.failed for line in lines),
         attempts=sum(line.attempts for line in lines),
-        revenue=money,
+        revenue=dict(revenue),
         earned=_cents(line.earned for line in lines if line.currency == "USD"),
         cost=_cents(line.cost for line in lines),
         p50=waited[0].p50 if waited else None,
@@ -255,22 +262,12 @@ def _cents(micros: Iterable[int]) -> int:
     return (sum(micros) + 5_000) // 10_000
 
 
-def _faults(lines: list[Work]) -> dict[str, int]:
+def _faults(lines: Iterable[Work]) -> dict[str, int]:
     counted = dict[str, int]()
     for line in lines:
         if line.fault and line.attempts:
             counted[line.fault] = counted.get(line.fault, 0) + line.attempts
     return dict(sorted(counted.items(), key=lambda each: (-each[1], each[0])))
-
-
-async def since_days(db: Db, days: int) -> tuple[Totals, Totals]:
-    """Of today and the ``days`` - 1 days before it, and of as long a time ``days`` days earlier: what dashboards compare.
-
-    A day is one of UTC, and today is not over: the earlier time ends at the same time of day.
-    """
-    now: datetime = (await db.fetchval("select now()")).astimezone(UTC)
-    start = _midnight(now.date()) - (days - 1) * DAY
-    return await totals(db, start, now), await totals(db, start - days * DAY, now - days * DAY)
 
 
 @dataclass(frozen=True)

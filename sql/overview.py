@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from limner.runtime.database import Db
-from limner.sql import subscriptions
+from limner.sql import figures, subscriptions
+from limner.sql.figures import Span, Takings, Totals, Work
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,38 @@ async def present(db: Db) -> Present:
     row = await db.fetchrow(PRESENT)
     assert row is not None
     return Present(**row)
+
+
+@dataclass(frozen=True)
+class Lately:
+    """The last days of UTC, today included: by day, as a whole, today alone, and as long a time just as many days earlier."""
+
+    days: Span
+    work: Sequence[Work]
+    takings: Sequence[Takings]
+    whole: Totals
+    today: Totals
+    before: Totals
+
+
+async def lately(db: Db, days: int) -> Lately:
+    """What dashboards compare. Today is not over: the earlier time ends at the same time of day."""
+    now: datetime = (await db.fetchval("select now()")).astimezone(UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    span = Span(midnight - timedelta(days=days - 1), midnight + timedelta(days=1), "day")
+    work, takings = await figures.work(db, span), await figures.takings(db, span)
+    return Lately(
+        days=span,
+        work=work,
+        takings=takings,
+        whole=figures.summed(work, takings, await figures.waits(db, Span(span.start, now))),
+        today=figures.summed(
+            [line for line in work if line.at == midnight],
+            [each for each in takings if each.at == midnight],
+            await figures.waits(db, Span(midnight, now)),
+        ),
+        before=await figures.totals(db, span.start - timedelta(days=days), now - timedelta(days=days)),
+    )
 
 
 ATTEMPTS = """

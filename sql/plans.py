@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -239,10 +238,3 @@ where subject = $1 and action in ('plan.add', 'plan.change') order by id desc li
 async def acts(db: Db, code: str) -> list[audit.Entry]:
     """How it was edited, newest first."""
     return [audit.Entry(**row) for row in await db.fetch(ACTS, code)]
-
-
-def cents(amount: Decimal) -> int:
-    """Raises Refused for fractions of a cent."""
-    if amount != amount.quantize(Decimal("0.01")):
-        raise Refused(f"A price has at most two digits behind the point, not {amount}.", field="price")
-    return int(amount * 100)

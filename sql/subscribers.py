@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
+from limner.runtime.amounts import said
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound
@@ -34,7 +35,7 @@ async def show(config: Config, email: str) -> list[str]:
             *([f"  paid {_time(held.period_start)} to {_time(held.period_end)}"] if held.period_end else []),
             f"  {_next(held)}",
             *(
-                f"  {_time(row['paid_at'])}  paid {row['amount_cents'] / 100:.2f} {row['currency']} ({row['purpose']})"
+                f"  {_time(row['paid_at'])}  paid {said(row['amount_cents'], row['currency'])} ({row['purpose']})"
                 + (f" for {row['since'][:10]} to {row['until'][:10]}" if row["until"] else "")
                 for row in paid
             ),

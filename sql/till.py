@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from limner.runtime.amounts import said as money
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.opening import open_briefly
@@ -128,7 +129,7 @@ async def acts(db: Db, invoice_id: UUID) -> list[audit.Entry]:
 async def list_invoices(config: Config, *, state: str, search: str, count: int) -> list[str]:
     async with open_briefly(config) as db:
         return [
-            f"{each.id}  {each.created_at:%Y-%m-%d %H:%M}  {each.state:<10} {_money(each.amount_cents, each.currency):>12}  "
+            f"{each.id}  {each.created_at:%Y-%m-%d %H:%M}  {each.state:<10} {money(each.amount_cents, each.currency):>12}  "
             f"{each.processor:<8} {each.email}" + (f"  ! {each.trouble}" if each.trouble else "")
             for each in await listing(db, state=state, search=search, count=count)
         ] or ["no invoices"]
@@ -140,7 +141,7 @@ async def show(config: Config, invoice_id: UUID) -> list[str]:
         account = await accounts.get(db, invoice.account_id)
         lines = _facts(invoice, account.email, is_doubted=await doubts.is_open(db, invoice_id))
         lines += [
-            f"refund      {each.id} {each.kind}, {_money(each.amount_cents, each.currency)}, {each.state}"
+            f"refund      {each.id} {each.kind}, {money(each.amount_cents, each.currency)}, {each.state}"
             + (f", {each.claim_url}" if each.claim_url else "") + (f": {each.error}" if each.error else "")
             for each in await refunds.of_invoice(db, invoice_id)
         ]  # fmt: skip
@@ -154,12 +155,12 @@ async def show(config: Config, invoice_id: UUID) -> list[str]:
 
 
 def _facts(invoice: Invoice, email: str, *, is_doubted: bool) -> list[str]:
-    received = _money(invoice.received_cents, invoice.currency)
+    received = money(invoice.received_cents, invoice.currency)
     facts = {
         "invoice": str(invoice.id),
         "of": email,
         "for": f"{invoice.plan.name}, {invoice.credits} credits ({invoice.purpose})",
-        "amount": f"{_money(invoice.amount_cents, invoice.currency)}, received {received}",
+        "amount": f"{money(invoice.amount_cents, invoice.currency)}, received {received}",
         "state": invoice.state + (", late" if invoice.is_late else ""),
         "through": f"{invoice.processor} {invoice.processor_ref or '(not opened yet)'}",
         "pay at": invoice.checkout_url or "",
@@ -193,7 +194,7 @@ async def ask_refund(config: Config, invoice_id: UUID, kind: str) -> tuple[str, 
         credits = owed["credits"] if kind == "whole" else 0
         taken = f", and take back {credits} credits" if kind == "whole" else ""
         question = (
-            f"Give {_money(owed[kind], invoice.currency)} back to {account.email} through {invoice.processor}{taken}?"
+            f"Give {money(owed[kind], invoice.currency)} back to {account.email} through {invoice.processor}{taken}?"
         )
         return question, (owed[kind], credits)
 
@@ -202,7 +203,7 @@ async def refund(config: Config, invoice_id: UUID, kind: str, reason: str, seen:
     """``seen``: the cents and credits that somebody agreed to."""
     async with open_briefly(config) as db:
         ordered = await refunds.order(db, invoice_id, kind, reason, actor=ME, seen=seen)
-        amount = _money(ordered.amount_cents, ordered.currency)
+        amount = money(ordered.amount_cents, ordered.currency)
         return f"{amount} goes back, {ordered.credits_taken} credits are taken back: `limner invoice show {invoice_id}` says when"
 
 
@@ -211,7 +212,3 @@ async def check(config: Config, invoice_id: UUID) -> str:
         invoice = await invoices.get(db, invoice_id)
         await billing.ask(db, invoice.id)
         return f"{invoice.processor} is being asked: `limner invoice show {invoice_id}` says what came of it"
-
-
-def _money(cents: int, currency: str) -> str:
-    return f"{cents // 100}.{cents % 100:02d} {currency}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from limner.runtime import amounts
 from limner.runtime.phrases import LANGUAGES, MONTHS, form
 
 
@@ -18,7 +19,7 @@ def filters(language: str) -> Mapping[str, Callable[..., str]]:
     """What templates may say of a value: ``moment``, ``money(currency)``, ``plural(forms…)``."""
     return {
         "moment": lambda told: moment(language, str(told)),
-        "money": money,
+        "money": amounts.said,
         "plural": lambda number, *forms: plural(language, int(number), forms),
     }
 
@@ -30,11 +31,6 @@ def moment(language: str, told: str) -> str:
         return f"{at.year}年{at.month}月{at.day}日 {at:%H:%M} UTC"
     year = f"{at.year} г." if language == "ru" else f"{at.year}"
     return f"{at.day} {MONTHS[language][at.month - 1]} {year}, {at:%H:%M} UTC"
-
-
-def money(cents: int, currency: str) -> str:
-    """999 USD cents as "9.99 USD", as the pages say it."""
-    return f"{cents // 100:,}.{cents % 100:02d} {currency}"
 
 
 def plural(language: str, number: int, forms: tuple[str, ...]) -> str:

@@ -12,7 +12,8 @@ from urllib.parse import quote
 import aiohttp
 
 from limner.actors.processors.base import Opened, PaidBack, Payment, Unreachable, Unwilling, Way
-from limner.actors.processors.wire import Missing, Wire, cents, decimal, exact_cents, web_address
+from limner.actors.processors.wire import Missing, Wire, cents, exact_cents, web_address
+from limner.runtime.amounts import plain
 from limner.runtime.config import Config
 from limner.sql.invoices import Invoice
 from limner.sql.refunds import Refund
@@ -130,7 +131,7 @@ class Btcpay:
         if methods := [each.strip() for each in self.config.btcpay_methods.split(",") if each.strip()]:
             checkout |= {"paymentMethods": methods, "defaultPaymentMethod": methods[0]}
         return {
-            "amount": decimal(invoice.amount_cents),
+            "amount": plain(invoice.amount_cents),
             "currency": invoice.currency,
             "metadata": {"orderId": str(invoice.id), "orderUrl": page, "itemDesc": invoice.plan.name},
             "checkout": checkout,
@@ -218,5 +219,5 @@ def _variant(invoice: Invoice, refund: Refund) -> dict[str, str]:
     """Over there nothing is too much when it was paid here in another way."""
     if refund.kind == "surplus" and not invoice.paid_by:
         return {"refundVariant": "OverpaidAmount"}
-    amount = {"customAmount": decimal(refund.amount_cents), "customCurrency": refund.currency}
+    amount = {"customAmount": plain(refund.amount_cents), "customCurrency": refund.currency}
     return {"refundVariant": "Custom", **amount}

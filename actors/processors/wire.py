@@ -135,11 +135,6 @@ def exact_cents(amount: Any) -> int:
     return value if Decimal(str(amount)) * 100 == value else -1
 
 
-def decimal(amount_cents: int) -> str:
-    """999 as "9.99"."""
-    return f"{amount_cents // 100}.{amount_cents % 100:02d}"
-
-
 def web_address(value: Any) -> str:
     """An address that a browser may be sent to. Raises ValueError."""
     parts = urlsplit(str(value))

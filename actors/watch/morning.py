@@ -8,6 +8,7 @@ from functools import partial
 from limner.actors.watch.telling import News, send
 from limner.actors.watch.tongues import told
 from limner.actors.watch.words import gathered, say, times
+from limner.runtime import amounts
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.sql import alert_times, alerts
@@ -44,7 +45,7 @@ def _details(day: Yesterday, awake: Sequence[Alert], language: str) -> Mapping[s
 
 
 def _revenue(day: Yesterday) -> str:
-    return ", ".join(f"{cents / 100:,.2f} {currency}" for currency, cents in sorted(day.revenue.items())) or "0"
+    return ", ".join(amounts.said(cents, currency) for currency, cents in sorted(day.revenue.items())) or "0"
 
 
 def digest(day: Yesterday, awake: Sequence[Alert], language: str, *, with_money: bool = True) -> str:

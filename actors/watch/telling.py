@@ -14,9 +14,10 @@ from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.log import logger
 from limner.runtime.phrases import LANGUAGES
-from limner.sql import alert_times, alerts, notices, telegram
+from limner.sql import alert_news, alert_times, notices, telegram
+from limner.sql.alert_news import Lately
 from limner.sql.alert_rules import KINDS, is_money
-from limner.sql.alerts import Alert, Lately
+from limner.sql.alerts import Alert
 from limner.sql.notices import Buttons, Untaken
 from limner.sql.telegram import Admin
 
@@ -58,15 +59,15 @@ class News:
 
 async def tell_what_is_due(db: Db, config: Config, put_aside: Collection[str]) -> None:
     """What has changed since the last look, in as few messages as will do."""
-    due = await alerts.due(db)
+    due = await alert_news.due(db)
     if not due:
         return
     quiet = (await alert_times.get(db)).is_quiet
     held = [alert for alert in due if alert.severity != "urgent"] if quiet else []
-    await alerts.hold(db, [alert for alert in held if not alert.is_held])
+    await alert_news.hold(db, [alert for alert in held if not alert.is_held])
     free = [alert for alert in due if alert not in held]
     waited = [alert for alert in free if alert.is_held]
-    lately = await alerts.told_lately(db)
+    lately = await alert_news.told_lately(db)
     now = [alert for alert in free if not alert.is_held and _has_room(alert, lately)]
     if waited:
         await _tell(db, config, waited, put_aside, is_late=True)
@@ -91,7 +92,7 @@ async def _tell(
 ) -> None:
     key = f"alert {found[0].id} {found[0].messages + 1}"
     moneyless = _news(key, [alert for alert in found if not is_money(alert.rule)], put_aside, is_late)
-    await alerts.told(db, found)
+    await alert_news.told(db, found)
     await send(db, config, [replace(_news(key, found, put_aside, is_late), moneyless=moneyless)])
 
 
@@ -167,7 +168,7 @@ async def _mail(db: Db, config: Config, news: News) -> None:
     """To each in the language of their account."""
     if not config.smtp_host:
         return
-    for who in await alerts.readers(db):
+    for who in await alert_news.readers(db):
         details = {**news.details(who.locale), "path": news.place}
         if news.template == "alert":
             details["words"] = " · ".join(line for line in news.text(who.locale).splitlines() if line)
@@ -196,7 +197,7 @@ def runbook(config: Config, page: str) -> str:
 
 async def mail_what_telegram_does_not_take(db: Db, config: Config) -> None:
     """What nobody has got by Telegram for some minutes goes by mail, if somebody reads those, and by Telegram not any more."""
-    if not config.smtp_host or not await alerts.readers(db):
+    if not config.smtp_host or not await alert_news.readers(db):
         return
     minutes = (await alert_times.get(db)).mail_after_minutes
     for untaken in await notices.untaken(db, minutes):

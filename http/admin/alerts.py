@@ -14,7 +14,7 @@ from limner.http.admin.lists import Asked, Found
 from limner.http.state import CONFIG, DB, about, fresh, path_code, path_number, staff
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
-from limner.sql import alert_rules, alert_times, alerts
+from limner.sql import alert_news, alert_rules, alert_times, alerts
 from limner.sql.alert_rules import KINDS, Rule
 from limner.sql.alerts import Alert
 
@@ -77,9 +77,9 @@ async def snooze(request: web.Request) -> web.StreamResponse:
     fresh(request)
     form = await forms.read(request)
     try:
-        hours = forms.whole(form, "hours", least=0, most=alerts.MOST_SNOOZED)
+        hours = forms.whole(form, "hours", least=0, most=alert_news.MOST_SNOOZED)
         reason = forms.text(form, "reason", most=200, needed=True, label="The reason")
-        await alerts.snooze(request.app[DB], path_number(request), hours, reason, **about(request))
+        await alert_news.snooze(request.app[DB], path_number(request), hours, reason, **about(request))
     except Refused as why:
         return await _alert_page(request, why)
     return pages.see_other(f"/admin/alerts/{path_number(request)}", "saved")

@@ -11,6 +11,7 @@ from limner.http import forms, pages, sheets, sure
 from limner.http.admin import bulk, filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, fresh, path_id, staff
+from limner.runtime import amounts
 from limner.runtime.database import Database
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import codes, gifts, plans, redemptions
@@ -161,7 +162,9 @@ async def _promo(request: web.Request, form: forms.Form) -> Promo:
     return Promo(
         word=forms.text(form, "word", most=2 * codes.LONGEST, needed=True, label="The code"),
         gives=gives,
-        quantity=_cents(form) if gives == "amount" else forms.whole(form, "quantity", least=1, most=100_000),
+        quantity=forms.cents(form, "quantity", like="5 or 4.99")
+        if gives == "amount"
+        else forms.whole(form, "quantity", least=1, most=100_000),
         plans=(plan,) if plan else (),
         currency=(forms.text(form, "currency", most=5) or "USD").upper(),
         first_order_only=bool(forms.text(form, "first_order_only", most=5)),
@@ -191,23 +194,13 @@ async def _plan(request: web.Request, form: forms.Form, field: str) -> Plan | No
     return found
 
 
-def _cents(form: forms.Form) -> int:
-    typed = forms.text(form, "quantity", most=12, needed=True)
-    whole, dot, part = typed.partition(".")
-    if not (
-        whole.isascii() and whole.isdigit() and (not dot or (part.isascii() and part.isdigit() and len(part) <= 2))
-    ):
-        raise Refused(f"An amount looks like 5 or 4.99, not {typed!r}.", field="quantity")
-    return int(whole) * 100 + int((part + "00")[:2])
-
-
 def _worth(batch: Batch) -> str:
     return batch.plan.name if batch.plan else f"{batch.credits} credits"
 
 
 def _said(promo: Promo) -> dict[str, object]:
     """As the page that asks once more shows it."""
-    amount = f"{promo.quantity // 100}.{promo.quantity % 100:02d} {promo.currency}"
+    amount = amounts.said(promo.quantity, promo.currency)
     return {
         "gives": {"percent": f"{promo.quantity} % off", "amount": f"{amount} off"}.get(
             promo.gives, f"{promo.quantity} more {promo.gives}"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from limner.http import pages
 from limner.http.plots import Chart, Series, Unit
+from limner.runtime import amounts
 from limner.runtime.database import Db
 from limner.sql import doubts, figures, samples
 from limner.sql.doubts import Doubtful
@@ -209,7 +209,7 @@ class Pen:
 
 def _in_doubt(found: Doubtful) -> str:
     several = f"{found.payments} payments" if found.payments > 1 else "one payment"
-    return f"{pages.money(found.cents, found.currency)} of {several} is in doubt now, and not counted."
+    return f"{amounts.said(found.cents, found.currency)} of {several} is in doubt now, and not counted."
 
 
 def _moments(start: datetime, end: datetime, step: timedelta) -> Iterator[datetime]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from uuid import UUID
 
 from aiohttp import web
@@ -12,6 +11,7 @@ from limner.http import forms, pages, sure
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, admin, fresh, path_id, staff
+from limner.runtime import amounts
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import accounts, billing, doubts, invoices, payments, plans, refunds, till
@@ -39,7 +39,7 @@ async def _fetch(db: Database, asked: Asked, count: int) -> Found[Listed]:
 
 
 def _cells(each: Listed) -> Sequence[object]:
-    amounts = (Decimal(each.amount_cents) / 100, Decimal(each.received_cents) / 100, each.currency)
+    money = (amounts.plain(each.amount_cents), amounts.plain(each.received_cents), each.currency)
     through = (each.processor, each.processor_ref)
     return (
         each.id,
@@ -49,7 +49,7 @@ def _cells(each: Listed) -> Sequence[object]:
         each.state,
         each.trouble,
         *through,
-        *amounts,
+        *money,
         each.created_at,
         each.paid_at,
     )
@@ -118,7 +118,7 @@ async def refund(request: web.Request) -> web.StreamResponse:
         reason = forms.text(form, "reason", most=200, needed=True)
         await refunds.order(request.app[DB], invoice_id, kind, reason, seen=_shown(form, kind), **about(request))
     except Refused as why:
-        return await _ask(request, invoice_id, why)
+        return await _ask(request, invoice_id, why, forms.kept(form, "kind", "reason"))
     return pages.see_other(f"/admin/invoices/{invoice_id}", "asked")
 
 
@@ -151,7 +151,7 @@ async def decide(request: web.Request) -> web.StreamResponse:
 
 async def _worth(request: web.Request, invoice: Invoice) -> str:
     account = await accounts.get(request.app[DB], invoice.account_id)
-    price = pages.money(invoice.amount_cents, invoice.currency)
+    price = amounts.said(invoice.amount_cents, invoice.currency)
     if invoice.state == "paid":
         return f"What is frozen of {account.email}'s credits is there again."
     return f"{account.email} gets {invoice.plan.name}, {invoice.credits} credits for {price}, as for any other payment."
@@ -179,7 +179,9 @@ async def _page(request: web.Request, invoice_id: UUID, why: Refused | None = No
     )
 
 
-async def _ask(request: web.Request, invoice_id: UUID, why: Refused | None = None) -> web.Response:
+async def _ask(
+    request: web.Request, invoice_id: UUID, why: Refused | None = None, form: dict[str, str] | None = None
+) -> web.Response:
     db = request.app[DB]
     invoice = await invoices.get(db, invoice_id)
     return pages.render(
@@ -189,6 +191,7 @@ async def _ask(request: web.Request, invoice_id: UUID, why: Refused | None = Non
         invoice=invoice,
         account=await accounts.get(db, invoice.account_id),
         owed=await _owed(request, invoice),
+        form=form or {},
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -14,8 +13,8 @@ from aiohttp import web
 from limner.http import forms, pages, sure
 from limner.http.admin import bulk, filters, lists
 from limner.http.admin.lists import Asked, Found
-from limner.http.admin.providers import micros
 from limner.http.state import DB, about, fresh, path_code, staff
+from limner.runtime import amounts
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import choices, entries, models, providers
@@ -54,7 +53,7 @@ async def _fetch(db: Database, asked: Asked, count: int) -> Found[dict[str, Any]
 
 
 def _cells(each: dict[str, Any]) -> Sequence[object]:
-    cost = Decimal(each["cost_micros"]) / 1_000_000
+    cost = amounts.plain_micros(each["cost_micros"])
     more = (" ".join(each["sizes"]), " ".join(each["aliases"]), each["retires_at"], each["replacement"])
     return each["id"], each["name"], each["provider"], each["upstream_id"], each["active"], each["credits"], cost, *more
 
@@ -122,7 +121,7 @@ async def add(request: web.Request) -> web.StreamResponse:
             name=forms.text(form, "name", most=120) or model_id,
             upstream_id=forms.text(form, "upstream_id", most=200, needed=True, label="Id over there"),
             credits=forms.whole(form, "credits", least=1, most=100_000),
-            cost_micros=micros(form, "cost") or 0,
+            cost_micros=forms.micros(form, "cost") or 0,
             active=bool(forms.whole(form, "active", least=0, most=1, default=0)),
             sizes=_words(form, "sizes"),
             aliases=_words(form, "aliases"),
@@ -166,7 +165,7 @@ def _entry(form: forms.Form, known: Entry) -> Entry:
         name=forms.text(form, "name", most=120, needed=True),
         upstream_id=forms.text(form, "upstream_id", most=200),
         credits=forms.whole(form, "credits", least=1, most=100_000),
-        cost_micros=micros(form, "cost") or 0,
+        cost_micros=forms.micros(form, "cost") or 0,
         active=bool(forms.whole(form, "active", least=0, most=1, default=0)),
         sizes=_words(form, "sizes"),
         aliases=_words(form, "aliases"),
@@ -200,7 +199,7 @@ def _typed(entry: Entry) -> dict[str, Any]:
         "name": entry.name,
         "upstream_id": entry.upstream_id,
         "credits": entry.credits,
-        "cost": f"{entry.cost_micros / 1_000_000:g}",
+        "cost": amounts.plain_micros(entry.cost_micros),
         "active": int(entry.active),
         "sizes": " ".join(entry.sizes),
         "aliases": " ".join(entry.aliases),

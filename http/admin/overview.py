@@ -18,7 +18,7 @@ from limner.runtime.database import Db
 from limner.sql import alerts, backups, crew, doubts, figures, health, keys, overview, samples, schema
 from limner.sql.doubts import Doubtful
 from limner.sql.figures import Span, Totals
-from limner.sql.overview import Present
+from limner.sql.overview import Lately, Present
 from limner.sql.samples import Headroom
 
 DAYS = 30
@@ -42,14 +42,16 @@ class Tile:
 async def show(request: web.Request) -> web.Response:
     staff(request)
     db, config = request.app[DB], request.app[CONFIG]
-    month, before = await figures.since_days(db, DAYS)
-    today = await _today(db)
+    lately, doubtful = await overview.lately(db, DAYS), await doubts.now(db)
     now = await overview.present(db)
     return pages.render(
         request,
         "admin/overview.html",
-        tiles=[*_tiles(month, before, today, await doubts.now(db)), *_at_present(now, await samples.headroom(db))],
-        charts=await _charts(db),
+        tiles=[
+            *_tiles(lately.whole, lately.before, lately.today, doubtful),
+            *_at_present(now, await samples.headroom(db)),
+        ],
+        charts=await _charts(db, lately, doubtful),
         alerts=await alerts.still_open(db),
         days=DAYS,
         roles=Counter(each.role for each in await health.processes(db, config.lease) if each.state in ALIVE),
@@ -59,11 +61,6 @@ async def show(request: web.Request) -> web.Response:
         disks=list(disks(config)),
         pending=max(0, schema.head() - await schema.current(db)),
     )
-
-
-async def _today(db: Db) -> Totals:
-    now: datetime = (await db.fetchval("select now()")).astimezone(UTC)
-    return await figures.totals(db, now.replace(hour=0, minute=0, second=0, microsecond=0), now)
 
 
 ALIVE = ("running", "degraded", "draining")
@@ -126,17 +123,15 @@ def _at_present(now: Present, room: Headroom) -> Iterator[Tile]:
     yield Tile("Active subscriptions", f"{now.active_subscriptions:,}", f"{now.accounts:,} accounts")
 
 
-async def _charts(db: Db) -> list[Chart]:
+async def _charts(db: Db, lately: Lately, doubtful: Sequence[Doubtful]) -> list[Chart]:
     """Money and pictures by days, failures and queue by hours."""
     now: datetime = (await db.fetchval("select now()")).astimezone(UTC)
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-    days = Span(midnight - timedelta(days=DAYS), midnight, "day")
     hours = Span(hour - timedelta(hours=24), hour, "hour")
-    by_day, by_hour = Pen(days, figures.ALL), Pen(hours, figures.ALL)
+    by_day, by_hour = Pen(lately.days, figures.ALL), Pen(hours, figures.ALL)
     return [
-        by_day.revenue(await figures.takings(db, days), await doubts.now(db))[0],
-        by_day.delivered(await figures.work(db, days)),
+        by_day.revenue(lately.takings, doubtful)[0],
+        by_day.delivered(lately.work),
         by_hour.failures(await figures.work(db, hours)),
         by_hour.queue(await samples.queue(db, hours)),
     ]

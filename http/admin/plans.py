@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from aiohttp import web
@@ -13,6 +12,7 @@ from limner.http import forms, pages, sure
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, fresh, path_code, staff
+from limner.runtime import amounts
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import models, plans
@@ -53,7 +53,7 @@ def _cells(each: dict[str, Any]) -> Sequence[object]:
         "price_currency", "billing_currency", "credits_per_cycle", "credits_per_day", "credits_per_month", "concurrency",
         "priority", "retention_days", "longest_wait_seconds", "shows_exact_quota", "active", "subscribers",
     )  # fmt: skip
-    price, allowed = Decimal(each["price_cents"]) / 100, " ".join(each["allowed_models"] or [])
+    price, allowed = amounts.plain(each["price_cents"]), " ".join(each["allowed_models"] or [])
     return each["code"], each["name"], price, *(each[name] for name in named), allowed
 
 
@@ -114,7 +114,7 @@ def _entry(form: forms.Form) -> Entry:
     """Raises Refused that names the field."""
     return Entry(
         name=forms.text(form, "name", most=80, needed=True),
-        price_cents=_cents(form),
+        price_cents=forms.cents(form, "price", label="A price"),
         price_currency=(forms.text(form, "price_currency", most=5) or "USD").upper(),
         billing_currency=(forms.text(form, "billing_currency", most=5) or "USDT").upper(),
         shows_exact_quota=bool(forms.whole(form, "shows_exact_quota", least=0, most=1, default=0)),
@@ -136,18 +136,6 @@ def _models(form: forms.Form) -> list[str]:
     return list(dict.fromkeys(forms.text(form, "allowed_models", most=8000).replace(",", " ").split()))
 
 
-def _cents(form: forms.Form) -> int:
-    """Raises Refused."""
-    typed = forms.text(form, "price", most=14, needed=True)
-    try:
-        amount = Decimal(typed)
-    except InvalidOperation:
-        amount = Decimal("nan")
-    if not amount.is_finite() or not 0 <= amount <= 10**7:
-        raise Refused(f"A price looks like 9.99, not {typed!r}.", field="price")
-    return plans.cents(amount)
-
-
 def _entry_of(plan: Mapping[str, Any]) -> Entry:
     return Entry(**{each.name: plan[each.name] for each in fields(Entry)})
 
@@ -155,10 +143,10 @@ def _entry_of(plan: Mapping[str, Any]) -> Entry:
 def _known(entry: Entry) -> dict[str, Any]:
     """An entry as its form shows it."""
     known: dict[str, Any] = {name: "" if getattr(entry, name) is None else getattr(entry, name) for name in NUMBERS}
-    price = f"{entry.price_cents // 100}.{entry.price_cents % 100:02d}"
     texts = {name: getattr(entry, name) for name in ("name", "price_currency", "billing_currency")}
     switches = {name: int(getattr(entry, name)) for name in ("shows_exact_quota", "active")}
-    return known | texts | switches | {"price": price, "allowed_models": " ".join(entry.allowed_models or [])}
+    price, allowed = amounts.plain(entry.price_cents), " ".join(entry.allowed_models or [])
+    return known | texts | switches | {"price": price, "allowed_models": allowed}
 
 
 async def _list(request: web.Request, why: Refused | None = None, form: dict[str, Any] | None = None) -> web.Response:

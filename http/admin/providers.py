@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from aiohttp import web
@@ -12,7 +11,7 @@ from limner.http import forms, pages, sure
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, about, admin, fresh, path_code, staff
-from limner.runtime import mailbox
+from limner.runtime import amounts, mailbox
 from limner.runtime.database import Database, Transaction
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import funds, key_events, keys, painters, providers, proxies
@@ -141,7 +140,7 @@ async def top_up(request: web.Request) -> web.StreamResponse:
     code, form = path_code(request), await forms.read(request)
     try:
         account = forms.text(form, "account", most=80, needed=True)
-        amount, below = micros(form, "amount"), micros(form, "alert_below")
+        amount, below = forms.micros(form, "amount"), forms.micros(form, "alert_below")
         if amount is None and below is None:
             raise Refused("Say how much was paid in, or when to be told.", field="amount")
         note, who = forms.text(form, "note", most=200), about(request)
@@ -170,7 +169,7 @@ async def _meant(
 
 
 def _dollars(micros: int | None) -> str:
-    return "" if micros is None else f"{micros / 1_000_000:,.2f} USD"
+    return "" if micros is None else amounts.rounded_micros(micros)
 
 
 async def _provider(db: Database, code: str) -> dict[str, Any]:
@@ -179,18 +178,6 @@ async def _provider(db: Database, code: str) -> dict[str, Any]:
     if found is None:
         raise NotFound(f"There is no provider {code[:40]!r}.")
     return found
-
-
-def micros(form: forms.Form, name: str) -> int | None:
-    """An amount of US dollars, such as 25 or -0.5, in millionths."""
-    text = forms.text(form, name, most=20)
-    try:
-        found = None if not text else Decimal(text)
-    except InvalidOperation:
-        found = Decimal("nan")
-    if found is not None and not (found.is_finite() and abs(found) < 10**7):
-        raise Refused(f"{text!r} is no amount of dollars such as 25 or 0.50.", field=name)
-    return None if found is None else round(found * 1_000_000)
 
 
 async def _page(request: web.Request, why: Refused | None = None, form: dict[str, str] | None = None) -> web.Response:

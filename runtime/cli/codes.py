@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import click
 
 from limner.runtime.cli.calling import call, run, settings
-from limner.runtime.cli.pool import _amount
+from limner.runtime.cli.pool import _cents
 
 KIOSK = "limner.sql.kiosk"
 GIVES = ("percent", "amount", "days", "credits")
@@ -33,7 +32,7 @@ def code() -> None:
 @code.command("create")
 @click.argument("word", required=False)
 @click.option("--percent", type=click.IntRange(1, 100), help="Per cent off.")
-@click.option("--amount", callback=_amount, metavar="AMOUNT", help="Off the price, such as 4.99.")
+@click.option("--amount", callback=_cents, metavar="AMOUNT", help="Off the price, such as 4.99.")
 @click.option("--days", type=click.IntRange(1, 366), help="More days.")
 @click.option("--credits", type=click.IntRange(1, 100_000), help="More credits; of a gift: what it gives.")
 @click.option("--gifts", type=click.IntRange(1, 1000), help="Make so many gift codes, and print them this once.")
@@ -45,7 +44,7 @@ def code() -> None:
 @until_option
 @note_option
 def code_create(
-    word: str | None, gifts: int | None, amount: Decimal | None, credits: int | None, plan_codes: tuple[str, ...],
+    word: str | None, gifts: int | None, amount: int | None, credits: int | None, plan_codes: tuple[str, ...],
     until: Any, note: str, **rest: Any,
 ) -> None:  # fmt: skip
     """Make the promo code WORD, or --gifts."""
@@ -59,14 +58,7 @@ def code_create(
     if word is None or len(given) != 1:
         raise click.UsageError("A promo code is a word and one of --percent, --amount, --days, --credits.")
     ((gives, value),) = given.items()
-    quantity = _cents(value) if gives == "amount" else value
-    return _say("create", word, gives, quantity, plan_codes=plan_codes, until=until, note=note, **rest)
-
-
-def _cents(amount: Decimal) -> int:
-    if amount <= 0 or amount * 100 != int(amount * 100):
-        raise click.UsageError(f"{amount} is no amount such as 4.99")
-    return int(amount * 100)
+    return _say("create", word, gives, value, plan_codes=plan_codes, until=until, note=note, **rest)
 
 
 @code.command("list")

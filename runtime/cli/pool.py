@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import click
 
+from limner.runtime import amounts
 from limner.runtime.cli.calling import call, run, settings
 from limner.runtime.cli.desk import key
+from limner.runtime.errors import Refused
 
 COUNTER = "limner.sql.counter"
 BENCH = "limner.actors.workbench"
@@ -21,14 +22,19 @@ def _say(module: str, function: str, *args: Any, **options: Any) -> None:
         click.echo(line)
 
 
-def _amount(_: click.Context, __: click.Parameter, value: str | None) -> Decimal | None:
+def _dollars(_: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """In millionths."""
     try:
-        found = None if value is None else Decimal(value)
-    except InvalidOperation:
-        raise click.BadParameter(f"{value!r} is no amount such as 25 or 0.034") from None
-    if found is not None and not (found.is_finite() and abs(found) < 10**7):
-        raise click.BadParameter(f"{value!r} is no amount of dollars")
-    return found
+        return None if value is None else amounts.micros(value, field=str(parameter.name))
+    except Refused as why:
+        raise click.BadParameter(str(why)) from None
+
+
+def _cents(_: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    try:
+        return None if value is None else amounts.cents(value, field=str(parameter.name))
+    except Refused as why:
+        raise click.BadParameter(str(why)) from None
 
 
 def _day(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
@@ -195,7 +201,7 @@ def model_import(provider_code: str) -> None:
 @click.argument("model_id", metavar="ID")
 @click.option("--upstream", required=True, help="Its id over there.")
 @click.option("--credits", type=click.IntRange(1, 100000), required=True, help="What a picture costs the user.")
-@click.option("--cost", callback=_amount, required=True, help="What a picture costs you, in US dollars.")
+@click.option("--cost", callback=_dollars, required=True, help="What a picture costs you, in US dollars.")
 @click.option("--name", default="", help="How people call it.  [default: its id]")
 @click.option(
     "--size",
@@ -226,7 +232,7 @@ def model_add(provider_code: str, model_id: str, **about: Any) -> None:
 @click.option("--name", default=None)
 @click.option("--upstream", "upstream_id", default=None, help="Its id over there.")
 @click.option("--credits", type=click.IntRange(1, 100000), default=None, help="What a picture costs the user.")
-@click.option("--cost", callback=_amount, default=None, help="What a picture costs you, in US dollars.")
+@click.option("--cost", callback=_dollars, default=None, help="What a picture costs you, in US dollars.")
 @click.option("--on/--off", "active", default=None)
 @click.option("--size", "sizes", multiple=True, help="Such as 1024x1024; again for more. Replaces the list.")
 @click.option("--alias", "aliases", multiple=True, help="Another name; again for more. Replaces the list.")
@@ -259,9 +265,9 @@ def fund_list() -> None:
 @fund.command("top-up")
 @click.argument("provider_code", metavar="PROVIDER")
 @click.argument("account")
-@click.argument("amount", callback=_amount)
+@click.argument("amount", callback=_dollars)
 @click.option("--note", default="")
-def fund_top_up(provider_code: str, account: str, amount: Decimal, note: str) -> None:
+def fund_top_up(provider_code: str, account: str, amount: int, note: str) -> None:
     """Note that ACCOUNT, a group or "key ID", was topped up by AMOUNT dollars; a negative one corrects."""
     _say(COUNTER, "top_up", provider_code, account, amount, note)
 
@@ -269,8 +275,8 @@ def fund_top_up(provider_code: str, account: str, amount: Decimal, note: str) ->
 @fund.command("alert")
 @click.argument("provider_code", metavar="PROVIDER")
 @click.argument("account")
-@click.argument("amount", callback=_amount, required=False)
-def fund_alert(provider_code: str, account: str, amount: Decimal | None) -> None:
+@click.argument("amount", callback=_dollars, required=False)
+def fund_alert(provider_code: str, account: str, amount: int | None) -> None:
     """Be told when less than AMOUNT dollars is left; without it only when it lasts less than three days."""
     _say(COUNTER, "fund_alert", provider_code, account, amount)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from limner.runtime.cli.pool import COUNTER, _amount, _say
+from limner.runtime.cli.pool import COUNTER, _cents, _say
 
 TERMS = (
     click.option("--credits", "credits_per_cycle", type=click.IntRange(1), default=None, help="Pictures of a cycle."),
@@ -51,7 +51,7 @@ def plan_list() -> None:
 @plan.command("add")
 @click.argument("code")
 @click.option("--name", required=True)
-@click.option("--price", callback=_amount, required=True, help="For a month.")
+@click.option("--price", callback=_cents, required=True, help="For a month.")
 @_terms
 def plan_add(code: str, **terms: Any) -> None:
     """Sell one plan more. What is not named is as for the default plan."""
@@ -61,7 +61,7 @@ def plan_add(code: str, **terms: Any) -> None:
 @plan.command("set")
 @click.argument("code")
 @click.option("--name", default=None)
-@click.option("--price", callback=_amount, default=None, help="For a month.")
+@click.option("--price", callback=_cents, default=None, help="For a month.")
 @_terms
 def plan_set(code: str, **terms: Any) -> None:
     """Change a plan. What is not named stays; invoices and running periods keep what they say."""

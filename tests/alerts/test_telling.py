@@ -11,7 +11,7 @@ import pytest
 from limner.actors import courier
 from limner.runtime.errors import Busy, Refused
 from limner.runtime.presence import Presence
-from limner.sql import alert_times, alerts, deliveries, dispatches, keys, notices, rests
+from limner.sql import alert_news, alert_times, deliveries, dispatches, keys, notices, rests
 from tests.alerts.conftest import CAROL, causes
 from tests.alerts.drills import DRILLS, lived_for_an_hour
 from tests.upstreams.telegram import telegram
@@ -174,7 +174,7 @@ async def test_the_end_of_what_was_told_before_the_quiet_hours_waits_for_their_e
 async def test_a_snoozed_alert_says_nothing_but_its_end(watched):
     await away(watched)
     (alert,) = await watched.look()
-    await alerts.snooze(watched.db, alert.id, 12, "known", actor="carol@example.com")
+    await alert_news.snooze(watched.db, alert.id, 12, "known", actor="carol@example.com")
     await watched.db.execute("update alert set told_at = told_at - interval '5 hours'")
     (still,) = await watched.look()
     assert still.is_snoozed and len(await watched.texts()) == 1
@@ -182,13 +182,13 @@ async def test_a_snoozed_alert_says_nothing_but_its_end(watched):
     await watched.look()
     assert (await watched.texts())[1].startswith("✅ Fine again")
     with pytest.raises(Refused):
-        await alerts.snooze(watched.db, alert.id, 1, "too late", actor="carol@example.com")
+        await alert_news.snooze(watched.db, alert.id, 1, "too late", actor="carol@example.com")
 
 
 async def test_a_snooze_ends(watched):
     await away(watched)
     (alert,) = await watched.look()
-    await alerts.snooze(watched.db, alert.id, 1, "known", actor="carol@example.com")
+    await alert_news.snooze(watched.db, alert.id, 1, "known", actor="carol@example.com")
     await watched.later(5 * 3600)
     await watched.look()
     assert len(await watched.texts()) == 2
@@ -296,7 +296,7 @@ async def test_what_waits_and_sleeps_is_told_when_it_is_awake_or_over(watched):
     first, second = (await key_ids(watched))[:2]
     await lose(watched, first, second)
     for alert in await watched.look():
-        await alerts.snooze(watched.db, alert.id, 4, "I know", actor="carol@example.com")
+        await alert_news.snooze(watched.db, alert.id, 4, "I know", actor="carol@example.com")
     await quiet_now(watched, on=False)
     await watched.look()
     assert await watched.texts() == []

@@ -8,7 +8,7 @@ import pytest
 
 from limner.actors import watchman
 from limner.runtime.presence import Presence
-from limner.sql import alert_times, alerts
+from limner.sql import alert_news, alert_times, alerts
 from limner.sql.alerts import Trouble
 from tests.bot.phone import acts, paired
 
@@ -70,7 +70,7 @@ async def test_till_tomorrow_morning_is_when_the_digest_comes_in_the_studios_tim
 
 async def test_where_there_is_no_digest_the_morning_is_the_end_of_the_quiet_hours(db, phone):
     await alert_times.change(db, (time(22), time(6, 15)), None, "UTC", 10, actor="cli")
-    await alerts.snooze_until_morning(db, (await alerts.still_open(db))[0].id, "", actor="cli")
+    await alert_news.snooze_until_morning(db, (await alerts.still_open(db))[0].id, "", actor="cli")
     assert (await alerts.still_open(db))[0].snoozed_until.time() == time(6, 15)
 
 
@@ -92,7 +92,7 @@ async def test_what_comes_at_night_or_in_the_evening_is_no_morning(db, phone, di
         zone = f"Etc/GMT{west:+d}"
         await alert_times.change(db, quiet, digest, zone, 10, actor="cli")
         (alert, *_) = await alerts.still_open(db)
-        await alerts.snooze_until_morning(db, alert.id, "", actor="cli")
+        await alert_news.snooze_until_morning(db, alert.id, "", actor="cli")
         there = await db.fetchrow(
             "select snoozed_until at time zone $1 as until, snoozed_until > now() as is_to_come from alert where id = $2",
             zone, alert.id,

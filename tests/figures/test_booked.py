@@ -132,6 +132,25 @@ async def test_failures_and_attempts_are_those_of_the_plan_of_their_order(db, ca
     assert (sum(each.cost for each in lines), sum(each.attempts for each in lines)) == (70, 1)
 
 
+async def test_a_failed_picture_counts_under_what_a_painter_answered_not_under_what_was_let_go(db, cast):
+    generation = await ordered(db, cast.alice, 1)
+    await db.execute(
+        "insert into attempt (job_id, number, key_id, model_id, fault, expires_at, finished_at) "
+        "select j.id, n, (select min(id) from provider_key), 'demo', fault, now(), now() from job as j, "
+        "(values (1, 'timeout_unknown'), (2, 'cancelled')) as t (n, fault) where generation_id = $1", generation,
+    )  # fmt: skip
+    await db.execute("update job set state = 'failed' where generation_id = $1", generation)
+    lines = await figures.work(db, await today(db))
+    assert {line.fault for line in lines if line.failed} == {"timeout_unknown"}
+
+
+async def test_charts_of_today_go_to_each_order_by_its_key(db):
+    async with db.transaction() as tx:
+        await tx.execute("set local enable_nestloop = off")
+        told = "\n".join(row[0] for row in await tx.fetch("explain select * from work_line where at >= now()"))
+    assert "generation_id" in told and "Hash Cond: (g.id" not in told and "Merge Cond: (g.id" not in told
+
+
 @pytest.mark.parametrize("view", ["work_line", "margin_line"])
 async def test_the_planner_looks_into_the_plan_of_an_order_instead_of_calling_for_it(db, cast, view):
     async with db.transaction() as tx:

@@ -18,6 +18,7 @@ from limner.runtime.storage import Missing
 from limner.runtime.vault import Vault
 from limner.sql import (
     accounts,
+    alert_news,
     alerts,
     audit,
     billing,
@@ -222,7 +223,7 @@ async def test_an_admin_of_before_who_leaves_is_named_nowhere(alice, carol, site
     monthly = await plans.by_code(db, "monthly")
     await invitations.create(db, reason="guests", actor="dave@example.com")
     await alerts.see(db, [alerts.Trouble("queue_waits", "Pictures have been waiting for 3 min.", "queue_waits")])
-    await alerts.snooze(db, await db.fetchval("select max(id) from alert"), 4, "known", actor="dave@example.com")
+    await alert_news.snooze(db, await db.fetchval("select max(id) from alert"), 4, "known", actor="dave@example.com")
     bought = await billing.buy(db, cast.bob.id, monthly, "sandbox")
     await payments.mark_paid(db, bought.id, "by post", actor="dave@example.com")
     by_alice = await billing.buy(db, cast.alice.id, monthly, "sandbox")

@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-import pytest
-
-from limner.http.pages import money
 from limner.runtime.presence import Presence
 from limner.sql import figures
 from tests.figures.history import History
@@ -57,13 +54,6 @@ async def test_what_was_sent_back_can_be_more_than_what_came(carol, db):
         "values ($1, 'whole', 999, 'USD', '', 'carol', 'sent', now() - interval '1 hour')", invoice,
     )  # fmt: skip
     assert tile(await carol.get("/admin"), "Revenue").startswith("−9.99 USD")
-
-
-@pytest.mark.parametrize(
-    "cents, words", [(0, "0.00 USD"), (999, "9.99 USD"), (-1, "−0.01 USD"), (-123456, "−1,234.56 USD")]
-)
-def test_money_below_nothing_reads_as_such(cents, words):
-    assert money(cents, "USD") == words
 
 
 async def test_health_stands_there_at_a_glance(carol, db):

@@ -81,6 +81,7 @@ async def test_what_goes_back_is_what_the_page_had_shown(till):
     await spend(till, 70)
     again = await carol.post(at, asked)
     assert (again.status, "another amount by now" in again.text, again.values("shown_credits")) == (409, True, ["30"])
+    assert (again.values("reason"), 'value="whole" checked' in again.text) == (["a complaint"], True)
     await till.db.execute("update invoice set received_cents = 1200 where id = $1", invoice.id)
     assert (await carol.post(at, asked | {"shown_credits": "30"})).status == 409
     assert (await carol.post(at, asked | {"shown_whole": ""})).status == 400

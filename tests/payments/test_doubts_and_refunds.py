@@ -7,7 +7,7 @@ import pytest
 
 from limner.actors import settlement
 from limner.actors.processors.base import processor
-from limner.sql import doubts, payments, refunds, schema
+from limner.sql import doubts, invoices, payments, refunds, schema
 from limner.sql.billing import Reconcile
 from tests.beside import beside
 from tests.conftest import address
@@ -110,6 +110,31 @@ async def test_a_refund_that_fails_while_the_payment_is_found_to_hold_leaves_not
     applied = settlement.apply(till.db, await till.invoice(invoice.id), payment, way.store)
     await beside(till.db, lambda tx: refunds.failed(tx, refund, "no"), applied)
     assert (await frozen(till, invoice), await till.credits(), await in_doubt(till)) == (0, 100, {})
+
+
+async def test_a_part_that_is_given_back_while_the_rest_comes_is_not_credited(till):
+    invoice = await till.buy()
+    till.btcpay.pay(invoice.processor_ref, "4.00", confirmed=True)
+    till.btcpay.expire(invoice.processor_ref)
+    await till.look()
+    seen = await till.invoice(invoice.id)
+    till.btcpay.mark(invoice.processor_ref, "Settled")
+    way = processor("btcpay", till.site.config, till.site.client)
+    applied = settlement.apply(till.db, seen, await way.read(invoice.processor_ref), way.store)
+    await beside(till.db, lambda tx: refunds.order(tx, invoice.id, "whole", "too little", **BY), applied)
+    found = await till.invoice(invoice.id)
+    assert (found.state, found.trouble, await till.grants(invoice)) == ("expired", "mismatch", 0)
+
+
+async def test_what_turns_out_invalid_just_as_it_is_credited_is_in_doubt(till):
+    seen = await till.buy()
+    till.btcpay.pay(seen.processor_ref)
+    till.btcpay.bounce(seen.processor_ref)
+    way = processor("btcpay", till.site.config, till.site.client)
+    applied = settlement.apply(till.db, seen, await way.read(seen.processor_ref), way.store)
+    await beside(till.db, lambda tx: invoices.settle(tx, seen.id, actor="cashier"), applied)
+    found = await till.invoice(seen.id)
+    assert (found.state, found.trouble, found.frozen_credits) == ("paid", "doubted", 100)
 
 
 @pytest.mark.parametrize("age", ["1 hour", "120 hours"])

@@ -7,7 +7,7 @@ from limner.actors.bot.menus.visit import BOOKKEEPERS, EVERYBODY, STAFF, Menu, V
 from limner.actors.watch.telling import runbook
 from limner.runtime.errors import NotFound, Refused
 from limner.runtime.log import redact
-from limner.sql import alert_rules, alerts
+from limner.sql import alert_news, alert_rules, alerts
 from limner.sql.alert_rules import KINDS
 from limner.sql.alerts import Alert
 
@@ -93,9 +93,9 @@ async def _sleep(visit: Visit, alert: Alert, hours: int | None) -> Screen:
     """``hours``: None is till tomorrow morning."""
     visit.insist(STAFF)
     if hours is None:
-        await alerts.snooze_until_morning(visit.db, alert.id, visit.reason, actor=visit.actor)
+        await alert_news.snooze_until_morning(visit.db, alert.id, visit.reason, actor=visit.actor)
     else:
-        await alerts.snooze(visit.db, alert.id, hours, visit.reason, actor=visit.actor)
+        await alert_news.snooze(visit.db, alert.id, hours, visit.reason, actor=visit.actor)
     asleep = await alerts.get(visit.db, alert.id)
     assert asleep.snoozed_until is not None
     return _one(visit, asleep).with_toast(visit.label("alerts.slept", until=visit.moment(asleep.snoozed_until)))
@@ -103,7 +103,7 @@ async def _sleep(visit: Visit, alert: Alert, hours: int | None) -> Screen:
 
 async def _wake(visit: Visit, alert: Alert) -> Screen:
     visit.insist(STAFF)
-    await alerts.snooze(visit.db, alert.id, 0, visit.reason, actor=visit.actor)
+    await alert_news.snooze(visit.db, alert.id, 0, visit.reason, actor=visit.actor)
     return _one(visit, await alerts.get(visit.db, alert.id)).with_toast(visit.label("alerts.woken"))
 
 

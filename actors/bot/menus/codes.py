@@ -10,6 +10,7 @@ from limner.actors.bot.menus.asking import listen, sure
 from limner.actors.bot.menus.paging import HEAD, Turn, page, turn, whole
 from limner.actors.bot.menus.screen import PAGE, Button, Screen, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
+from limner.runtime.amounts import cents, said
 from limner.runtime.errors import Refused
 from limner.sql import codes
 from limner.sql.codes import Code, Promo, Sought
@@ -94,13 +95,13 @@ async def _typed(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
     promo = Promo(**about)
     promo.check()
     gives = (
-        f"{visit.told(promo.gives)}: {promo.quantity / 100:.2f} USD"
+        f"{visit.told(promo.gives)}: {said(promo.quantity, promo.currency)}"
         if promo.gives == "amount"
         else f"{visit.told(promo.gives)}: {promo.quantity}"
     )
     uses = visit.label("codes.times", n=promo.most_uses) if promo.most_uses else visit.label("codes.any_times")
-    said = visit.say("codes.sure_make", word=promo.word, gives=gives, uses=uses)
-    return await sure(visit, "codes.make", about, said, back="codes", yes=visit.label("codes.yes_make"))
+    question = visit.say("codes.sure_make", word=promo.word, gives=gives, uses=uses)
+    return await sure(visit, "codes.make", about, question, back="codes", yes=visit.label("codes.yes_make"))
 
 
 def read(text: str) -> dict[str, Any] | None:
@@ -110,8 +111,8 @@ def read(text: str) -> dict[str, Any] | None:
         return None
     unit = found["unit"].lower()
     gives = {"%": "percent", "u": "amount", "d": "days", "c": "credits"}[unit[0]]
-    cents = int(((found["part"] or ".")[1:] + "00")[:2])
-    quantity = int(found["much"]) * 100 + cents if gives == "amount" else int(found["much"])
+    much = found["much"] + (found["part"] or "")
+    quantity = cents(much, field="quantity") if gives == "amount" else int(much)
     most = int(found["uses"]) if found["uses"] else None
     return {"word": found["word"], "gives": gives, "quantity": quantity, "most_uses": most}
 

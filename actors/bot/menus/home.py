@@ -10,7 +10,8 @@ from anyio import to_thread
 from limner.actors.bot import chart
 from limner.actors.bot.menus.screen import MOST_CAPTION, Button, Screen, length, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, Visit
-from limner.actors.bot.words import money, sums
+from limner.actors.bot.words import sums
+from limner.runtime.amounts import said
 from limner.runtime.log import redact
 from limner.sql import backups, doubts, glance, overview, samples
 from limner.sql.alerts import Alert
@@ -72,7 +73,7 @@ async def _money(visit: Visit, days: list[Day]) -> list[str]:
     return [
         visit.say("home.revenue", **{name: sums(glance.revenue(span)) for name, span in spans.items()}),
         *([visit.say("home.doubtful", sum=sums(doubtful))] if doubtful else []),
-        visit.say("home.margin", **{name: money(glance.margin(span)) for name, span in spans.items()}),
+        visit.say("home.margin", **{name: said(glance.margin(span), "USD") for name, span in spans.items()}),
     ]
 
 

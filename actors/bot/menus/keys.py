@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from limner.actors.bot.menus.asking import listen, sure
 from limner.actors.bot.menus.screen import PAGE, Button, Screen, number, page_of, pairs, turns
 from limner.actors.bot.menus.visit import BOOKKEEPERS, EVERYBODY, OWNERS, STAFF, Act, Hearing, Menu, Visit
-from limner.actors.bot.words import money
+from limner.runtime.amounts import cents, rounded_micros, said
 from limner.runtime.errors import NotFound, Refused
 from limner.runtime.log import redact
 from limner.sql import funds, keys
@@ -17,7 +16,6 @@ from limner.sql.funds import Fund
 LIGHTS = {"active": "🟢", "cooldown": "🟡", "out_of_funds": "🔴", "manual_review": "🔴", "disabled": "⚪"}
 HOURS = (1, 6, 24)
 """For so long a key can be put to rest."""
-AMOUNT = re.compile(r"\d{1,7}([.,]\d{1,2})?")
 Key = dict[str, Any]
 """A row of ``keys.listing``."""
 
@@ -98,7 +96,7 @@ def _reasons(visit: Visit, key: Key) -> list[str]:
 
 
 def _left(visit: Visit, known: Fund) -> str:
-    left = visit.say("keys.left", left=money(known.left // 10_000))
+    left = visit.say("keys.left", left=rounded_micros(known.left))
     return left if known.days_left is None else visit.say("keys.left_days", text=left, days=round(known.days_left))
 
 
@@ -159,14 +157,13 @@ async def _ask_balance(visit: Visit, key: Key) -> Screen:
 
 async def _amount(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
     """Dollars, as people write them: 12, 12.50, $12,50."""
-    said = text.strip().lstrip("$").strip()
-    if not AMOUNT.fullmatch(said):
-        raise Refused(visit.label("keys.no_amount"))
-    whole, _, rest = said.replace(",", ".").partition(".")
-    cents = int(whole) * 100 + int((rest + "00")[:2])
+    try:
+        left = cents(text.strip().removeprefix("$"), field="amount")
+    except Refused:
+        raise Refused(visit.label("keys.no_amount", typed=text[:40])) from None
     account = (await funds.of_key(visit.db, what["key"]))[1]
-    question = visit.say("keys.sure_balance", account=account, amount=money(cents))
-    asked = {"key": what["key"], "micros": cents * 10_000}
+    question = visit.say("keys.sure_balance", account=account, amount=said(left, "USD"))
+    asked = {"key": what["key"], "micros": left * 10_000}
     return await sure(visit, "keys.balance", asked, question, back=f"keys:see:{what['key']}")
 
 

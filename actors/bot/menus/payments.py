@@ -10,7 +10,7 @@ from limner.actors.bot.menus.asking import listen, sure
 from limner.actors.bot.menus.paging import HEAD, Turn, page, turn, whole
 from limner.actors.bot.menus.screen import PAGE, Button, Screen, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
-from limner.actors.bot.words import money
+from limner.runtime.amounts import said as money
 from limner.runtime.errors import Refused
 from limner.sql import accounts, billing, doubts, invoices, payments, refunds, till
 from limner.sql.invoices import Invoice, WrongState

@@ -22,6 +22,7 @@ from limner.actors.bot.words import (
 )
 from limner.actors.watch import tongues
 from limner.runtime import phrases
+from limner.runtime.amounts import said
 from limner.sql.accounts import LOCALES
 
 Table = dict[str, tuple[str, str, str]]
@@ -75,12 +76,6 @@ def spoken_by(language_code: str | None) -> str:
     return code if code in LOCALES else "en"
 
 
-def money(cents: int, currency: str = "USD") -> str:
-    """99950 cents as "999.50 USD", as the pages say it."""
-    whole, rest = divmod(abs(cents), 100)
-    return f"{'−' if cents < 0 else ''}{whole:,}.{rest:02d} {currency}"
-
-
 def sums(cents: Mapping[str, int]) -> str:
     """Of each currency its own: they are not added up."""
-    return " + ".join(money(each, currency) for currency, each in cents.items() if each) or money(0)
+    return " + ".join(said(each, currency) for currency, each in cents.items() if each) or said(0, "USD")

@@ -80,9 +80,9 @@ WORDS = {
         "{label} {last_four}（{provider}）的账户 <b>{account}</b> 还剩多少？\n\n请以美元填写，例如 12.50。",
     ),
     "no_amount": (
-        "That is no amount in dollars, such as 12.50.",
-        "Это не сумма в долларах, например 12.50.",
-        "这不是美元金额，例如 12.50。",
+        "An amount in dollars looks like 12.50, not “{typed}”.",
+        "Сумма в долларах выглядит как 12.50, а не «{typed}».",
+        "美元金额应如 12.50，而不是“{typed}”。",
     ),
     "sure_balance": (
         "Set the balance of <b>{account}</b> to {amount}?",
