@@ -11,6 +11,8 @@ from limner.actors.providers.base import Access
 
 SHORT = 8
 """Characters of a prompt below which it is cut out of an upstream's words only where it is quoted."""
+SHORT_SIGNS = 2
+"""The same where a sign is a word, as in Chinese."""
 ELLIPSES = ("...", "…")
 """Where an upstream left something out of what it quotes."""
 JUDGED = 2**14
@@ -36,7 +38,11 @@ def _signed_in(proxy: str) -> list[str]:
 
 def _texts(access: Access) -> list[str]:
     """One everyday word alone could be a choice, such as transparent, and is cut out only where it is quoted."""
-    return [form for text in access.texts for form in _quoted(text, len(text) + 1 if text.strip().isalpha() else SHORT)]
+    return [form for text in access.texts for form in _quoted(text, len(text) + 1 if _is_word(text.strip()) else SHORT)]
+
+
+def _is_word(text: str) -> bool:
+    return text.isascii() and text.isalpha()
 
 
 def _quoted(prompt: str, short: int = SHORT) -> list[str]:
@@ -49,7 +55,7 @@ def _quoted(prompt: str, short: int = SHORT) -> list[str]:
         json.dumps(prompt.strip(), ensure_ascii=False)[1:-1],
         repr(prompt.strip())[1:-1],
     }
-    if len(folded) < short:
+    if len(folded) < (short if folded.isascii() else SHORT_SIGNS):
         forms = {f"{mark}{form}{mark}" for form in forms for mark in "'\"`"} if folded else set()
     return sorted(forms - {""}, key=len, reverse=True)
 

@@ -322,6 +322,8 @@ def test_nor_at_a_status_that_may_be_about_a_key(status: int, said: str) -> None
     usual = of("openai", status, error(None, "cannot serve: a fox"), access).fault
     for quoted in (f"{prompt[:40]}...{prompt[-15:]}", repr(prompt), prompt[:50] + "…"):
         assert of("openai", status, error(None, f"cannot serve: {quoted}"), access).fault is usual
+    alone = replace(access, texts=(said,))
+    assert of("openai", status, error(None, f"cannot serve: {said}"), alone).fault is usual
 
 
 @pytest.mark.parametrize(("code", "fault"), [
