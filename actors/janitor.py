@@ -25,10 +25,12 @@ from limner.sql import (
     erasure,
     images,
     jobs,
+    key_events,
     links,
     mails,
     notices,
     pending_sign_ins,
+    proxies,
     reports,
     sessions,
     shares,
@@ -128,6 +130,8 @@ class Janitor(Actor):
             shares.forget_old,
             reports.forget_old,
             assents.forget_old,
+            key_events.forget_old,
+            proxies.forget_events,
         )
         storing = (self._wipe_images, self._wipe_uploads, self.sweep, self.forget_uploads)
         return [partial(images.retire, db), *storing, *(partial(forget, db) for forget in forgetting)]

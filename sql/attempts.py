@@ -131,6 +131,14 @@ async def note_ref(db: Db, attempt_id: int, ref: str) -> None:
     await db.execute(NOTE_REF, attempt_id, ref)
 
 
+NOTE_PARAM = "update attempt set param = $2 where id = $1 and finished_at is null"
+
+
+async def note_param(db: Db, attempt_id: int, param: str) -> None:
+    """Which parameter the upstream blames, beside what the attempt came to."""
+    await db.execute(NOTE_PARAM, attempt_id, param)
+
+
 CLOSE = """
 update attempt set finished_at = now(), fault = $2, detail = $3, cost_micros = $4, possible_micros = $5,
     upstream_ref = coalesce($6, upstream_ref)

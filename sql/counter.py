@@ -23,6 +23,7 @@ from limner.sql import (
     vaults,
 )
 from limner.sql.entries import Entry
+from limner.sql.key_events import events
 
 ME = "cli"
 
@@ -56,7 +57,7 @@ async def key_events(config: Config, key_id: int | None) -> list[str]:
             f"{each['state_before']} → {each['state_after']}"
             + (f" for {each['model_id']}" if each["model_id"] else "")
             + f": {each['cause']}"
-            for each in await keys.events(db, key_id)
+            for each in await events(db, key_id)
         ] or ["nothing has happened yet"]
 
 

@@ -160,7 +160,8 @@ account as (
 ),
 told as (
     insert into key_event (key_id, model_id, state_before, state_after, cause)
-    select $1, model_id, 'rests', 'active', $3 from account
+    select $1, a.model_id, 'rests', 'active', $3 from account as a, provider_key as k
+    where k.id = $1 and k.state not in ('active', 'cooldown') -- V0044 tells it of those
 )
 select (select count(*) from own)::int as own, (select count(*) from ways)::int as ways,
     (select count(*) from account)::int as account
@@ -264,17 +265,3 @@ order by p.code, k.id
 async def listing(db: Db) -> list[dict[str, Any]]:
     """All keys with their states, never their secrets."""
     return [dict(row) for row in await db.fetch(LIST)]
-
-
-EVENTS = """
-select e.created_at, e.key_id, k.label, k.last_four as last4, e.model_id, e.state_before, e.state_after, e.cause
-from key_event as e join provider_key as k on k.id = e.key_id
-where ($1::bigint is null or e.key_id = $1) and ($2::bigint is null or k.provider_id = $2) order by e.id desc limit $3
-"""
-
-
-async def events(
-    db: Db, key_id: int | None = None, count: int = 50, *, provider_id: int | None = None
-) -> list[dict[str, Any]]:
-    """What happened to a key, to those of a provider, or to all of them, the newest first."""
-    return [dict(row) for row in await db.fetch(EVENTS, key_id, provider_id, count)]

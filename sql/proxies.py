@@ -7,12 +7,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from limner.runtime import mailbox
-from limner.runtime.database import Db
+from limner.runtime.database import Db, affected
 from limner.runtime.errors import NotFound, Refused
 from limner.runtime.mailbox import Message
 from limner.runtime.vault import Vault
 from limner.sql import audit
 from limner.sql.channels import KEY_CHANGED
+from limner.sql.key_events import KEPT
 from limner.sql.keys import proxy_bound_to
 
 SCHEMES = ("http", "https", "socks5", "socks5h")
@@ -228,6 +229,21 @@ select created_at, state_before, state_after, cause from proxy_event where proxy
 async def events(db: Db, proxy_id: int) -> list[dict[str, Any]]:
     """What happened to it, the newest first."""
     return [dict(row) for row in await db.fetch(EVENTS, proxy_id)]
+
+
+# As for keys (sql/key_events.py).
+FORGET_EVENTS = f"""
+delete from proxy_event where id in (
+    select e.id from (select * from proxy_event order by id limit 5000 + (select count(*) from proxy)) as e
+    where e.created_at < now() - interval '{KEPT}'
+        and exists (select from proxy_event as v where v.proxy_id = e.proxy_id and v.id > e.id)
+)
+"""
+
+
+async def forget_events(db: Db) -> int:
+    """Those of half a year ago, but for each proxy's last one. Returns how many went."""
+    return affected(await db.execute(FORGET_EVENTS))
 
 
 # Its label stands in the subject, and may have been another one then.

@@ -82,7 +82,8 @@ def verdict(
         fault = Fault.DAILY_QUOTA
     request = answer.headers.get("x-request-id", "")
     detail = f"HTTP {answer.status} {raw or text}" + (f" (request {request})" if request else "")
-    return UpstreamError(fault, detail, after=after, words=_words(fault, error), secrets=secrets)
+    param = str(error.get("param") or "") if said is None else ""
+    return UpstreamError(fault, detail, after=after, words=_words(fault, error), secrets=secrets, param=param)
 
 
 def _about_keys(rules: Sequence[Rule], param: str) -> Sequence[Rule]:

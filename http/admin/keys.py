@@ -13,7 +13,7 @@ from limner.http.admin.lists import Asked, Found
 from limner.http.state import DB, VAULT, about, admin, fresh, path_number, staff
 from limner.runtime.database import Database
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import keys, providers, proxies
+from limner.sql import key_events, keys, providers, proxies
 from limner.sql.keys import Terms
 
 RESTS = (15, 60, 240, 1440)
@@ -232,7 +232,7 @@ async def _key_page(
         why,
         key=await _key(db, key_id),
         rests=RESTS,
-        events=await keys.events(db, key_id),
+        events=await key_events.events(db, key_id),
         proxies=await proxies.listing(db),
         form=form or {name: int(value) if isinstance(value, bool) else value or "" for name, value in known.items()},
     )

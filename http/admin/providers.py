@@ -14,7 +14,7 @@ from limner.http.state import DB, about, admin, fresh, path_code, staff
 from limner.runtime import amounts, mailbox
 from limner.runtime.database import Database, Transaction
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import funds, keys, painters, providers, proxies
+from limner.sql import funds, key_events, keys, painters, providers, proxies
 from limner.sql.models import ImportModels
 
 FILTERS = (filters.Words("Code, kind or address"), filters.Choice("state", "State", ("on", "off")))
@@ -66,7 +66,7 @@ async def _provider_page(request: web.Request, why: Refused | None = None) -> we
         setting_names=sorted(provider["settings"]), keys=mine,
         proxies=[each for each in await proxies.listing(db) if each["id"] in ways],
         funds=[each for each in await funds.listing(db) if each.provider == code],
-        events=await keys.events(db, provider_id=provider["id"]),
+        events=await key_events.events(db, provider_id=provider["id"]),
         acts=await providers.acts(db, code, with_money=viewer.is_admin),
     )  # fmt: skip
 

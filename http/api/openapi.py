@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from limner.http.api.errors import is_of_api
-from limner.http.api.schemas import Edit, Failure
+from limner.http.api.schemas import EVENTS, Edit, Failure
 from limner.http.state import CONFIG
 
 H = TypeVar("H", bound=Callable[..., Any])
@@ -91,7 +91,8 @@ def document(app: web.Application) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     shapes: dict[str, type[BaseModel]] = {"Failure": Failure}
     for method, path, told in _operations(app):
-        shapes |= {shape.__name__: shape for shape in (told.body, *told.answers.values()) if isinstance(shape, type)}
+        used = (told.body, *told.answers.values(), *(EVENTS if told.streams else ()))
+        shapes |= {shape.__name__: shape for shape in used if isinstance(shape, type)}
         paths.setdefault(path, {})[method] = _operation(method, path, told)
     _, schemas = models_json_schema([(shape, "serialization") for shape in shapes.values()], ref_template=REF)
     return {
@@ -160,8 +161,17 @@ def _answer(status: int, shape: type[BaseModel] | str, told: Operation) -> dict[
         return {"description": "What was asked for.", "content": {shape: {}}}
     content: dict[str, Any] = {"application/json": {"schema": {"$ref": REF.format(model=shape.__name__)}}}
     if told.streams and status == 200:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {"schema": _event()}
     return {"description": (shape.__doc__ or "").partition("\n")[0], "content": content}
+
+
+def _event() -> dict[str, Any]:
+    """The data of one event."""
+    return {
+        "anyOf": [{"$ref": REF.format(model=shape.__name__)} for shape in EVENTS],
+        "discriminator": {"propertyName": "type"},
+        "description": "Events; this is the data of each, whose name is its `type`. A comment every 15 s breaks silence.",
+    }
 
 
 def _refusal(status: int) -> dict[str, Any]:

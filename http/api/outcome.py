@@ -35,6 +35,8 @@ USAGE = Usage().model_dump()
 OUTAGE = (Busy, Missing, *database.OUTAGE)
 """What keeps an answer from whoever ordered, and not the picture from being painted."""
 MODERATED = {"moderation_input": "input", "moderation_output": "output"}
+HANDED_ON = ("prompt", "size", "image", "mask")
+"""Parameters that upstreams have by our names, beside those that the caller chose."""
 WORST_FIRST = ("moderation_input", "moderation_output", "invalid_request")
 """What the caller can do something about is said before what we can."""
 
@@ -161,6 +163,7 @@ def refusal(answer: Answer, order: Order) -> ApiError:
     """Why this picture did not come."""
     more = metadata(order)
     words = _sentence(_reason(answer), more["credits"])
+    param = answer.param if answer.param in (*HANDED_ON, *order.parameters) else None
     if answer.takedown is not None:
         return ApiError(410, "picture_taken_down", _reason(answer), retry=False, metadata=more)
     if answer.state == "canceled":
@@ -170,9 +173,11 @@ def refusal(answer: Answer, order: Order) -> ApiError:
     if answer.fault in MODERATED:
         details = {"moderation_stage": MODERATED[answer.fault], "categories": []}
         kind = "image_generation_user_error"
-        return ApiError(400, "moderation_blocked", words, kind=kind, moderation_details=details, metadata=more)
+        return ApiError(
+            400, "moderation_blocked", words, kind=kind, param=param, moderation_details=details, metadata=more
+        )
     if answer.fault == "invalid_request":
-        return ApiError(400, "invalid_request", words, metadata=more)
+        return ApiError(400, "invalid_request", words, param=param, metadata=more)
     if answer.fault == "timeout_unknown" or "too long" in answer.reason:
         return ApiError(504, "timeout", words, retry=False, metadata=more)
     return ApiError(502, "no_image", words, retry=False, metadata=more)

@@ -10,13 +10,15 @@ from limner.http.api.reading import shown
 from limner.http.api.schemas import OF_MODELS, Asked
 from limner.runtime.errors import Refused
 from limner.sql.generations import MOST_REFERENCES, UTMOST_REFERENCES, Value
-from limner.sql.models import NO_PARAMETERS, Model, Size
+from limner.sql.models import NO_PARAMETERS, Model, Size, normal
 
 KNOWN = (*OF_MODELS, "input_fidelity")
 """Of OpenAI's API: a model without them is not the caller's typing error. Their "auto" is what happens without them."""
 NEAR = 0.03
 HALF = 0.5
 """Octaves: a size that is farther from the asked one than that is another one."""
+DALL_E = {"standard": "medium", "hd": "high"}
+"""The qualities of models that are gone, in the words of those that took their names over."""
 EDGES = {"1K": 1024, "2K": 2048, "4K": 4096}
 
 
@@ -24,13 +26,21 @@ def chosen(model: Model, asked: Asked) -> dict[str, Value]:
     """What is passed on to the painter. Raises ApiError that names the parameter and the value."""
     found = {
         name: _allowed(model, name, value)
-        for name, value in asked.options.items()
+        for name, value in _options(model, asked).items()
         if not (value == "auto" and name in KNOWN and not _lists(model.options.get(name), "auto"))
     }
     _go_together(model, found)
     if asked.partial_images and not asked.stream:
         raise invalid("partial_images", f"'partial_images' ({asked.partial_images}) needs 'stream': true beside it.")
     return found
+
+
+def _options(model: Model, asked: Asked) -> dict[str, Any]:
+    """As asked; of a program that was written for dall-e, as it was meant."""
+    options, offered = asked.options, model.options.get("quality")
+    quality = DALL_E.get(str(options.get("quality")))
+    was_written_for_it = normal(asked.model or "").startswith("dall-e") and not _lists(offered, options.get("quality"))
+    return options | {"quality": quality} if was_written_for_it and _lists(offered, quality) else options
 
 
 def _go_together(model: Model, found: dict[str, Value]) -> None:
@@ -44,7 +54,7 @@ def _go_together(model: Model, found: dict[str, Value]) -> None:
         raise invalid("output_compression", f"Invalid value: {shown(found['output_compression'])}. {words}")
 
 
-def _lists(allowed: Any, value: str) -> bool:
+def _lists(allowed: Any, value: object) -> bool:
     return isinstance(allowed, list) and value in allowed
 
 

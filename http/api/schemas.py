@@ -155,6 +155,55 @@ class Failure(Answered):
     error: Fault
 
 
+class OfStream(Answered):
+    """What a picture of a stream is told with."""
+
+    size: str
+    quality: str
+    background: str
+    output_format: str
+    created_at: int
+
+
+class PartialOf(Answered):
+    generation: str
+    job: str
+
+
+class UnfinishedPicture(OfStream):
+    """An unfinished picture, while it is painted."""
+
+    type: Literal["image_generation.partial_image", "image_edit.partial_image"]
+    b64_json: Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
+    partial_image_index: Annotated[int, Field(description="Counts from 0, for each picture of the order.")]
+    metadata: PartialOf
+
+
+class CompletedOf(Metadata):
+    """How the order stands."""
+
+    job: str
+    charged: Annotated[int, Field(description="Credits for this picture.")]
+
+
+class FinishedPicture(OfStream, Picture):
+    """A picture that is delivered, as soon as it is."""
+
+    type: Literal["image_generation.completed", "image_edit.completed"]
+    usage: Usage
+    metadata: CompletedOf
+
+
+class StreamFailure(Failure):
+    """The last event, when something did not come: all that did came before."""
+
+    type: Literal["error"]
+
+
+EVENTS = (UnfinishedPicture, FinishedPicture, StreamFailure)
+"""What the data of a stream's events are; each event has the name that its ``type`` says."""
+
+
 class Task(Answered):
     """An order that nobody waits for. `result` is there when it is done, `error` when it failed.
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 
-from limner.http.api.schemas import Edit, Generation
-from tests.api.conftest import json
+import orjson
+
+from limner.http.api.schemas import EVENTS, Edit, Generation
+from limner.sql import jobs
+from tests.api.conftest import JSON, json
+from tests.http.conftest import Stream, drawn
+from tests.http.painting import take_up
 from tests.http.sitemap import patterns
 
 
@@ -58,3 +63,34 @@ async def test_it_says_both_that_a_503_can_mean(stranger):
     told = document["paths"]["/v1/images/generations"]["post"]["responses"]["503"]["description"]
     assert "nothing was ordered" in told
     assert "with an Idempotency-Key, your order goes on" in told
+
+
+async def test_the_events_of_a_stream_have_the_fields_that_are_told(alices, site):
+    shapes = json(await alices.get("/v1/openapi.json"))["components"]["schemas"]
+    about = {"Authorization": f"Bearer {alices.token}", **JSON}
+    asked = {
+        "model": "simulator",
+        "prompt": "a red boat",
+        "size": "512x512",
+        "n": 2,
+        "stream": True,
+        "partial_images": 1,
+    }
+    async with alices.client.post(
+        f"{site.url}/v1/images/generations", data=orjson.dumps(asked), headers=about
+    ) as answer:
+        stream, easel = Stream(answer), await take_up(site)
+        await jobs.keep_partial(site.db, easel.job, "image/png", drawn())
+        events = [await stream.next()]
+        await easel.deliver()
+        await (await take_up(site)).fail("it broke")
+        events += await stream.rest()
+    told = [orjson.loads(event.data) for event in events]
+    assert [event.name for event in events] == [each["type"] for each in told]
+    for shape, data in zip(EVENTS, told, strict=True):
+        shape.model_validate(data)
+        known = shapes[shape.__name__]
+        assert data["type"] in known["properties"]["type"].get("enum", [known["properties"]["type"].get("const")])
+        assert set(known.get("required", [])) <= set(data) <= set(known["properties"]), shape
+    ref = json(await alices.get("/v1/openapi.json"))["paths"]["/v1/images/edits"]["post"]["responses"]["200"]["content"]
+    assert len(ref["text/event-stream"]["schema"]["anyOf"]) == len(EVENTS)

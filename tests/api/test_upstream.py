@@ -140,3 +140,34 @@ async def test_what_does_not_go_together_costs_no_call(through, fake, db, sent, 
     assert (page.status, error(page)["param"]) == (400, param)
     assert fake.asked == []
     assert json(await through.order(**ASKED, output_compression=50, output_format="webp"))["data"]
+
+
+@pytest.mark.parametrize(("asked", "meant"), [("standard", "medium"), ("hd", "high"), ("low", "low")])
+async def test_a_program_that_was_written_for_dall_e_gets_the_quality_that_it_means(through, fake, db, asked, meant):
+    await db.execute(
+        """update model set options = options || '{"quality": ["low", "medium", "high"]}' where id = 'gpt-image-2'"""
+    )
+    async with through.openai() as client:
+        answer = await client.images.generate(**ASKED | {"model": "dall-e-3"}, quality=asked)
+    assert fake.asked[-1].fields["quality"] == meant
+    assert (answer.quality, answer.metadata["requested"]["quality"]) == (meant, meant)
+    other = await through.order(**ASKED, quality="hd")
+    assert (other.status, error(other)["param"]) == (400, "quality"), "under its own name it has its own words"
+
+
+@pytest.mark.parametrize(
+    ("code", "told", "param"),
+    [
+        ("invalid_value", "size", "size"),
+        ("invalid_value", "quality", "quality"),
+        ("moderation_blocked", "prompt", "prompt"),
+        ("invalid_value", "our_relays_own_switch", None),
+        ("invalid_value", None, None),
+    ],
+)
+async def test_which_parameter_the_painter_blames_is_handed_on_where_it_is_the_callers(
+    through, fake, code, told, param
+):
+    fake.script("sk-upstream-canary-1234567890", Script(status=400, body=refusal(code, "No.", param=told)))
+    page = await through.order(**ASKED, quality="high")
+    assert (page.status, error(page)["param"]) == (400, param)
