@@ -18,7 +18,7 @@ from limner.runtime.database import Database
 from limner.runtime.errors import as_raised
 from limner.runtime.log import logger
 from limner.runtime.presence import Presence
-from limner.sql import invoices, refunds
+from limner.sql import inquiries, invoices, refunds
 from limner.sql.billing import CancelInvoice, CheckInvoice, CheckOpenInvoices, OpenInvoice, Reconcile
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice, WrongState
@@ -144,7 +144,7 @@ class Cashier(Actor):
     async def look_at_open(self) -> None:
         """Every invoice that nobody asked about lately, and every refund that got lost on the way."""
         failures = Counter[str]()
-        while batch := await invoices.to_check(self.db, AT_ONCE, without=_given_up(failures)):
+        while batch := await inquiries.to_check(self.db, AT_ONCE, without=_given_up(failures)):
             with as_raised():
                 async with anyio.create_task_group() as group:
                     for invoice in batch:

@@ -15,7 +15,7 @@ from limner.runtime.config import Config
 from limner.runtime.database import Database, Transaction
 from limner.runtime.log import logger
 from limner.runtime.phrases import phrase
-from limner.sql import audit, billing, doubts, invoices, payments, refunds
+from limner.sql import audit, billing, doubts, inquiries, invoices, payments, refunds
 from limner.sql.invoices import Invoice
 
 log = logger(__name__)
@@ -48,10 +48,10 @@ async def _with(db: Database, config: Config, name: str, way: Processor) -> None
             await _paid_there(db, config, name, way, payment)
         elif payment.received_cents and payment.state in settlement.CLOSED:
             await _left_there(db, name, way, payment)
-    for invoice in await invoices.paid_since(db, name, since):
+    for invoice in await inquiries.paid_since(db, name, since):
         if invoice.processor_ref not in paid:
             await _paid_here(db, way, invoice)
-    for invoice in await invoices.in_doubt(db, name, since):
+    for invoice in await inquiries.in_doubt(db, name, since):
         if invoice.processor_ref not in paid:
             await _held_after_all(db, way, invoice)
     log.info("reconciled", processor=name, paid=len(paid))

@@ -12,7 +12,7 @@ from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.errors import Refused
 from limner.runtime.mailbox import Message
-from limner.sql import gifts, invoices
+from limner.sql import gifts, inquiries, invoices
 from limner.sql.accounts import Account
 from limner.sql.codes import Code
 from limner.sql.invoices import Invoice, WrongState
@@ -141,7 +141,7 @@ async def hint(db: Db, invoice: Invoice, event_ref: str, kind: str) -> None:
     A redelivery is recorded already, and so is the order to go and see: both were written together.
     """
     async with db.transaction() as tx:
-        if await invoices.note_event(tx, invoice.processor, event_ref, invoice.id, kind):
+        if await inquiries.note_event(tx, invoice.processor, event_ref, invoice.id, kind):
             await ask(tx, invoice.id)
 
 

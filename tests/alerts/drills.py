@@ -18,6 +18,7 @@ from limner.sql import (
     books_checks,
     funds,
     generations,
+    inquiries,
     invoices,
     keys,
     notices,
@@ -149,7 +150,7 @@ async def no_webhooks(at: Watched) -> AsyncIterator[None]:
         await paid(at)
     yield
     heard = await paid(at)
-    await invoices.note_event(at.db, "sandbox", "e1", heard, "payment.settled")
+    await inquiries.note_event(at.db, "sandbox", "e1", heard, "payment.settled")
 
 
 @contextlib.asynccontextmanager
