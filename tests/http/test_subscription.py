@@ -38,7 +38,7 @@ async def test_the_page_says_what_runs_and_what_comes(alice, db, cast):
     for words in (
         "Monthly",
         "active",
-        f"{until:%d %b %Y}",
+        f"{until.day} {until:%b %Y}",
         "comes three days before the end",
         "nothing is taken by itself",
     ):
