@@ -218,7 +218,7 @@ class Generator(Actor):
         except raster.BadImage as error:
             why = f"not a whole picture: {error}"
             raise UpstreamError(Fault.NO_IMAGE, why, cost_micros=picture.cost_micros) from error
-        name = f"pictures/{job.id}/{lease.attempt_id}-{job.fence.owner.hex[:8]}"
+        name = f"{images.prefixes(job.id)[0]}{lease.attempt_id}-{job.fence.owner.hex[:8]}"
         faults.point("before-put", job.id)
         stored = await self._put(job, f"{name}.{shape.mime.rpartition('/')[2]}", picture.data, shape.mime)
         faults.point("after-put", job.id)

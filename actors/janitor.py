@@ -158,10 +158,11 @@ class Janitor(Actor):
 
     async def _sweep(self, job_id: UUID) -> None:
         kept = await images.kept_keys(self.db, job_id)
-        async for key in self.storage.list(f"pictures/{job_id}/"):
-            if key not in kept:
-                log.info("stray_removed", key=key)
-                await self.storage.delete(key)
+        for prefix in images.prefixes(job_id):
+            async for key in self.storage.list(prefix):
+                if key not in kept:
+                    log.info("stray_removed", key=key)
+                    await self.storage.delete(key)
         await images.swept(self.db, job_id)
 
     async def _until_none(

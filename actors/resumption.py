@@ -13,7 +13,7 @@ from limner.runtime.errors import Busy
 from limner.runtime.log import logger
 from limner.runtime.mailbox import backoff
 from limner.runtime.storage import Storage
-from limner.sql import attempts, errands
+from limner.sql import attempts, errands, images
 from limner.sql.attempts import Lease
 from limner.sql.errands import Errand
 from limner.sql.jobs import Job
@@ -42,8 +42,9 @@ async def taken_over(db: Database, storage: Storage, job: Job) -> Errand | None:
     if errand is None:
         return None
     log.info("taken_over", job=str(job.id), key=errand.lease.label, attempt=errand.lease.number)
-    async for key in storage.list(f"pictures/{job.id}/"):
-        await storage.delete(key)  # nothing of a job that has not ended is anybody's picture
+    for prefix in images.prefixes(job.id):
+        async for key in storage.list(prefix):
+            await storage.delete(key)  # nothing of a job that has not ended is anybody's picture
     return errand
 
 

@@ -31,6 +31,10 @@ from limner.runtime.storage import (
 T = TypeVar("T")
 
 
+MOST_SETTLED = 4096
+"""Folders that a process remembers: those of pictures are 256, those of releases before as many as the pictures."""
+
+
 class Folder:
     """Files under one folder. Half-written ones are in ``~incoming``, which no key can name."""
 
@@ -40,7 +44,7 @@ class Folder:
         self.root = root
         self._incoming = root / "~incoming"
         self._settled: set[Path] = set()
-        """Folders at the top whose names are durable, as far as this process has seen to it."""
+        """Folders whose names are durable, as far as this process has seen to it."""
 
     async def prepare(self) -> None:
         await self._in_thread(self._try_out)
@@ -51,7 +55,7 @@ class Folder:
 
     async def get(self, key: str) -> bytes:
         path = self._path(key)
-        return await self._in_thread(path.read_bytes, key)
+        return await self._in_thread(lambda: _read(path), key)
 
     async def stream(self, key: str, chunk: int = CHUNK) -> AsyncIterator[bytes]:
         path = self._path(key)
@@ -111,24 +115,35 @@ class Folder:
             linked.hardlink_to(probe)
             linked.unlink()
 
+    # Each call to the system lets go of the interpreter, and has to wait for it again while the process is busy: so there are
+    # few of them, and pictures share their folders.
+
     def _write(self, key: str, data: bytes) -> Stored:
         path = self.root / key
         with self._written(data) as temporary:
             try:
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                path.hardlink_to(temporary)  # unlike rename, it refuses to replace
+                self._link(temporary, path)
             except (FileExistsError, NotADirectoryError):
                 if not path.is_file() or path.read_bytes() != data:
                     raise KeyTaken(f"other bytes are stored under {key}") from None
         self._settle(path.parent)
         return describe(key, data)
 
+    def _link(self, temporary: Path, path: Path) -> None:
+        """Unlike a rename, it refuses to replace."""
+        try:
+            os.link(temporary, path)
+        except FileNotFoundError:
+            self._settled.discard(path.parent)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.link(temporary, path)
+
     def _settle(self, folder: Path) -> None:
         """Make the names in this folder durable, and its own."""
         durable.flush(folder)
         while folder != self.root and folder not in self._settled:
             durable.flush(folder.parent)
-            if folder.parent == self.root:  # those below are as many as the pictures
+            if len(self._settled) < MOST_SETTLED:
                 self._settled.add(folder)
             folder = folder.parent
 
@@ -136,13 +151,34 @@ class Folder:
     def _written(self, data: bytes) -> Iterator[Path]:
         temporary = self._incoming / secrets.token_hex(16)
         try:
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                _write_all(handle, data)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
             yield temporary
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(handle, left) :]
+
+
+def _read(path: Path) -> bytes:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        size = os.fstat(handle).st_size
+        found = os.read(handle, size + 1)  # of a folder too, which refuses it
+        while len(found) < size and (more := os.read(handle, size - len(found))):
+            found += more
+        return found
+    finally:
+        os.close(handle)
 
 
 def _size(path: Path) -> int:

@@ -138,12 +138,17 @@ SWEPT = "update attempt set swept_at = now() where job_id = $1 and fault in ('ti
 
 
 async def to_sweep(db: Db, but: Sequence[UUID] = (), count: int = 50) -> list[UUID]:
-    """Ended jobs with attempts that were cut off, but these: their folder may hold strays."""
+    """Ended jobs with attempts that were cut off, but these: there may be strays of theirs."""
     return [row["job_id"] for row in await db.fetch(TO_SWEEP, count, list(but))]
 
 
+def prefixes(job_id: UUID) -> tuple[str, str]:
+    """What the keys of a job's pictures begin with: now, and in releases that gave each job a folder of its own."""
+    return f"pictures/{job_id.hex[-2:]}/{job_id}-", f"pictures/{job_id}/"
+
+
 async def kept_keys(db: Db, job_id: UUID) -> set[str]:
-    """What of a job's folder belongs to a picture."""
+    """What of a job's keys belongs to a picture."""
     return {row["key"] for row in await db.fetch(KEPT, job_id)}
 
 

@@ -55,12 +55,17 @@ async def test_bytes_that_a_dying_worker_left_are_swept_and_the_picture_stays(st
     )  # fmt: skip
     await db.execute("update job set finished_at = now() - interval '1 hour'")
     async with open_storage(config) as storage:
-        await storage.put(f"pictures/{job}/99.png", b"left behind", "image/png")
+        left = [f"{prefix}99.png" for prefix in images.prefixes(job)]
+        others = f"{images.prefixes(job)[0].removesuffix('-')}1-99.png"  # of nobody whose job was cut off
+        for key in (*left, others):
+            await storage.put(key, b"left behind", "image/png")
         await Janitor(
             db, Bus(db), Presence(db, "test", lease=3), storage=storage, pool=Pool(db, config, stage.vault)
         ).tidy()
-        with pytest.raises(Missing):
-            await storage.get(f"pictures/{job}/99.png")
+        for key in left:
+            with pytest.raises(Missing):
+                await storage.get(key)
+        assert await storage.get(others) == b"left behind"
         assert await storage.get(await db.fetchval("select storage_key from image"))
     assert await images.to_sweep(db) == []
 
