@@ -86,6 +86,13 @@ def _nothing(statement: str, found: re.Match[str]) -> Iterator[Step]:
     yield from ()
 
 
+def _with(statement: str, found: re.Match[str]) -> Iterator[Step]:
+    """What each of its parts writes into; "for update" and "do update" are no parts."""
+    written = r"(?<!for )(?<!key )(?<!do )\b(?:insert into|update|delete from) (?:only )?([\w.\"]+)"
+    for table in dict.fromkeys(re.findall(written, statement)):
+        yield Step(ROW, _plain(table), _short(statement))
+
+
 def _create_table(statement: str, found: re.Match[str]) -> Iterator[Step]:
     for other in dict.fromkeys(re.findall(r"references ([\w.\"]+)", statement)):
         yield Step(SHARE_ROW, _plain(other), f"create table {_plain(found[1])}, which references {_plain(other)}")
@@ -168,6 +175,7 @@ RULES = (
     (rf"insert into {NAME}", _takes(ROW)),
     (rf"update {NAME}", _takes(ROW)),
     (rf"delete from {NAME}", _takes(ROW)),
+    (r"with (recursive )?[\w\"]+ ", _with),
     (rf"lock table {NAME}", _takes(ACCESS)),
     (r"(select|set|reset|grant|revoke|analyze) ", _nothing),
 )

@@ -96,6 +96,16 @@ def test_every_committed_migration_is_understood():
     assert not unknown
 
 
+def test_each_part_of_a_statement_that_begins_with_others_counts():
+    sql = """with gone as (delete from old where id in (select id from new for update) returning id),
+        kept as (insert into copy select id from gone on conflict (id) do update set at = now())
+        update account set name = '' from gone"""
+    assert [(step.lock, step.table) for step in locks.steps(sql)] == [
+        ("ROW EXCLUSIVE", table) for table in ("old", "copy", "account")
+    ]
+    assert locks.steps("with a as (select 1 from account for no key update) select * from a") == []
+
+
 def test_what_is_not_understood_is_said_to_be_unknown():
     (step,) = locks.steps("do $$ begin lock table account; end $$")
     assert (step.lock, step.stops) == ("unknown", "readers and writers")
