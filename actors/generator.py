@@ -26,7 +26,7 @@ from limner.runtime.mailbox import backoff
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage, StorageUnavailable, Stored
 from limner.runtime.vault import Vault
-from limner.sql import errands, images, jobs
+from limner.sql import errands, images, jobs, progress
 from limner.sql.attempts import Lease
 from limner.sql.generations import PaintPicture
 from limner.sql.jobs import Job, Painted
@@ -188,10 +188,10 @@ class Generator(Actor):
             partial = raster.sniff(step.partial) or "image/png", step.partial
         try:
             if anew and job.partial_images:
-                await jobs.forget_partials(self.db, job)
+                await progress.forget_partials(self.db, job)
             if partial is not None:
-                await jobs.keep_partial(self.db, job, *partial)
-            await jobs.show(self.db, job, line, percent, preview)
+                await progress.keep_partial(self.db, job, *partial)
+            await progress.show(self.db, job, line, percent, preview)
         except OUTAGE as error:
             log.warning("not_shown", job=str(job.id), error=str(error) or type(error).__name__)
 

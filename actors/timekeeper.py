@@ -15,7 +15,7 @@ from limner.runtime.database import Database
 from limner.runtime.log import logger
 from limner.runtime.mailbox import Message
 from limner.runtime.presence import Presence
-from limner.sql import errands, jobs
+from limner.sql import errands, lost_jobs
 from limner.sql.errands import Errand
 
 log = logger(__name__)
@@ -50,10 +50,10 @@ class Timekeeper(Actor):
 
 async def end_lost_jobs(db: Database, pool: Pool) -> None:
     """All of them; then whoever still works for them over there is told."""
-    ended = await jobs.end_lost(db, BATCH)
+    ended = await lost_jobs.end(db, BATCH)
     found = len(ended)
     while found == BATCH:
-        more = await jobs.end_lost(db, BATCH)
+        more = await lost_jobs.end(db, BATCH)
         found = len(more)
         ended += more
     if ended:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from limner.http import pages
 from limner.http.state import DB, STORAGE, path_id, signed_in
-from limner.sql import jobs, studio, takedowns, uploads
+from limner.sql import progress, studio, takedowns, uploads
 from limner.sql.studio import Hung
 
 PAGE = 40
@@ -83,7 +83,7 @@ async def send_upload(request: web.Request) -> web.StreamResponse:
 
 async def send_preview(request: web.Request) -> web.StreamResponse:
     viewer = signed_in(request)
-    found = await jobs.preview(request.app[DB], path_id(request), viewer.id)
+    found = await progress.preview(request.app[DB], path_id(request), viewer.id)
     if found is None:
         await takedowns.refuse_of_job(request.app[DB], path_id(request), viewer.id)
         raise web.HTTPNotFound

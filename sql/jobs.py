@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from limner.runtime import faults, mailbox
-from limner.runtime.database import Database, Db, Transaction, affected
+from limner.runtime.database import Database, Db, Transaction
 from limner.runtime.errors import FenceLost
 from limner.runtime.log import following, logger
 from limner.runtime.mailbox import Fence
@@ -131,47 +131,6 @@ async def _begun(db: Db, asked: Sequence[Wanted]) -> list[Job | None]:
     return jobs
 
 
-SHOW = """
-update job set line = case when cancel_asked then line else $2 end, percent = $3 where id = $1 and state = 'running'
-"""
-SHOW_PREVIEW = f"""
-with shown as ({SHOW} returning id)
-insert into preview (job_id, step, mime, data) select id, 1, $4, $5 from shown
-on conflict (job_id) do update set step = preview.step + 1, mime = excluded.mime, data = excluded.data, created_at = now()
-"""
-
-
-async def show(
-    db: Db, job: Job, line: str, percent: int | None = None, preview: tuple[str, bytes] | None = None
-) -> None:
-    """Say how it goes; ``preview`` is a mime type and at most 64 KiB. Whoever sees one of the three sees all."""
-    if preview is not None and len(preview[1]) <= 65536:
-        await db.execute(SHOW_PREVIEW, job.id, line, percent, *preview)
-    else:
-        await db.execute(SHOW, job.id, line, percent)
-    _tell(db, job)
-
-
-KEEP_PARTIAL = """
-insert into partial (job_id, number, mime, data)
-select id, (select count(*) from partial as p where p.job_id = job.id), $2, $3 from job
-where id = $1 and state = 'running'
-on conflict (job_id, number) do nothing
-"""
-
-
-async def keep_partial(db: Db, job: Job, mime: str, data: bytes) -> None:
-    """An unfinished picture, for whoever streams this job; numbers count from 0. One beyond 8 MiB is not kept."""
-    if len(data) <= 8 * 2**20:
-        await db.execute(KEEP_PARTIAL, job.id, mime, data)
-        _tell(db, job)
-
-
-async def forget_partials(db: Db, job: Job) -> None:
-    """Those of an earlier attempt: it is painted anew, and its unfinished pictures count from 0 again."""
-    await db.execute("delete from partial where job_id = $1", job.id)
-
-
 TAKEN_DOWN = """
 select exists (
     select from generation_reference as r join image as i on i.id = r.image_id
@@ -193,16 +152,6 @@ select id from job where id = any($1::uuid[]) and state <> 'delivered' and (canc
 async def asked_to_stop(db: Db, job_ids: Sequence[UUID]) -> set[UUID]:
     """Which of them: by their owners, or by whoever has ended them meanwhile."""
     return {row["id"] for row in await db.fetch(ASKED, job_ids)}
-
-
-PREVIEW = """
-select p.mime, p.data from preview as p join job as j on j.id = p.job_id where p.job_id = $1 and j.account_id = $2
-"""
-
-
-async def preview(db: Db, job_id: UUID, account_id: UUID) -> tuple[str, bytes] | None:
-    row = await db.fetchrow(PREVIEW, job_id, account_id)
-    return None if row is None else (row["mime"], row["data"])
 
 
 @dataclass(frozen=True)
@@ -244,7 +193,7 @@ async def deliver_all(db: Db, deliveries: Sequence[Delivery]) -> list[bool]:
     for job, _ in deliveries:
         if job.id in rows:
             faults.point("after-deliver-commit", job.id)
-            _tell(db, job)
+            tell(db, job)
             for key_id in rows[job.id]["changed_keys"]:
                 db.tell(KEY_CHANGED, str(key_id))
             if rows[job.id]["is_over"]:
@@ -314,57 +263,12 @@ async def postpone(db: Db, job: Job, after: float, line: str, *, back: float | N
             await generations.settle_state(tx, job.generation_id)
 
 
-# Overdue, or without a message (it died as a dead letter): such a job would never end by itself.
-LOST = """
-select j.id, j.generation_id, j.deadline <= now() as overdue, g.request_id,
-    j.state = 'queued' and j.line like '%painter%' as found_nobody
-from job as j join generation as g on g.id = j.generation_id
-where j.state in ('queued', 'running') and (
-    j.deadline <= now()
-    or not exists (select from message as m where m.mailbox = 'painting' and m.key = 'job ' || j.id)
-)
-order by j.deadline limit $1
-"""
-END_LOST = """
-update job set state = 'failed', reason = $2, line = '', percent = null, waits_until = null, finished_at = now()
-where id = $1 and state in ('queued', 'running') returning id
-"""
-
-
-async def end_lost(db: Db, count: int = 100) -> list[UUID]:
-    """Fail what cannot end by itself any more, and release it. Its worker, should it live, finds its fence lost."""
-    ended = list[UUID]()
-    for row in await db.fetch(LOST, count):
-        late = "no painter was free in time" if row["found_nobody"] else "it took too long"
-        reason = late if row["overdue"] else "it could not be painted after several tries"
-        async with db.transaction() as tx:
-            await generations.lock(tx, row["generation_id"])
-            if await tx.fetchval(END_LOST, row["id"], reason):
-                await generations.release_all(tx, [row["id"]], reason)
-                await attempts.close_left_open(tx, row["id"])
-                await generations.settle_state(tx, row["generation_id"])
-                ended.append(row["id"])
-        with following(row["request_id"]):
-            log.warning("not_delivered", job=str(row["id"]), generation=str(row["generation_id"]), reason=reason)
-    await attempts.close_forgotten(db)
-    return ended
-
-
-async def forget_previews(db: Db) -> int:
-    """Previews and unfinished pictures of jobs that have ended; whoever streams one has its time to read them."""
-    gone = "delete from preview where not exists (select from job where job.id = preview.job_id and state = 'running')"
-    ended = """
-    delete from partial where created_at < now() - interval '10 minutes'
-        and not exists (select from job where job.id = partial.job_id and state = 'running')
-    """
-    return affected(await db.execute(gone)) + affected(await db.execute(ended))
-
-
 async def _end(tx: Db, job: Job, state: str, reason: str) -> None:
     if await tx.fetchval(END, job.id, state, reason) is None:
         raise FenceLost(f"job {job.id} is not running any more")
     await tx.execute("delete from preview where job_id = $1", job.id)
 
 
-def _tell(db: Db, job: Job) -> None:
+def tell(db: Db, job: Job) -> None:
+    """Whoever watches it looks again."""
     db.tell(GENERATION_CHANGED, f"{job.thread_id} {job.generation_id}")

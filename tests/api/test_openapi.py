@@ -8,7 +8,7 @@ import orjson
 from openai.types import images_response as openai_images
 
 from limner.http.api.schemas import EVENTS, Edit, Generation, Usage
-from limner.sql import jobs
+from limner.sql import progress
 from tests.api.conftest import JSON, json
 from tests.http.conftest import Stream, drawn
 from tests.http.painting import take_up
@@ -90,7 +90,7 @@ async def test_the_events_of_a_stream_have_the_fields_that_are_told(alices, site
         f"{site.url}/v1/images/generations", data=orjson.dumps(asked), headers=about
     ) as answer:
         stream, easel = Stream(answer), await take_up(site)
-        await jobs.keep_partial(site.db, easel.job, "image/png", drawn())
+        await progress.keep_partial(site.db, easel.job, "image/png", drawn())
         events = [await stream.next()]
         await easel.deliver()
         await (await take_up(site)).fail("it broke")

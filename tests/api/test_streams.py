@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from limner.http.api.waiting import WAITING
-from limner.sql import jobs, tokens
+from limner.sql import progress, tokens
 from tests.api.conftest import JSON, program, switch
 from tests.http.conftest import Stream, drawn
 from tests.http.painting import take_up
@@ -25,7 +25,7 @@ async def test_partial_pictures_come_before_the_finished_one(alices, site):
         easel = await take_up(site)
         events, seen = aiter(stream), []
         for width in (10, 20):
-            await jobs.keep_partial(site.db, easel.job, "image/png", drawn(width=width))
+            await progress.keep_partial(site.db, easel.job, "image/png", drawn(width=width))
             seen.append(await anext(events))
         await easel.deliver()
         seen += [event async for event in events]

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from limner.runtime import mailbox
 from limner.runtime.database import Database
 from limner.runtime.mailbox import Fence
-from limner.sql import images, jobs
+from limner.sql import images, jobs, progress
 from limner.sql.jobs import Job, Painted
 from tests.http.conftest import Browser, Site, drawn
 
@@ -21,7 +21,7 @@ class Easel:
     job: Job
 
     async def show(self, line: str, percent: int) -> None:
-        await jobs.show(self.site.db, self.job, line, percent, ("image/png", drawn()))
+        await progress.show(self.site.db, self.job, line, percent, ("image/png", drawn()))
 
     async def deliver(self, *, framed: bool = True) -> UUID:
         """Returns the picture's id. ``framed``: its small copy hangs at once."""

@@ -14,7 +14,7 @@ import pytest
 
 from limner.actors import courier
 from limner.runtime.log import follow, following, request_id
-from limner.sql import jobs, keys, notices
+from limner.sql import keys, lost_jobs, notices
 from limner.sql import telegram as books
 from tests.conftest import settings
 from tests.faults.crew import Crew, crew_at, free_port, happens, until
@@ -159,7 +159,7 @@ async def test_a_job_that_ends_by_itself_is_found_by_its_order(alice, db, capsys
     page = await alice.order()
     await db.execute("update job set deadline = now()")
     capsys.readouterr()
-    assert len(await jobs.end_lost(db)) == 1
+    assert len(await lost_jobs.end(db)) == 1
     (line,) = [line for line in plain(capsys.readouterr().out) if "not_delivered" in line]
     assert f"request={page.headers['X-Request-Id']}" in line
     assert "it took too long" in line

@@ -11,7 +11,7 @@ import asyncpg
 from limner.runtime.database import Database
 from limner.runtime.errors import FenceLost, Refused
 from limner.runtime.mailbox import Fence
-from limner.sql import accounts, generations, invoices, jobs, ledger
+from limner.sql import accounts, generations, invoices, jobs, ledger, lost_jobs
 from limner.sql.generations import Order
 from limner.sql.jobs import Job, Painted
 from limner.sql.models import Size
@@ -81,7 +81,7 @@ class World:
     async def rest(self) -> None:
         """Everything unfinished ends: nothing may be held any more, and every rule of the books holds for this account."""
         await self.db.execute(LOSE_ALL, self.account_id)
-        await jobs.end_lost(self.db)
+        await lost_jobs.end(self.db)
         balance = await ledger.balance(self.db, self.account_id)
         shown = await self.db.fetchrow(SHOWN, self.account_id)
         assert shown is not None
@@ -133,7 +133,7 @@ class World:
 
     async def _lose(self, act: Act) -> str:
         await self.db.execute(LOSE, self.pictures[act.job])
-        await jobs.end_lost(self.db)
+        await lost_jobs.end(self.db)
         return "done"
 
     async def _refund(self, act: Act) -> str:

@@ -19,7 +19,7 @@ from limner.runtime.bus import Bus
 from limner.runtime.lull import Lull
 from limner.runtime.presence import Presence
 from limner.runtime.storage import open_storage
-from limner.sql import attempts, generations, jobs, keys, providers, takedowns
+from limner.sql import attempts, generations, jobs, keys, lost_jobs, providers, takedowns
 from limner.sql.attempts import Lease
 from limner.sql.generations import Order
 from limner.sql.models import Size
@@ -159,7 +159,7 @@ async def test_an_order_counts_once_against_a_key_that_is_down_for_everybody(aud
         await stage.until("select count(*) = 3 from attempt where fault = 'upstream_5xx'")
         assert await db.fetchval("select failures from provider_key where label = 'brush 0'") == 1
         await db.execute("update job set deadline = now() where state in ('queued', 'running')")
-        await jobs.end_lost(db)
+        await lost_jobs.end(db)
         await stage.until(SETTLED)
 
 
@@ -231,10 +231,10 @@ async def test_no_attempt_of_an_ended_job_keeps_a_slot(audited, db, end):
         db, job.provider_id, job.model_id, job.id, tried=[], until=datetime.now(UTC) + timedelta(hours=1)
     )
     assert isinstance(found, Lease)
-    await jobs.end_lost(db)
+    await lost_jobs.end(db)
     assert await stage.faults() == [None], "it may just have begun"
     await db.execute("update job set finished_at = finished_at - interval '31 seconds'")
-    await jobs.end_lost(db)
+    await lost_jobs.end(db)
     assert await stage.faults() == ["cancelled" if end == "canceled" else "timeout_unknown"]
 
 
@@ -255,7 +255,7 @@ async def test_a_worker_hears_that_its_job_was_ended_by_others(audited, db):
     async with stage.workers():
         await stage.until("select exists (select from attempt)")
         await db.execute("update job set deadline = now()")
-        await jobs.end_lost(db)
+        await lost_jobs.end(db)
         with anyio.fail_after(20):
             await stage.until("select not exists (select from message where owner is not null)")
     assert await stage.ends(generation) == ["failed"]
