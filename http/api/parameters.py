@@ -14,6 +14,8 @@ from limner.sql.models import MARKUP, NO_PARAMETERS, Model, Size, normal
 
 KNOWN = (*OF_MODELS, "input_fidelity")
 """Of OpenAI's API: a model without them is not the caller's typing error. Their "auto" is what happens without them."""
+OF_SOME = (*KNOWN, "complexity", "frame_count", "frame_duration_ms", "svg")
+"""The same of what has no "auto"."""
 NEAR = 0.03
 HALF = 0.5
 """Octaves: a size that is farther from the asked one than that is another one."""
@@ -61,7 +63,7 @@ def _lists(allowed: Any, value: object) -> bool:
 def _allowed(model: Model, name: str, value: Any) -> Value:
     allowed = model.options.get(name)
     if allowed is None or name in NO_PARAMETERS:
-        if name in KNOWN:
+        if name in OF_SOME:
             raise invalid(
                 name, f"{model.id} has no '{name}': leave it out. You sent {shown(value)}.", "unsupported_parameter"
             )
