@@ -67,8 +67,7 @@ async def _paid_there(db: Database, config: Config, name: str, way: Processor, p
             await settlement.apply(db, invoice, payment, way.store)
         return
     async with db.transaction() as tx:
-        await settlement.apply(tx, invoice, payment, way.store)
-        if (await invoices.get(tx, invoice.id)).state == "paid":
+        if await settlement.apply(tx, invoice, payment, way.store):  # a webhook may have been faster
             await _credited(tx, config, invoice, payment)
 
 
@@ -96,7 +95,7 @@ async def _left_there(db: Database, name: str, way: Processor, payment: Payment)
     if (
         invoice is not None
         and is_ours
-        and (invoice.state != "paid" or (invoice.paid_by and payment.state != "invalid"))
+        and (invoice.state != "paid" or (invoice.paid_by and settlement.brings_money(payment)))
     ):
         await settlement.apply(db, invoice, payment, way.store)
 

@@ -79,6 +79,36 @@ async def test_a_part_that_comes_too_late_is_told_too(till):
     assert "4.00 USD came at btcpay as well" in (await till.invoice(invoice.id)).trouble_words
 
 
+@pytest.mark.parametrize("by_night", [False, True])
+@pytest.mark.parametrize("is_called_off", [False, True])
+@pytest.mark.parametrize("how", ["bounce", "give_up"])
+async def test_what_was_seen_there_and_turns_out_invalid_is_no_money_to_give_back(till, by_night, is_called_off, how):
+    invoice = await by_hand(till)
+    till.btcpay.pay(invoice.processor_ref)  # nobody had seen it when it was marked
+    if is_called_off:
+        await till.work()
+    getattr(till.btcpay, how)(invoice.processor_ref)
+    if by_night:
+        await till.cashier().receive(Reconcile())
+    else:
+        await said(till)
+    found = await till.invoice(invoice.id)
+    assert (found.state, found.trouble, found.frozen_credits) == ("paid", "", 0)
+    assert (await refunds.owed(till.db, found))["surplus"] == 0
+
+
+@pytest.mark.parametrize("by_night", [False, True])
+async def test_what_comes_for_a_checkout_that_is_only_marked_invalid_is_told(till, by_night):
+    invoice = await by_hand(till)
+    till.btcpay.pay(invoice.processor_ref, confirmed=True)
+    till.btcpay.mark(invoice.processor_ref, "Invalid")
+    if by_night:
+        await till.cashier().receive(Reconcile())
+    else:
+        await said(till)
+    assert "9.99 USD came at btcpay as well" in (await till.invoice(invoice.id)).trouble_words
+
+
 async def test_what_was_seen_there_before_and_turns_out_invalid_is_in_doubt(till):
     invoice = await till.buy()
     till.btcpay.pay(invoice.processor_ref)
