@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from limner.runtime.database import Db
+from limner.runtime.database import Db, Transaction
 
 if TYPE_CHECKING:
     from limner.sql.invoices import Invoice
@@ -36,6 +36,14 @@ PUT_BACK = "update payment_doubt set until = now() where invoice_id = $1 and unt
 async def put_back(db: Db, invoice_id: UUID) -> bool:
     """It holds, or went back: whatever it is counts by itself again. False when there was no doubt."""
     return await db.fetchval(PUT_BACK, invoice_id) is not None
+
+
+STEADY = "select 1 from invoice where id = $1 for share"
+
+
+async def steady(tx: Transaction, invoice_id: UUID) -> None:
+    """Whether this payment is in doubt stays as it is until the transaction ends: whoever doubts it, or decides, waits."""
+    await tx.execute(STEADY, invoice_id)
 
 
 IS_OPEN = "select exists (select from payment_doubt where invoice_id = $1 and until is null)"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from limner.runtime.database import Db, Transaction
-from limner.sql import audit, billing, doubts, invoices, ledger, refunds
+from limner.sql import audit, billing, doubts, gifts, invoices, ledger, refunds
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice, WrongState
 
@@ -96,10 +96,11 @@ async def doubt(db: Db, invoice: Invoice, said: dict[str, object], *, actor: str
 
     When all of it goes back, or did, they are taken back already: what is there by now was bought otherwise.
     """
-    words = "The processor calls it invalid, after it was credited. What was left of its credits is frozen."
     async with db.transaction() as tx:
         await tx.execute(invoices.LOCK, invoice.id)
-        if goes_back := await refunds.goes_back(tx, invoice.id):
+        goes_back = await refunds.goes_back(tx, invoice.id)
+        words = await _effect(tx, invoice)
+        if goes_back:
             words = "The processor calls it invalid. All of it went back, or is about to: nothing more is taken off."
         if not await flag(tx, invoice.id, "doubted", words, said, actor=actor):
             return False
@@ -107,6 +108,16 @@ async def doubt(db: Db, invoice: Invoice, said: dict[str, object], *, actor: str
         if not goes_back and (frozen := await tx.fetchval(FREEZE, invoice.id)):
             await ledger.adjust(tx, invoice.account_id, -frozen, "Frozen: the payment is in doubt")
         return True
+
+
+async def _effect(tx: Db, invoice: Invoice) -> str:
+    """What the doubt does to what was bought, in words. The invoice is locked: nobody uses its gift just now."""
+    words = "The processor calls it invalid, after it was credited. What was left of its credits is frozen."
+    if invoice.purpose == "gift":
+        words = "The processor calls it invalid, after it was credited. Nobody can use its gift until this is settled."
+        if await gifts.is_redeemed(tx, invoice.id):
+            words = "The processor calls it invalid, after it was credited. Its gift was used already."
+    return words
 
 
 THAW = """

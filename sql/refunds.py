@@ -232,6 +232,7 @@ async def failed(db: Db, refund: Refund, why: str) -> None:
         await _credits_again(tx, invoice, refund.credits_taken - frozen, frozen)
         if refund.period_taken:
             await cutbacks.undo(tx, invoice.id, refund.period_taken)
+        await gifts.give_again(tx, refund.id)
         await referrals.paid_after_all(tx, invoice.id)
         words = f"A refund could not be sent: {why[:200]}"
         await tx.execute(TELL, invoice.id, *await doubts.beside(tx, invoice, "refund", words))

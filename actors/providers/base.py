@@ -10,6 +10,7 @@ from typing import Literal, Protocol, TypeVar, cast, runtime_checkable
 
 from limner.runtime.errors import LimnerError, NotFound, Refused
 from limner.runtime.log import redact
+from limner.sql.usages import Usage
 
 T = TypeVar("T")
 
@@ -117,12 +118,16 @@ class Access:
 
 @dataclass(frozen=True)
 class Picture:
-    """What came back: encoded bytes, their sniffed type, the upstream's id, the cost in millionths of a US dollar."""
+    """What came back: encoded bytes, their sniffed type, the upstream's id, the cost in millionths of a US dollar.
+
+    ``usage``: the tokens that the upstream says it took; None where it counts none, or does not tell.
+    """
 
     data: bytes = field(repr=False)
     mime: str
     upstream_id: str | None = None
     cost_micros: int = 0
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True)

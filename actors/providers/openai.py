@@ -7,7 +7,7 @@ import re
 
 import anyio
 
-from limner.actors.providers import discretion, egress, images, parcels
+from limner.actors.providers import discretion, egress, images, parcels, usages
 from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, QuotaScope, Step, UpstreamError
 from limner.actors.providers.egress import Wire, translated
 from limner.actors.providers.images import bearer, url
@@ -65,7 +65,8 @@ class OpenAI:
             spent = cost(order.model, reply.usage)
             with parcels.costing(spent):
                 data = await images.data(reply, access)
-                done = parcels.picture(data, reply.answer.headers.get("x-request-id"), spent)
+                named, told = reply.answer.headers.get("x-request-id"), usages.openai(reply.usage)
+                done = parcels.picture(data, named, spent, told)
         await on_step(Step(0.95))
         return done
 

@@ -8,7 +8,7 @@ import aiohttp
 import anyio
 import orjson
 
-from limner.actors.providers import chat, discretion, egress, images, openai, parcels
+from limner.actors.providers import chat, discretion, egress, images, openai, parcels, usages
 from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, Step, UpstreamError, checked
 from limner.actors.providers.egress import Wire, translated
 from limner.actors.providers.images import bearer, url
@@ -130,7 +130,7 @@ async def _imaged(
     spent = _cost(reply.usage) or openai.cost(order.model.rpartition("/")[2], reply.usage)
     with parcels.costing(spent):
         data = await images.data(reply, access)
-        return parcels.picture(data, reply.answer.headers.get("x-request-id"), spent)
+        return parcels.picture(data, reply.answer.headers.get("x-request-id"), spent, usages.openai(reply.usage))
 
 
 async def _chatted(session: aiohttp.ClientSession, asked: images.Fields, access: Access, settings: Settings) -> Picture:
@@ -146,7 +146,7 @@ async def _chatted(session: aiohttp.ClientSession, asked: images.Fields, access:
     spent = _cost(whole.get("usage"))
     with parcels.costing(spent):
         data = await parcels.fetched(chat.picture(answer, discretion.secrets(access), RELAYED), access)
-        return parcels.picture(data, upstream_id, spent)
+        return parcels.picture(data, upstream_id, spent, usages.openai(whole.get("usage")))
 
 
 def _fields(order: Order, settings: Settings) -> images.Fields:
