@@ -78,7 +78,8 @@ class Order:
 
     ``parameters`` are what the caller chose beyond that (quality, background, output_format …), each among the options of
     the model in our catalogue; a painter sends every one of them or refuses the order: none is dropped in silence.
-    ``mask``: a PNG as large as the first reference, transparent where to paint. ``partial_images``: 0 to 3.
+    ``mask``: a PNG as large as the first reference, transparent where to paint; with models.MARKUP among the parameters it
+    is drawn over that reference instead. ``partial_images``: 0 to 3.
     """
 
     prompt: str

@@ -17,6 +17,7 @@ from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
 from limner.actors.providers.rules import ANY, BEGINS, BEYOND_REQUEST, REQUEST, RULES, Rule
 from limner.actors.providers.verdicts import Answer
 from limner.sql import painters
+from limner.sql.models import MARKUP
 from limner.sql.painters import RelaySettings as Settings
 
 PARAMETERS: dict[str, Kind] = openai.PARAMETERS | chat.PARAMETERS
@@ -151,7 +152,7 @@ async def _chatted(session: aiohttp.ClientSession, asked: images.Fields, access:
 
 def _fields(order: Order, settings: Settings) -> images.Fields:
     """A request in OpenAI's way, as far as this relay goes along. Raises UpstreamError(INVALID_REQUEST)."""
-    refuse_unknown(order, [*openai.PARAMETERS, *settings.parameters])
+    refuse_unknown(order, [*openai.PARAMETERS, *settings.parameters, MARKUP])
     openai.check_company(order)
     if order.references and not settings.has_edits:
         refuse("reference", "is not taken by this painter")
@@ -162,7 +163,7 @@ def _fields(order: Order, settings: Settings) -> images.Fields:
         "model": order.model,
         "prompt": order.prompt,
         "size": f"{width}x{height}",
-        **order.parameters,
+        **images.chosen(order),
     }
     if settings.honours_n:
         asked["n"] = 1

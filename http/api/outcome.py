@@ -80,7 +80,7 @@ async def images(request: web.Request, order: Order, form: str) -> Body:
         "created": int(order.changed_at.timestamp()),
         "data": list(data.values()),
         "model": order.model_id,
-        **used(order, first),
+        **{name: value for name, value in used(order, first).items() if value != "auto"},
         **({} if usage is None else {"usage": usage.fields}),
         "metadata": metadata(order),
     }

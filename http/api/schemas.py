@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from limner.sql.generations import LONGEST_PROMPT, MOST_PICTURES
 
 Scalar = str | int | float | bool | None
+ASKED = "As asked for; left out where that was left to the painter, who does not tell."
 LISTED = "One of the values that the model lists under `options`; `auto` leaves it to the painter."
 
 
@@ -140,8 +141,8 @@ class Images(Answered):
     data: list[Picture]
     model: str
     size: str
-    quality: str
-    background: str
+    quality: Annotated[str | None, Field(description=ASKED)] = None
+    background: Annotated[str | None, Field(description=ASKED)] = None
     output_format: str
     usage: Annotated[
         Usage | None,

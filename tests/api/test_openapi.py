@@ -42,7 +42,7 @@ async def test_it_lists_the_fields_that_are_read(stranger):
     for shape in (Generation, Edit):
         assert set(document["components"]["schemas"][shape.__name__]["properties"]) == set(shape.model_fields)
     sent = document["paths"]["/v1/images/edits"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    assert set(sent["schema"]["allOf"][1]["properties"]) == {"image", "mask"}
+    assert set(sent["schema"]["allOf"][1]["properties"]) == {"image", "mask", "markup"}
 
 
 async def test_an_answer_has_the_fields_that_are_told(working):

@@ -165,6 +165,18 @@ async def test_pictures_and_mask_come_all_the_way(through, fake, db):
     assert names == ["image[]", "image[]", "mask"]
 
 
+async def test_a_markup_comes_all_the_way_under_its_own_name(through, fake, db):
+    await db.execute("""update model set options = options || '{"markup": [true]}' where id = 'gpt-image-2'""")
+    async with through.openai() as client:
+        answer = await client.images.edit(
+            image=("a.png", drawn(), "image/png"), markup=("m.png", masked(), "image/png"), quality="high", **ASKED
+        )
+    assert len(answer.data) == 1
+    assert [name for name, _, _ in fake.asked[-1].files] == ["image[]", "markup"]
+    assert "markup" not in fake.asked[-1].fields
+    assert fake.asked[-1].fields["quality"] == "high"
+
+
 async def test_nothing_of_the_upstream_is_told(through, fake):
     leak = "sk-upstream-canary-1234567890 at account acme"
     fake.script("sk-upstream-canary-1234567890", Script(status=400, body=refusal("invalid_value", leak)))

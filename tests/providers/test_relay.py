@@ -115,6 +115,15 @@ async def test_edits_go_as_a_form(relay: FakeRelay) -> None:
     assert [name for name, _, _ in relay.asked[0].files] == ["image[]", "mask"]
 
 
+async def test_a_markup_goes_under_its_own_name_and_needs_a_reference(relay: FakeRelay) -> None:
+    drawn = dataclasses.replace(ORDER, references=(FOX,), mask=FOX, parameters={"markup": True, "quality": "low"})
+    await paint(relay, {"response_format": "b64_json"}, drawn)
+    assert [name for name, _, _ in relay.asked[0].files] == ["image[]", "markup"]
+    assert (relay.asked[0].fields["quality"], "markup" in relay.asked[0].fields) == ("low", False)
+    caught = await fault_of(relay, order=dataclasses.replace(drawn, references=()))
+    assert (caught.fault, caught.words) == (Fault.INVALID_REQUEST, "markup needs a reference picture.")
+
+
 async def test_a_relay_streams_only_where_its_row_says_so(relay: FakeRelay) -> None:
     order = dataclasses.replace(ORDER, partial_images=1)
     await paint(relay, {"response_format": "b64_json"}, order)
