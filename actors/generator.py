@@ -233,6 +233,7 @@ class Generator(Actor):
             attempt_id=lease.attempt_id,
             cost_micros=picture.cost_micros or job.cost_micros,
             upstream_ref=None if picture.upstream_id is None else base.printable(picture.upstream_id),
+            usage=picture.usage,
         )
 
     async def _put(self, job: Job, name: str, data: bytes, mime: str) -> Stored:

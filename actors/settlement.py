@@ -34,12 +34,6 @@ async def apply(db: Db, invoice: Invoice, payment: Payment, store: str) -> bool:
     return False
 
 
-def brings_money(payment: Payment) -> bool:
-    """Whether what is seen of a payment that is over came: of one that turned out invalid it did not. One that was only marked
-    so, as we mark what is called off, is another matter: its addresses go on taking money."""
-    return payment.state in CLOSED and (payment.state != "invalid" or payment.is_marked)
-
-
 def differences(invoice: Invoice, payment: Payment, store: str) -> list[str]:
     """What of it is not this invoice's: a signed, settled payment counts only over this amount, for this order, to us."""
     pairs = {
@@ -76,24 +70,38 @@ async def _paid(db: Db, seen: Invoice, payment: Payment) -> bool:
         return is_new
 
 
-async def _not_paid_there(db: Db, invoice: Invoice, payment: Payment) -> None:
+async def _not_paid_there(db: Db, seen: Invoice, payment: Payment) -> None:
     """What was marked paid by hand before any of it came there does not hang on that; what came for it later is too much."""
-    if payment.state == "invalid" and (invoice.known_cents or not invoice.paid_by):
-        await payments.doubt(db, invoice, _said(payment), actor=ME)
-    elif invoice.paid_by and brings_money(payment):
-        await payments.note(db, invoice.id, payment.received_cents, is_late=payment.is_late)
-        await _too_much(db, invoice, payment)
+    async with db.transaction() as tx:
+        invoice = await invoices.locked(tx, seen.id)  # none of it is given back meanwhile
+        if payment.state == "invalid" and (invoice.known_cents or not invoice.paid_by):
+            await payments.doubt(tx, invoice, _said(payment), actor=ME)
+        elif invoice.paid_by and payment.state in CLOSED:
+            await payments.note(tx, invoice.id, payment.received_cents, is_late=payment.is_late)
+            await _too_much(tx, invoice, payment)
 
 
-async def _too_much(db: Db, invoice: Invoice, payment: Payment) -> None:
-    paid = await invoices.get(db, invoice.id)
-    if not paid.surplus_cents:
+async def _too_much(tx: Db, invoice: Invoice, payment: Payment) -> None:
+    """What did not go back yet, of all that came: told again when more of it comes. The invoice is locked."""
+    paid = await invoices.get(tx, invoice.id)
+    owed = (await refunds.owed(tx, paid))["surplus"]
+    if owed < invoices.DUST_CENTS:
         return
-    more, currency = decimal(paid.surplus_cents), paid.currency
+    said = _said(payment) | {"received_cents": paid.received_cents}
+    await payments.flag(tx, invoice.id, "over", _over(paid, payment, decimal(owed)), said, actor=ME)
+
+
+def _over(paid: Invoice, payment: Payment, more: str) -> str:
+    currency, there = paid.currency, paid.processor
     words = f"{more} {currency} more than asked came: give it back, or leave it."
     if paid.paid_by:
-        words = f"It was marked paid by hand, and {more} {currency} came at {paid.processor} as well: give it back, or leave it."
-    await payments.flag(db, invoice.id, "over", words, _said(payment), actor=ME)
+        words = f"It was marked paid by hand, and {more} {currency} came at {there} as well: give it back, or leave it."
+    if payment.state == "invalid":  # we had it closed when it was marked: that, or what came is not good
+        words = (
+            f"It was marked paid by hand, and {more} {currency} was seen at {there}, which calls it invalid: "
+            "look there before you give it back."
+        )
+    return words
 
 
 async def _moved(db: Db, seen: Invoice, payment: Payment) -> None:

@@ -133,7 +133,8 @@ async def _gift(request: web.Request, invoice: Invoice) -> dict[str, object] | N
         return None
     db = request.app[DB]
     secret = "" if look_of(request) else await gifts.bought_with(db, invoice.id, request.app[CONFIG].secret_keys)
-    return {"code": secret, "is_redeemed": await gifts.is_redeemed(db, invoice.id)}
+    is_redeemed, is_barred = await gifts.is_redeemed(db, invoice.id), await gifts.is_barred(db, invoice.id)
+    return {"code": secret, "is_redeemed": is_redeemed, "is_barred": is_barred}
 
 
 async def _until_payable(request: web.Request, invoice_id: UUID) -> None:

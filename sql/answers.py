@@ -10,10 +10,11 @@ from uuid import UUID
 
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound
-from limner.sql import subscriptions
+from limner.sql import subscriptions, usages
 from limner.sql.generations import Value
 from limner.sql.takedowns import TakenDown
 from limner.sql.tokens import Token
+from limner.sql.usages import Usage
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Answer:
 
     ``image_id`` and what follows are None until it is delivered, and once it is deleted. ``waits_until``: no painter is free
     before. ``fault``: the class of the last attempt's failure, of a picture that failed; ``param``: what its upstream blamed.
-    ``takedown``: why it is not to be seen.
+    ``takedown``: why it is not to be seen. ``usage``: what the upstream told of it.
     """
 
     job_id: UUID
@@ -38,6 +39,7 @@ class Answer:
     mime: str | None
     width: int | None
     height: int | None
+    usage: Usage | None
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ cross join lateral (
         case when d.deleted_at is null and d.taken_down_at is not null then (
             select t.reason from takedown as t where t.image_id = d.id and t.restored_at is null
         ) end as takedown,
-        i.id as image_id, i.storage_key, i.mime, i.width, i.height,
+        i.id as image_id, i.storage_key, i.mime, i.width, i.height, i.usage,
         exists (
             select from (
                 select account_id from api_token as t
@@ -99,7 +101,7 @@ cross join lateral (
     from (select * from generation where id = asked.generation_id offset 0) as g
     cross join lateral (select * from job where generation_id = g.id offset 0) as j
     left join lateral (select * from image where job_id = j.id offset 0) as d on true
-    left join lateral (select d.id, d.storage_key, d.mime, d.width, d.height) as i
+    left join lateral (select d.id, d.storage_key, d.mime, d.width, d.height, d.usage) as i
         on d.deleted_at is null and d.taken_down_at is null
     where g.account_id = asked.account_id
     order by j.position
@@ -143,7 +145,8 @@ def _order(rows: Sequence[Any]) -> Order:
 
 
 def _answer(row: Any) -> Answer:
-    return Answer(**{name: row[name] for name in Answer.__dataclass_fields__})
+    fields = {name: row[name] for name in Answer.__dataclass_fields__}
+    return Answer(**fields | {"usage": usages.kept(fields["usage"])})
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ OPENAI_FINE = OPENAI | {
     "quality": ["auto", "low", "medium", "high", "xhigh", "max"],
     "complexity": ["low", "medium", "high"],
 }
+OPENAI_MARKUP = OPENAI_FINE | {"markup": [True]}
 GEMINI: dict[str, object] = {
     "image_size": ["1K", "2K", "4K"],
     "aspect_ratio": ["1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9"],
@@ -88,9 +89,9 @@ MODELS = (
     Seed("gpt-image-2.6-flare", "openai", "gpt-image-2.6-flare", "GPT Image 2.6 Flare", 1, 20_000, MASKS, LARGE,
          OPENAI_FINE, sort=13),
     Seed("gpt-image-2.5-sunburst", "openai", "gpt-image-2.5-sunburst", "GPT Image 2.5 Sunburst", 4, 110_000, MASKS, LARGE,
-         OPENAI_FINE, ("gpt-image-2.5-sunburst-2026-09-08",), active=False, sort=14),
+         OPENAI_MARKUP, ("gpt-image-2.5-sunburst-2026-09-08",), active=False, sort=14),
     Seed("gpt-image-2.5-flare", "openai", "gpt-image-2.5-flare", "GPT Image 2.5 Flare", 1, 18_000, MASKS, LARGE,
-         OPENAI_FINE, ("gpt-image-2.5-flare-2026-09-08",), active=False, sort=15),
+         OPENAI_MARKUP, ("gpt-image-2.5-flare-2026-09-08",), active=False, sort=15),
     Seed("gpt-image-1.5", "openai", "gpt-image-1.5", "GPT Image 1.5", 2, 42_000, MASKS,
          options=OPENAI | {"input_fidelity": ["high", "low"]}, active=False, sort=16),
     Seed("chatgpt-image-latest", "openai", "chatgpt-image-latest", "ChatGPT Image", 2, 40_000, MASKS, options=OPENAI,

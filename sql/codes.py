@@ -109,13 +109,15 @@ def discount(code: Code, price_cents: int, currency: str) -> int:
     return 0
 
 
-STATES = ("active", "used up", "expired", "stopped")
+STATES = ("active", "in doubt", "used up", "expired", "stopped")
+"""In doubt: its payment is, and nobody can use it before that is settled."""
 STATE = """
 case when c.stopped_at is not null then 'stopped'
     when c.invoice_id is not null and not exists (select from invoice as i where i.id = c.invoice_id and i.state = 'paid')
         then 'pending'
     when c.uses >= c.most_uses then 'used up'
     when c.ends_at <= now() then 'expired'
+    when exists (select from payment_doubt as d where d.invoice_id = c.invoice_id and d.until is null) then 'in doubt'
     else 'active' end
 """
 COLUMNS = f"""

@@ -44,7 +44,8 @@ class PaintPicture(Message):
 class Order:
     """What somebody asks for. ``uploads`` and ``pictures`` are references, in that order; ``mask`` is an upload.
 
-    ``parameters`` are among the options of the model; ``partial_images``: how many unfinished ones to see, from 0 to 3.
+    ``parameters`` are among the options of the model; with models.MARKUP among them the mask is none, but is drawn over
+    the first reference. ``partial_images``: how many unfinished ones to see, from 0 to 3.
     ``most_unfinished``: pictures of the account, these included, beyond which nothing is taken; None: any number.
     ``request_hash``: 32 bytes that stand for all of it, where the caller knows better what makes two orders the same.
     """

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from limner.runtime.database import Db, Transaction
 from limner.runtime.errors import Refused
 from limner.sql import accounts, audit, notices
-from limner.sql.codes import hash_of, key_of
+from limner.sql.codes import STATE, hash_of, key_of
 from limner.sql.plans import Plan
 
 if TYPE_CHECKING:
@@ -130,6 +130,14 @@ async def is_redeemed(db: Db, invoice_id: UUID) -> bool:
     return bool(await db.fetchval(REDEEMED, invoice_id))
 
 
+IS_BARRED = f"select {STATE} = 'in doubt' from code as c where c.invoice_id = $1"
+
+
+async def is_barred(db: Db, invoice_id: UUID) -> bool:
+    """Whether nobody can use it for as long as its payment is in doubt."""
+    return bool(await db.fetchval(IS_BARRED, invoice_id))
+
+
 STOP = "update code set stopped_at = now() where invoice_id = $1 and uses = 0 and stopped_at is null returning word"
 
 
@@ -139,3 +147,18 @@ async def withdraw(tx: Transaction, invoice_id: UUID, *, actor: str) -> bool:
     if word is not None:
         await audit.record(tx, actor, "code.stopped", f"…{word}", None, {"reason": "the payment goes back"})
     return word is not None
+
+
+# What is written in one transaction bears one time: a gift that an admin had stopped before bears another.
+GIVE_AGAIN = """
+update code as c set stopped_at = null from refund as r
+where r.id = $1 and c.invoice_id = r.invoice_id and c.stopped_at = r.created_at returning c.word
+"""
+
+
+async def give_again(tx: Transaction, refund_id: UUID) -> None:
+    """The money could not go back: what was withdrawn with it may be used again."""
+    word = await tx.fetchval(GIVE_AGAIN, refund_id)
+    if word is not None:
+        why = {"reason": "the payment did not go back"}
+        await audit.record(tx, "system", "code.given_again", f"…{word}", None, why)

@@ -17,6 +17,7 @@ from limner.sql import attempts, generations, ledger
 from limner.sql.attempts import Lease, Wait
 from limner.sql.channels import GENERATION_CHANGED, GENERATION_ENDED, KEY_CHANGED
 from limner.sql.images import FramePicture
+from limner.sql.usages import Usage
 
 log = logger(__name__)
 
@@ -158,6 +159,7 @@ class Painted:
     """A picture whose bytes are durable in the storage already; its small copy will be put under ``thumb_key``.
 
     ``attempt_id``: the attempt that it came from. Its delivery closes it, and whatever was held against its key is over.
+    ``usage``: what the upstream told.
     """
 
     storage_key: str
@@ -170,6 +172,7 @@ class Painted:
     attempt_id: int | None = None
     cost_micros: int = 0
     upstream_ref: str | None = None
+    usage: Usage | None = None
 
 
 DELIVER = "select job_id, is_over, changed_keys from pictures_deliver($1)"

@@ -13,7 +13,10 @@ from limner.sql.catalogue import Seed
 
 USUAL_PROMPT = 4000
 """Characters of a prompt that a model reads whose options say nothing about it."""
-NO_PARAMETERS = ("references", "prompt")
+MARKUP = "markup"
+"""The option of a model that takes a drawing over the first reference, in the place of a mask. The order of one has this among
+its parameters, so that a painter which does not know it refuses it, and never takes the one for the other."""
+NO_PARAMETERS = ("references", "prompt", MARKUP)
 """Options that say what an order may have, and are nothing to choose."""
 
 

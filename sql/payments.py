@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from limner.runtime.database import Db, Transaction
-from limner.sql import audit, billing, doubts, invoices, ledger, refunds
+from limner.sql import audit, billing, doubts, gifts, invoices, ledger, refunds
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice, WrongState
 
@@ -30,23 +30,25 @@ async def note(
     return True
 
 
-# Told once for each invoice: what somebody has dealt with does not come up again with the next look. What held meanwhile does.
+# Told once for each invoice: what somebody has dealt with does not come up again with the next look. What held meanwhile does,
+# and so does what is too much when more of it has come, or other words are to be said of it.
 FLAG = """
-update invoice set trouble = $2, trouble_words = $3
-where id = $1 and not exists (
+update invoice as i set trouble = $4, trouble_words = $5
+where i.id = $1 and not exists (
     select from audit as told where told.subject = $1::uuid::text and told.action = 'invoice.' || $2 and not exists (
         select from audit as held where held.subject = told.subject and held.action = 'invoice.holds' and held.id > told.id
-    )
+    ) and ($2 <> 'over' or told.after ->> 'words' = $3 and (told.after ->> 'received_cents')::bigint >= i.received_cents)
 )
-returning id
+returning i.id
 """
 
 
 async def flag(db: Db, invoice_id: UUID, trouble: str, words: str, said: dict[str, object], *, actor: str) -> bool:
     """Something that a person has to decide about: audited, and told by the watchman. False when it was told before."""
     async with db.transaction() as tx:
-        await tx.execute(invoices.LOCK, invoice_id)  # FLAG sees what whoever was faster has told
-        if await tx.fetchval(FLAG, invoice_id, trouble, words) is None:
+        invoice = await invoices.locked(tx, invoice_id)  # FLAG sees what whoever was faster has told
+        both = await doubts.beside(tx, invoice, trouble, words)
+        if await tx.fetchval(FLAG, invoice_id, trouble, words, *both) is None:
             return False
         if trouble in doubts.TROUBLES:
             await doubts.take_out(tx, invoice_id)
@@ -94,10 +96,11 @@ async def doubt(db: Db, invoice: Invoice, said: dict[str, object], *, actor: str
 
     When all of it goes back, or did, they are taken back already: what is there by now was bought otherwise.
     """
-    words = "The processor calls it invalid, after it was credited. What was left of its credits is frozen."
     async with db.transaction() as tx:
         await tx.execute(invoices.LOCK, invoice.id)
-        if goes_back := await refunds.goes_back(tx, invoice.id):
+        goes_back = await refunds.goes_back(tx, invoice.id)
+        words = await _effect(tx, invoice)
+        if goes_back:
             words = "The processor calls it invalid. All of it went back, or is about to: nothing more is taken off."
         if not await flag(tx, invoice.id, "doubted", words, said, actor=actor):
             return False
@@ -105,6 +108,16 @@ async def doubt(db: Db, invoice: Invoice, said: dict[str, object], *, actor: str
         if not goes_back and (frozen := await tx.fetchval(FREEZE, invoice.id)):
             await ledger.adjust(tx, invoice.account_id, -frozen, "Frozen: the payment is in doubt")
         return True
+
+
+async def _effect(tx: Db, invoice: Invoice) -> str:
+    """What the doubt does to what was bought, in words. The invoice is locked: nobody uses its gift just now."""
+    words = "The processor calls it invalid, after it was credited. What was left of its credits is frozen."
+    if invoice.purpose == "gift":
+        words = "The processor calls it invalid, after it was credited. Nobody can use its gift until this is settled."
+        if await gifts.is_redeemed(tx, invoice.id):
+            words = "The processor calls it invalid, after it was credited. Its gift was used already."
+    return words
 
 
 THAW = """
@@ -132,7 +145,8 @@ async def is_ownerless(tx: Transaction, invoice_id: UUID) -> bool:
     return bool(await tx.fetchval(OWNERLESS, invoice_id))
 
 
-BY_HAND = "update invoice set paid_by = $2, known_cents = received_cents where id = $1"
+# What had come before it is a part of the price, and never more than that.
+BY_HAND = "update invoice set paid_by = $2, known_cents = least(received_cents, amount_cents) where id = $1"
 
 
 async def mark_paid(

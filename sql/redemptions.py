@@ -12,7 +12,7 @@ import asyncpg
 
 from limner.runtime.database import Db, Transaction
 from limner.runtime.errors import Refused
-from limner.sql import audit, codes, ledger, plans, referrals, subscriptions
+from limner.sql import audit, codes, doubts, ledger, plans, referrals, subscriptions
 from limner.sql.accounts import Account
 from limner.sql.codes import Code
 from limner.sql.plans import Plan
@@ -33,6 +33,7 @@ USED_BY_YOU = "You have used this code already."
 IN_AN_INVOICE = "An open invoice of yours holds this code: pay it, or wait until it has run out."
 FOR_A_PRICE = "This code takes something off a price: enter it where you choose a plan."
 NEEDS_A_PLAN = "This code adds to a plan, and you have none that is open. Choose one first."
+IN_DOUBT = "The payment for this gift is being looked into. It can be used as soon as that is settled: try again later."
 A_GIFT = "This is a gift, not a discount: use it on the page of codes."
 
 
@@ -119,10 +120,19 @@ async def redeem(db: Db, account: Account, typed: str, *, ip: str = "") -> str:
         if code.plan_ids is not None or code.first_order_only:
             raise CodeSpent("This code comes with an order: enter it where you choose a plan.")
         await tx.execute("select 1 from account where id = $1 for update", account.id)
+        await _must_be_undoubted(tx, code)
         redemption_id = await _take(tx, code, account.id, None)
         words = await _give(tx, redemption_id, code, account.id)
         await audit.record(tx, account.email, "code.used", code.shown, None, codes.about(code), ip=ip)
         return words
+
+
+async def _must_be_undoubted(tx: Transaction, code: Code) -> None:
+    """Of a gift that was bought its payment is held still, and looked at afterwards. Raises CodeSpent."""
+    if code.invoice_id is not None:
+        await doubts.steady(tx, code.invoice_id)
+        if (await codes.get(tx, code.id)).state == "in doubt":
+            raise CodeSpent(IN_DOUBT)
 
 
 async def _give(tx: Transaction, redemption_id: int, code: Code, account_id: UUID) -> str:

@@ -10,6 +10,7 @@ from typing import Literal, Protocol, TypeVar, cast, runtime_checkable
 
 from limner.runtime.errors import LimnerError, NotFound, Refused
 from limner.runtime.log import redact
+from limner.sql.usages import Usage
 
 T = TypeVar("T")
 
@@ -77,7 +78,8 @@ class Order:
 
     ``parameters`` are what the caller chose beyond that (quality, background, output_format …), each among the options of
     the model in our catalogue; a painter sends every one of them or refuses the order: none is dropped in silence.
-    ``mask``: a PNG as large as the first reference, transparent where to paint. ``partial_images``: 0 to 3.
+    ``mask``: a PNG as large as the first reference, transparent where to paint; with models.MARKUP among the parameters it
+    is drawn over that reference instead. ``partial_images``: 0 to 3.
     """
 
     prompt: str
@@ -117,12 +119,16 @@ class Access:
 
 @dataclass(frozen=True)
 class Picture:
-    """What came back: encoded bytes, their sniffed type, the upstream's id, the cost in millionths of a US dollar."""
+    """What came back: encoded bytes, their sniffed type, the upstream's id, the cost in millionths of a US dollar.
+
+    ``usage``: the tokens that the upstream says it took; None where it counts none, or does not tell.
+    """
 
     data: bytes = field(repr=False)
     mime: str
     upstream_id: str | None = None
     cost_micros: int = 0
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ from limner.actors.providers import brush, scenes
 from limner.actors.providers.base import PREVIEW_LIMIT, Access, Fault, OnStep, Order, Picture, Step, UpstreamError
 from limner.actors.providers.canvas import Canvas
 from limner.actors.providers.guide import follow
+from limner.actors.providers.parameters import refuse
 from limner.actors.providers.skies import falling
+from limner.sql.models import MARKUP
 
 SIZES = range(256, 2049)
 PIXEL_LIMIT = 40_000_000
@@ -36,6 +38,8 @@ class Demo:
 
     async def paint(self, order: Order, access: Access, on_step: OnStep) -> Picture:
         """A PNG of the asked size. UpstreamError(INVALID_REQUEST) for sizes outside SIZES and broken references."""
+        if MARKUP in order.parameters:
+            refuse(MARKUP, "is not known to this painter")
         pause = pace(access.switch) / STEPS
         async with HANDS if not pause else nullcontext():
             stages = _stages(order)

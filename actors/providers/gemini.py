@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 import orjson
 import pybase64
 
-from limner.actors.providers import dialects, gemini_answers, parcels
+from limner.actors.providers import dialects, gemini_answers, parcels, usages
 from limner.actors.providers.base import Access, Listed, OnStep, Order, Picture, QuotaScope, Step
 from limner.actors.providers.gemini_answers import Facts, parts
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
@@ -115,8 +116,10 @@ def painted(answer: Answer, order: Order, access: Access) -> Picture:
     data = inline[-1].get("data") if inline and isinstance(inline[-1], dict) else None
     if not isinstance(data, str) or not data:
         raise gemini_answers.silence(whole, order.model, access)
-    spent = gemini_answers.cost(order.model, whole.get("usageMetadata"))
-    return dialects.picture(data, str(whole.get("responseId") or "") or None, spent)
+    usage = whole.get("usageMetadata")
+    spent = gemini_answers.cost(order.model, usage)
+    picture = dialects.picture(data, str(whole.get("responseId") or "") or None, spent)
+    return replace(picture, usage=usages.gemini(usage))
 
 
 def ratio(width: int, height: int, ratios: tuple[str, ...] = RATIOS) -> str:

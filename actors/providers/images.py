@@ -17,6 +17,7 @@ from limner.actors.providers.parcels import facts
 from limner.actors.providers.rules import RULES, Rule
 from limner.actors.providers.verdicts import Answer, verdict
 from limner.runtime import raster
+from limner.sql.models import MARKUP
 
 LINGER = 5.0
 """Seconds in which unfinished pictures may still come behind the finished one."""
@@ -57,6 +58,16 @@ async def ask(
     whole = facts(answer.body)
     entries = whole.get("data")
     return Reply(answer, entries if isinstance(entries, list) else None, whole.get("usage"))
+
+
+def chosen(order: Order) -> Fields:
+    """Its parameters as fields. What its mask is, is none: the name of the file says that."""
+    return {name: value for name, value in order.parameters.items() if name != MARKUP}
+
+
+def overlay(order: Order) -> str:
+    """What its mask is called."""
+    return MARKUP if MARKUP in order.parameters else "mask"
 
 
 def refusal(answer: Answer, order: Order, access: Access, rules: Sequence[Rule] = RULES) -> UpstreamError:
@@ -144,5 +155,6 @@ def _form(fields: Fields, order: Order) -> aiohttp.FormData:
         mime = raster.sniff(reference) or "application/octet-stream"
         form.add_field("image[]", reference, filename=f"image-{index}.{mime.partition('/')[2]}", content_type=mime)
     if order.mask:
-        form.add_field("mask", order.mask, filename="mask.png", content_type="image/png")
+        name = overlay(order)
+        form.add_field(name, order.mask, filename=f"{name}.png", content_type="image/png")
     return form

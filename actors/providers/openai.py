@@ -7,12 +7,13 @@ import re
 
 import anyio
 
-from limner.actors.providers import discretion, egress, images, parcels
+from limner.actors.providers import discretion, egress, images, parcels, usages
 from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, QuotaScope, Step, UpstreamError
 from limner.actors.providers.egress import Wire, translated
 from limner.actors.providers.images import bearer, url
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
 from limner.actors.providers.verdicts import Answer, verdict
+from limner.sql.models import MARKUP
 
 PARAMETERS: dict[str, Kind] = {
     "quality": ["auto", "low", "medium", "high", "xhigh", "max"],
@@ -65,7 +66,8 @@ class OpenAI:
             spent = cost(order.model, reply.usage)
             with parcels.costing(spent):
                 data = await images.data(reply, access)
-                done = parcels.picture(data, reply.answer.headers.get("x-request-id"), spent)
+                named, told = reply.answer.headers.get("x-request-id"), usages.openai(reply.usage)
+                done = parcels.picture(data, named, spent, told)
         await on_step(Step(0.95))
         return done
 
@@ -104,14 +106,14 @@ def entries(answer: Answer, access: Access) -> list[dict[str, object]]:
 
 def fields(order: Order) -> images.Fields:
     """What to ask for. Raises UpstreamError(INVALID_REQUEST) for what could not be sent."""
-    refuse_unknown(order, PARAMETERS)
+    refuse_unknown(order, [*PARAMETERS, MARKUP])
     check_company(order)
     asked: images.Fields = {
         "model": order.model,
         "prompt": order.prompt,
         "n": 1,
         "size": size(order.model, order.width, order.height),
-        **order.parameters,
+        **images.chosen(order),
     }
     if order.user:
         asked["safety_identifier"] = order.user
@@ -122,7 +124,8 @@ def fields(order: Order) -> images.Fields:
 
 def check_company(order: Order) -> None:
     """Raises UpstreamError(INVALID_REQUEST) for what makes sense with a reference picture alone."""
-    for name, is_given in (("input_fidelity", "input_fidelity" in order.parameters), ("mask", bool(order.mask))):
+    overlay = images.overlay(order)
+    for name, is_given in (("input_fidelity", "input_fidelity" in order.parameters), (overlay, bool(order.mask))):
         if is_given and not order.references:
             refuse(name, "needs a reference picture")
 

@@ -15,6 +15,7 @@ from limner.actors.providers.base import Access, Fault, Picture, UpstreamError
 from limner.actors.providers.egress import Wire
 from limner.actors.providers.verdicts import Answer
 from limner.runtime import raster
+from limner.sql.usages import Usage
 
 TRIES, PAUSE = 3, 0.5
 """A picture that is paid for already is asked for that often when its host stumbles, with seconds in between."""
@@ -53,12 +54,12 @@ def costing(micros: int) -> Iterator[None]:
         raise
 
 
-def picture(data: bytes, upstream_id: str | None = None, cost_micros: int = 0) -> Picture:
+def picture(data: bytes, upstream_id: str | None = None, cost_micros: int = 0, usage: Usage | None = None) -> Picture:
     """The picture that these bytes are, by what they begin with. Raises UpstreamError(NO_IMAGE)."""
     mime = raster.sniff(data)
     if mime is None or not mime.startswith("image/"):
         raise UpstreamError(Fault.NO_IMAGE, f"{len(data)} bytes that are no picture")
-    return Picture(data, mime, upstream_id, cost_micros)
+    return Picture(data, mime, upstream_id, cost_micros, usage)
 
 
 def decoded(text: str, cost_micros: int = 0) -> bytes:

@@ -8,7 +8,7 @@ import aiohttp
 import anyio
 import orjson
 
-from limner.actors.providers import chat, discretion, egress, images, openai, parcels
+from limner.actors.providers import chat, discretion, egress, images, openai, parcels, usages
 from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, Step, UpstreamError, checked
 from limner.actors.providers.egress import Wire, translated
 from limner.actors.providers.images import bearer, url
@@ -17,6 +17,7 @@ from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
 from limner.actors.providers.rules import ANY, BEGINS, BEYOND_REQUEST, REQUEST, RULES, Rule
 from limner.actors.providers.verdicts import Answer
 from limner.sql import painters
+from limner.sql.models import MARKUP
 from limner.sql.painters import RelaySettings as Settings
 
 PARAMETERS: dict[str, Kind] = openai.PARAMETERS | chat.PARAMETERS
@@ -130,7 +131,7 @@ async def _imaged(
     spent = _cost(reply.usage) or openai.cost(order.model.rpartition("/")[2], reply.usage)
     with parcels.costing(spent):
         data = await images.data(reply, access)
-        return parcels.picture(data, reply.answer.headers.get("x-request-id"), spent)
+        return parcels.picture(data, reply.answer.headers.get("x-request-id"), spent, usages.openai(reply.usage))
 
 
 async def _chatted(session: aiohttp.ClientSession, asked: images.Fields, access: Access, settings: Settings) -> Picture:
@@ -146,12 +147,12 @@ async def _chatted(session: aiohttp.ClientSession, asked: images.Fields, access:
     spent = _cost(whole.get("usage"))
     with parcels.costing(spent):
         data = await parcels.fetched(chat.picture(answer, discretion.secrets(access), RELAYED), access)
-        return parcels.picture(data, upstream_id, spent)
+        return parcels.picture(data, upstream_id, spent, usages.openai(whole.get("usage")))
 
 
 def _fields(order: Order, settings: Settings) -> images.Fields:
     """A request in OpenAI's way, as far as this relay goes along. Raises UpstreamError(INVALID_REQUEST)."""
-    refuse_unknown(order, [*openai.PARAMETERS, *settings.parameters])
+    refuse_unknown(order, [*openai.PARAMETERS, *settings.parameters, MARKUP])
     openai.check_company(order)
     if order.references and not settings.has_edits:
         refuse("reference", "is not taken by this painter")
@@ -162,7 +163,7 @@ def _fields(order: Order, settings: Settings) -> images.Fields:
         "model": order.model,
         "prompt": order.prompt,
         "size": f"{width}x{height}",
-        **order.parameters,
+        **images.chosen(order),
     }
     if settings.honours_n:
         asked["n"] = 1

@@ -14,7 +14,7 @@ from limner.http.state import DB, about, admin, fresh, path_id, staff
 from limner.runtime import amounts
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
-from limner.sql import accounts, billing, doubts, invoices, payments, plans, refunds, till
+from limner.sql import accounts, billing, doubts, gifts, invoices, payments, plans, refunds, till
 from limner.sql.invoices import Invoice
 from limner.sql.till import Listed
 
@@ -139,7 +139,7 @@ async def decide(request: web.Request) -> web.StreamResponse:
             "Leave it as it is",
             {"to decide": invoice.trouble_words},
             {"to decide": ""},
-            effect=_stays(invoice),
+            effect=await _stays(request, invoice),
             back=f"/admin/invoices/{invoice_id}",
         )
         async with sure.once(request, form) as tx:
@@ -152,14 +152,17 @@ async def decide(request: web.Request) -> web.StreamResponse:
 async def _worth(request: web.Request, invoice: Invoice) -> str:
     account = await accounts.get(request.app[DB], invoice.account_id)
     price = amounts.said(invoice.amount_cents, invoice.currency)
+    if await gifts.is_barred(request.app[DB], invoice.id):
+        return f"The gift that {account.email} paid for can be used again."
     if invoice.state == "paid":
         return f"What is frozen of {account.email}'s credits is there again."
     return f"{account.email} gets {invoice.plan.name}, {invoice.credits} credits for {price}, as for any other payment."
 
 
-def _stays(invoice: Invoice) -> str:
+async def _stays(request: web.Request, invoice: Invoice) -> str:
     frozen = f" Its {invoice.frozen_credits} frozen credits stay frozen." if invoice.frozen_credits else ""
-    return f"Nobody is told of this any more.{frozen}"
+    barred = " Nobody can use its gift." if await gifts.is_barred(request.app[DB], invoice.id) else ""
+    return f"Nobody is told of this any more.{frozen}{barred}"
 
 
 async def _page(request: web.Request, invoice_id: UUID, why: Refused | None = None) -> web.Response:
@@ -175,6 +178,7 @@ async def _page(request: web.Request, invoice_id: UUID, why: Refused | None = No
         events=await till.events(db, invoice.id),
         acts=await till.acts(db, invoice.id),
         is_doubted=bool(invoice.frozen_credits) or await doubts.is_open(db, invoice.id),
+        is_barred=await gifts.is_barred(db, invoice.id),
         owed=await _owed(request, invoice),
     )
 

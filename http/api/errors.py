@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 from aiohttp import web
@@ -71,7 +72,7 @@ class ApiError(Refused):
     def headers(self) -> dict[str, str]:
         headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
         if self.after is not None:
-            headers["Retry-After"] = str(max(1, round(self.after)))
+            headers["Retry-After"] = str(max(1, ceil(self.after)))  # who comes sooner is refused once more
         if self.retry is not None:
             headers["x-should-retry"] = str(self.retry).lower()
         return headers

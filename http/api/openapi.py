@@ -151,6 +151,7 @@ def _body(shape: type[BaseModel]) -> dict[str, Any]:
         "properties": {
             "image": {"type": "array", "items": BINARY, "minItems": 1, "maxItems": 16, "description": "PNG, JPEG, WebP or GIF."},
             "mask": {**BINARY, "description": "A PNG as large as the first picture, transparent where to paint."},
+            "markup": {**BINARY, "description": "Instead of a mask: a PNG drawn over the first picture, where the model has it."},
         },
     }  # fmt: skip
     return {"multipart/form-data": {"schema": {"allOf": [ref, files]}}}

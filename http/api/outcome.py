@@ -15,14 +15,13 @@ from limner.http.api import files
 from limner.http.api.access import WRONG_KEY
 from limner.http.api.bodies import LATER, Body, base64
 from limner.http.api.errors import ApiError, overloaded
-from limner.http.api.schemas import Usage
 from limner.http.state import DB, STORAGE
 from limner.runtime import database
 from limner.runtime.database import TROUBLE
 from limner.runtime.errors import Busy
 from limner.runtime.log import logger
 from limner.runtime.storage import Missing
-from limner.sql import answers
+from limner.sql import answers, usages
 from limner.sql.answers import Answer, Order
 from limner.sql.takedowns import TakenDown
 from limner.sql.tokens import Token
@@ -31,7 +30,6 @@ log = logger(__name__)
 
 AS_IT_IS = {"Cache-Control": "no-store, no-transform"}
 """Pictures are packed already: to pack them once more would cost a proxy more than it spares."""
-USAGE = Usage().model_dump()
 OUTAGE = (Busy, Missing, *database.OUTAGE)
 """What keeps an answer from whoever ordered, and not the picture from being painted."""
 MODERATED = {"moderation_input": "input", "moderation_output": "output"}
@@ -77,13 +75,13 @@ async def images(request: web.Request, order: Order, form: str) -> Body:
     order = without(order, {each.job_id for each in order.delivered} - data.keys())
     if not data:
         raise failure(order)
-    first = order.delivered[0]
+    first, usage = order.delivered[0], usages.total(each.usage for each in order.delivered)
     content = {
         "created": int(order.changed_at.timestamp()),
         "data": list(data.values()),
         "model": order.model_id,
-        **used(order, first),
-        "usage": USAGE,
+        **{name: value for name, value in used(order, first).items() if value != "auto"},
+        **({} if usage is None else {"usage": usage.fields}),
         "metadata": metadata(order),
     }
     return Body(content, [str(each.storage_key) for each in order.delivered] if are_many else [])

@@ -10,10 +10,12 @@ from limner.http.api.reading import shown
 from limner.http.api.schemas import OF_MODELS, Asked
 from limner.runtime.errors import Refused
 from limner.sql.generations import MOST_REFERENCES, UTMOST_REFERENCES, Value
-from limner.sql.models import NO_PARAMETERS, Model, Size, normal
+from limner.sql.models import MARKUP, NO_PARAMETERS, Model, Size, normal
 
 KNOWN = (*OF_MODELS, "input_fidelity")
 """Of OpenAI's API: a model without them is not the caller's typing error. Their "auto" is what happens without them."""
+OF_SOME = (*KNOWN, "complexity", "frame_count", "frame_duration_ms", "svg")
+"""The same of what has no "auto"."""
 NEAR = 0.03
 HALF = 0.5
 """Octaves: a size that is farther from the asked one than that is another one."""
@@ -61,7 +63,7 @@ def _lists(allowed: Any, value: object) -> bool:
 def _allowed(model: Model, name: str, value: Any) -> Value:
     allowed = model.options.get(name)
     if allowed is None or name in NO_PARAMETERS:
-        if name in KNOWN:
+        if name in OF_SOME:
             raise invalid(
                 name, f"{model.id} has no '{name}': leave it out. You sent {shown(value)}.", "unsupported_parameter"
             )
@@ -146,8 +148,8 @@ def _apart(one: float, other: float) -> float:
     return abs(log2(one / other))
 
 
-def references(model: Model, count: int, has_mask: bool) -> None:
-    """Whether the model takes so many pictures. Raises ApiError."""
+def references(model: Model, count: int, overlay: str | None) -> None:
+    """Whether the model takes so many pictures, and beside them a "mask" or a "markup". Raises ApiError."""
     if "image" not in model.abilities:
         raise invalid(
             "image", f"{model.id} does not take pictures. Use /v1/images/generations.", "unsupported_parameter"
@@ -156,5 +158,6 @@ def references(model: Model, count: int, has_mask: bool) -> None:
     most = min(UTMOST_REFERENCES, int(bounds["max"])) if isinstance(bounds, dict) else MOST_REFERENCES
     if not 1 <= count <= most:
         raise invalid("image", f"{model.id} takes 1 to {most} pictures, not {count}.")
-    if has_mask and "mask" not in model.abilities:
-        raise invalid("mask", f"{model.id} does not take a mask.", "unsupported_parameter")
+    takes = {"mask": "mask" in model.abilities, MARKUP: _lists(model.options.get(MARKUP), True)}
+    if overlay is not None and not takes[overlay]:
+        raise invalid(overlay, f"{model.id} does not take a {overlay}.", "unsupported_parameter")

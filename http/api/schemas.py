@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from limner.sql.generations import LONGEST_PROMPT, MOST_PICTURES
 
 Scalar = str | int | float | bool | None
+ASKED = "As asked for; left out where that was left to the painter, who does not tell."
 LISTED = "One of the values that the model lists under `options`; `auto` leaves it to the painter."
 
 
@@ -86,18 +87,23 @@ class Answered(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class InputTokens(Answered):
-    text_tokens: int = 0
-    image_tokens: int = 0
+class Tokens(Answered):
+    """What is not told apart of what went in counts as text."""
+
+    text_tokens: int
+    image_tokens: int
 
 
 class Usage(Answered):
-    """Tokens are not what is counted here: all zero. What was charged is in `metadata.credits`."""
+    """The tokens that the painters say they took, in OpenAI's form. What was charged is in `metadata.credits`."""
 
-    input_tokens: int = 0
-    input_tokens_details: InputTokens = InputTokens()
-    output_tokens: int = 0
-    total_tokens: int = 0
+    input_tokens: int
+    input_tokens_details: Tokens
+    output_tokens: int
+    total_tokens: int
+    output_tokens_details: Annotated[
+        Tokens | None, Field(description="Left out where a painter does not tell them apart.")
+    ] = None
 
 
 class Picture(Answered):
@@ -135,10 +141,13 @@ class Images(Answered):
     data: list[Picture]
     model: str
     size: str
-    quality: str
-    background: str
+    quality: Annotated[str | None, Field(description=ASKED)] = None
+    background: Annotated[str | None, Field(description=ASKED)] = None
     output_format: str
-    usage: Usage
+    usage: Annotated[
+        Usage | None,
+        Field(description="Of all pictures whose painters told it, together; left out where none did."),
+    ] = None
     metadata: Metadata
 
 
@@ -190,7 +199,7 @@ class FinishedPicture(OfStream, Picture):
     """A picture that is delivered, as soon as it is."""
 
     type: Literal["image_generation.completed", "image_edit.completed"]
-    usage: Usage
+    usage: Annotated[Usage, Field(description="Of this picture; all zero where its painter told nothing.")]
     metadata: CompletedOf
 
 

@@ -20,6 +20,7 @@ from limner.runtime.storage import Missing
 from limner.sql import answers
 from limner.sql.answers import Answer, Order, Partial
 from limner.sql.tokens import Token
+from limner.sql.usages import NOTHING
 
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment is sent: proxies cut silent connections."""
@@ -131,7 +132,7 @@ class _Feed:
                 **await outcome.picture(self.request, each, self.form),
                 **outcome.used(order, each),
                 "created_at": int(order.changed_at.timestamp()),
-                "usage": outcome.USAGE,
+                "usage": (each.usage or NOTHING).fields,  # no client of OpenAI's expects an event without it
                 "metadata": {"job": str(each.job_id), "charged": each.credits, **outcome.metadata(order)},
             },
         )

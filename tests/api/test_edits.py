@@ -57,6 +57,57 @@ async def test_a_mask(working, db, at_work):
         assert (kept.mode, kept.getpixel((10, 10))[3], kept.getpixel((40, 40))[3]) == ("RGBA", 0, 255)
 
 
+async def takes_markup(db) -> None:
+    await db.execute("update model set options = $1 where id = 'simulator'", {"markup": [True]})
+
+
+async def test_a_markup_is_kept_as_a_mask_is_and_known_as_what_it_is(working, db, at_work):
+    await takes_markup(db)
+    async with working.openai() as client:
+        answer = await client.images.edit(
+            image=("a.png", drawn(), "image/png"), markup=("m.png", masked(), "image/png"), **FORM
+        )
+    row = await db.fetchrow(
+        "select u.storage_key, g.parameters from generation as g join upload as u on u.id = g.mask_upload_id"
+    )
+    assert row["parameters"] == {"markup": True}
+    assert answer.metadata["requested"]["markup"] is True
+    with Image.open(io.BytesIO(await at_work.storage.get(row["storage_key"]))) as kept:
+        assert (kept.mode, kept.getpixel((10, 10))[3], kept.getpixel((40, 40))[3]) == ("RGBA", 0, 255)
+
+
+@pytest.mark.parametrize(
+    "files, words",
+    [
+        ([("markup", masked(10, 10))], "10x10"),
+        ([("markup", masked(hole=False))], "transparent"),
+        ([("markup", drawn("JPEG"))], "PNG"),
+        ([("markup", b"no picture")], "PNG"),
+        ([("markup", masked()), ("markup", masked())], "One markup"),
+        ([("markup", masked()), ("mask", masked())], "not both"),
+    ],
+)
+async def test_a_markup_that_will_not_do_is_named(alices, db, files, words):
+    await has(db, "text", "image", "mask")
+    await takes_markup(db)
+    page = await edit(alices, FORM, [("image", drawn()), *files])
+    assert (page.status, error(page)["param"], words in error(page)["message"]) == (400, "markup", True), page.text
+    assert await db.fetchval("select count(*) from upload") == 0
+
+
+async def test_a_markup_is_refused_by_a_model_without_it_and_never_a_field(alices, db):
+    page = await edit(alices, FORM, [("image", drawn()), ("markup", masked())])
+    assert (page.status, error(page)["code"], error(page)["param"]) == (400, "unsupported_parameter", "markup")
+    await takes_markup(db)
+    for asked in ({"markup": True}, {"markup": "true"}):
+        page = await alices.order(**asked)
+        assert (page.status, error(page)["code"], error(page)["param"]) == (400, "unknown_parameter", "markup")
+    page = await edit(alices, FORM | {"markup": "true"}, [("image", drawn()), ("mask", masked())])
+    assert (page.status, error(page)["param"]) == (400, "mask"), "the files come first"
+    page = await edit(alices, FORM | {"markup": "true"}, [("image", drawn())])
+    assert (page.status, error(page)["code"], error(page)["param"]) == (400, "unknown_parameter", "markup")
+
+
 async def test_the_nearest_size_when_none_is_asked_for(alices, db):
     form = {"prompt": "x", "model": "simulator"}
     page = await edit(alices, form, [("image", drawn(width=150, height=100))], Prefer="respond-async")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import orjson
+from openai.types import images_response as openai_images
 
-from limner.http.api.schemas import EVENTS, Edit, Generation
+from limner.http.api.schemas import EVENTS, Edit, Generation, Usage
 from limner.sql import progress
 from tests.api.conftest import JSON, json
 from tests.http.conftest import Stream, drawn
@@ -41,7 +42,7 @@ async def test_it_lists_the_fields_that_are_read(stranger):
     for shape in (Generation, Edit):
         assert set(document["components"]["schemas"][shape.__name__]["properties"]) == set(shape.model_fields)
     sent = document["paths"]["/v1/images/edits"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    assert set(sent["schema"]["allOf"][1]["properties"]) == {"image", "mask"}
+    assert set(sent["schema"]["allOf"][1]["properties"]) == {"image", "mask", "markup"}
 
 
 async def test_an_answer_has_the_fields_that_are_told(working):
@@ -51,11 +52,20 @@ async def test_an_answer_has_the_fields_that_are_told(working):
     for name, body in (
         ("Images", answer),
         ("Metadata", answer["metadata"]),
-        ("Usage", answer["usage"]),
         ("OfferedModel", json(await working.get("/v1/models/simulator"))),
         ("Task", json(await working.order(Prefer="respond-async"))),
     ):
         assert set(shapes[name].get("required", [])) <= set(body) <= set(shapes[name]["properties"]), name
+
+
+async def test_of_tokens_it_says_what_openai_says_and_of_an_answer_without_them_too(stranger):
+    shapes = json(await stranger.get("/v1/openapi.json"))["components"]["schemas"]
+    for ours, theirs in ((Usage, shapes["Usage"]), (openai_images.Usage, shapes["Usage"])):
+        assert set(ours.model_fields) == set(theirs["properties"])
+        assert {name for name, field in ours.model_fields.items() if field.is_required()} == set(theirs["required"])
+    assert set(shapes["Tokens"]["required"]) == {"text_tokens", "image_tokens"}
+    assert "usage" not in shapes["Images"]["required"]
+    assert "usage" in shapes["FinishedPicture"]["required"]
 
 
 async def test_it_says_both_that_a_503_can_mean(stranger):

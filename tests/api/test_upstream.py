@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+import orjson
 import pytest
 
 from limner.runtime.vault import Vault
@@ -12,7 +13,7 @@ from tests.api.conftest import error, json, program, studio
 from tests.api.test_edits import masked
 from tests.conftest import held
 from tests.http.conftest import drawn
-from tests.upstreams.openai import FakeOpenAI, Script
+from tests.upstreams.openai import FakeOpenAI, Script, painted, picture
 from tests.upstreams.openai import error as refusal
 
 ASKED = {"model": "gpt-image-2", "prompt": "a red boat", "size": "1024x1024"}
@@ -48,6 +49,58 @@ async def test_what_the_model_can_do_is_passed_on_and_answered(through, fake):
     assert answer.metadata["requested"] == {
         "model": "gpt-image-2", "size": "1024x1024", "n": 1, "quality": "high", "output_compression": 80,
     }  # fmt: skip
+
+
+async def test_the_tokens_of_all_pictures_are_told_as_their_painter_told_them(through, db):
+    async with through.openai() as client:
+        answer = await client.images.generate(**ASKED, n=3)
+        async with client.images.with_streaming_response.generate(**ASKED) as raw:
+            told = orjson.loads(await raw.read())["usage"]
+    assert (answer.usage.input_tokens, answer.usage.output_tokens, answer.usage.total_tokens) == (330, 3000, 3330)
+    details = answer.usage.input_tokens_details
+    assert (details.text_tokens, details.image_tokens) == (30, 300)
+    assert answer.usage.output_tokens_details is None
+    assert told == {
+        "input_tokens": 110, "input_tokens_details": {"text_tokens": 10, "image_tokens": 100},
+        "output_tokens": 1000, "total_tokens": 1110,
+    }  # fmt: skip
+    assert await db.fetchval("select count(*) from image where usage ->> 'total_tokens' = '1110'") == 4
+
+
+async def test_an_edit_and_a_stream_and_a_task_tell_them_too(through):
+    async with through.openai() as client:
+        edited = await client.images.edit(image=("a.png", drawn(), "image/png"), **ASKED)
+        stream = await client.images.generate(**ASKED, stream=True, n=2)
+        events = [event async for event in stream]
+        stream = await client.images.edit(image=("a.png", drawn(), "image/png"), **ASKED, stream=True)
+        events += [event async for event in stream]
+    assert edited.usage.total_tokens == 1110
+    assert [event.usage.total_tokens for event in events] == [1110] * 3, "each event tells of its own picture"
+    assert events[0].usage.input_tokens_details.image_tokens == 100
+    found = json(await through.get(f"/v1/images/tasks/{edited.metadata['generation']}"))
+    assert found["result"]["usage"]["total_tokens"] == 1110
+
+
+async def test_what_came_out_is_told_apart_where_the_painter_does(through, fake):
+    parts = {"text_tokens": 40, "image_tokens": 960}
+    usage = {"input_tokens": 10, "output_tokens": 1000, "total_tokens": 1010, "output_tokens_details": parts}
+    fake.script("sk-upstream-canary-1234567890", Script(body=picture(painted(1024, 1024), usage=usage)))
+    async with through.openai() as client:
+        answer = await client.images.generate(**ASKED)
+    assert answer.usage.output_tokens_details.to_dict() == parts
+    assert answer.usage.input_tokens_details.to_dict() == {"text_tokens": 10, "image_tokens": 0}
+
+
+@pytest.mark.parametrize("odd", [None, "12", {"total_tokens": 7}, {"input_tokens": -1, "output_tokens": 5}, [1]])
+async def test_tokens_that_make_no_sense_are_left_out_and_the_picture_comes(through, fake, odd):
+    fake.script("sk-upstream-canary-1234567890", *[Script(body=picture(painted(1024, 1024), usage=odd))] * 2)
+    async with through.openai() as client:
+        answer = await client.images.generate(**ASKED)
+        stream = await client.images.generate(**ASKED, stream=True)
+        (event,) = [event async for event in stream]
+    assert (len(answer.data), answer.usage) == (1, None)
+    assert "usage" not in answer.to_dict()
+    assert event.usage.total_tokens == 0, "the client's type has no event without it"
 
 
 @pytest.mark.parametrize(
@@ -110,6 +163,18 @@ async def test_pictures_and_mask_come_all_the_way(through, fake, db):
     assert len(answer.data) == 1
     names = [name for name, _, _ in fake.asked[-1].files]
     assert names == ["image[]", "image[]", "mask"]
+
+
+async def test_a_markup_comes_all_the_way_under_its_own_name(through, fake, db):
+    await db.execute("""update model set options = options || '{"markup": [true]}' where id = 'gpt-image-2'""")
+    async with through.openai() as client:
+        answer = await client.images.edit(
+            image=("a.png", drawn(), "image/png"), markup=("m.png", masked(), "image/png"), quality="high", **ASKED
+        )
+    assert len(answer.data) == 1
+    assert [name for name, _, _ in fake.asked[-1].files] == ["image[]", "markup"]
+    assert "markup" not in fake.asked[-1].fields
+    assert fake.asked[-1].fields["quality"] == "high"
 
 
 async def test_nothing_of_the_upstream_is_told(through, fake):

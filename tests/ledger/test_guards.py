@@ -88,6 +88,14 @@ async def test_a_worker_whose_fence_is_lost_delivers_and_charges_nothing(db, cas
     assert await db.fetchval("select count(*) from image") == 0
 
 
+async def test_a_worker_of_the_last_release_delivers_without_a_word_of_tokens(db, begun):
+    job = await begun()
+    sent = jobs._as_item(job, PICTURE)
+    del sent["usage"]
+    assert await db.fetchval(jobs.DELIVER, [sent]) == job.id
+    assert await db.fetchval("select usage is null from image")
+
+
 async def test_a_picture_is_charged_as_it_ended(db, cast, begun):
     job = await begun()
     await db.execute("update job set state = 'failed', finished_at = now() where id = $1", job.id)

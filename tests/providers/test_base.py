@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from limner.actors.providers.base import DETAIL_LIMIT, KINDS, WORDS, Access, Fault, UpstreamError, clean, provider
 from limner.runtime.errors import LimnerError, NotFound
+from limner.sql.models import MARKUP
+from tests.providers.conftest import Steps, an_order
+from tests.upstreams.base import painted
 
 SECRET = "sk-very-secret-0123456789"
 
@@ -37,6 +42,26 @@ def test_every_fault_has_words_for_the_user() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_painter_is_found_by_its_kind(kind: str) -> None:
     assert provider(kind).name == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "settings"),
+    [
+        ("demo", "demo", {}), ("gemini", "gemini-nano-banana-2.1", {}), ("relay", "some", {"path": "chat"}),
+        ("a1111", "", {}), ("fal", "fal-ai/flux/dev", {}), ("replicate", "black-forest-labs/flux-fill", {}),
+        ("stability", "ultra", {}),
+    ],
+)  # fmt: skip
+async def test_no_painter_takes_a_markup_for_a_mask(kind: str, model: str, settings: dict[str, object]) -> None:
+    reference = painted(256, 256)
+    about = {"references": (reference,), "mask": reference, "parameters": {MARKUP: True}}
+    order = replace(an_order(**about), model=model)  # type: ignore[arg-type]
+    access = Access(SECRET, "http://127.0.0.1:9", settings=settings, is_local=True)
+    with pytest.raises(UpstreamError) as caught:
+        await provider(kind).paint(order, access, Steps())
+    assert (caught.value.fault, caught.value.words) == (
+        Fault.INVALID_REQUEST, "markup is not known to this painter.",
+    )  # fmt: skip
 
 
 def test_an_unknown_painter_is_refused() -> None:

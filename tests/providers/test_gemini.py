@@ -14,6 +14,7 @@ from limner.actors.providers import gemini
 from limner.actors.providers.base import Access, Fault, Order, Picture, UpstreamError, quota_scope
 from limner.actors.providers.gemini import DEFAULT_URL, FAMILIES, PARAMETERS, RATIOS, Gemini, image_size, ratio
 from limner.actors.providers.gemini_answers import cost, until_reset
+from limner.sql.usages import Parts, Usage
 from tests.providers.conftest import Steps
 from tests.upstreams.base import Script, painted
 from tests.upstreams.gemini import FakeGemini, answer, pixels
@@ -62,6 +63,7 @@ async def test_an_order_becomes_a_request_as_documented(google: FakeGemini) -> N
     assert done.data == painted(*pixels("16:9"))
     assert (done.mime, done.upstream_id) == ("image/png", "resp-1")
     assert done.cost_micros == round(20 * 0.25 + (10 + 200) * 1.5 + 1120 * 30)
+    assert done.usage == Usage(20, Parts(20, 0), 1330, 1350, Parts(210, 1120))
 
 
 async def test_references_go_along_inline_in_their_order(google: FakeGemini) -> None:

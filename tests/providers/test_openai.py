@@ -13,6 +13,7 @@ from PIL import Image
 from limner.actors.providers import egress
 from limner.actors.providers.base import Access, Fault, Order, Picture, UpstreamError
 from limner.actors.providers.openai import OpenAI, cost, size
+from limner.sql.usages import Parts, Usage
 from tests.providers.conftest import Steps
 from tests.upstreams.openai import FakeOpenAI, Script, error, painted, picture
 
@@ -44,6 +45,7 @@ async def test_a_generation_is_sent_as_json_with_the_key_and_the_hash_of_the_use
     assert done.data == painted(1024, 768)
     assert (done.mime, done.upstream_id) == ("image/png", "req_5")
     assert done.cost_micros == 10 * 5 + 100 * 8 + 1000 * 30
+    assert done.usage == Usage(110, Parts(10, 100), 1000, 1110)
 
 
 async def test_nothing_is_said_about_a_user_without_a_hash(upstream: FakeOpenAI) -> None:

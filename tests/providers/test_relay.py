@@ -14,9 +14,10 @@ from limner.actors.providers.chat import ratio
 from limner.actors.providers.relay import Relay
 from limner.runtime.errors import Refused
 from limner.sql import painters
+from limner.sql.usages import Parts, Usage
 from tests.providers.captured import Captured, captured
 from tests.providers.conftest import Steps, served
-from tests.upstreams.openai import stream
+from tests.upstreams.openai import picture, stream
 from tests.upstreams.relay import FakeRelay, Script, chatted, data_url, error, painted
 
 KEY = "sk-or-v1-abcdefghijklmnopqrstuvwx"
@@ -114,6 +115,15 @@ async def test_edits_go_as_a_form(relay: FakeRelay) -> None:
     assert [name for name, _, _ in relay.asked[0].files] == ["image[]", "mask"]
 
 
+async def test_a_markup_goes_under_its_own_name_and_needs_a_reference(relay: FakeRelay) -> None:
+    drawn = dataclasses.replace(ORDER, references=(FOX,), mask=FOX, parameters={"markup": True, "quality": "low"})
+    await paint(relay, {"response_format": "b64_json"}, drawn)
+    assert [name for name, _, _ in relay.asked[0].files] == ["image[]", "markup"]
+    assert (relay.asked[0].fields["quality"], "markup" in relay.asked[0].fields) == ("low", False)
+    caught = await fault_of(relay, order=dataclasses.replace(drawn, references=()))
+    assert (caught.fault, caught.words) == (Fault.INVALID_REQUEST, "markup needs a reference picture.")
+
+
 async def test_a_relay_streams_only_where_its_row_says_so(relay: FakeRelay) -> None:
     order = dataclasses.replace(ORDER, partial_images=1)
     await paint(relay, {"response_format": "b64_json"}, order)
@@ -134,6 +144,14 @@ async def test_a_chat_asks_for_a_picture_of_the_nearest_ratio(relay: FakeRelay) 
     assert message["content"][0] == {"type": "text", "text": "a fox"}
     assert message["content"][1]["image_url"]["url"] == data_url(FOX)
     assert (done.data, done.upstream_id, done.cost_micros) == (painted(1024, 1024), "gen-1794800000-abc", 39_000)
+    assert done.usage == Usage(20, Parts(20, 0), 1290, 1310)
+
+
+async def test_a_relay_that_tells_tokens_is_believed_and_one_that_does_not_is_none_the_worse(relay: FakeRelay) -> None:
+    assert (await paint(relay)).usage is None
+    told = {"prompt_tokens": 7, "completion_tokens": 1000, "total_tokens": 1007}
+    relay.script(KEY, Script(body=picture(FOX, usage=told)), Script(body=picture(FOX, usage="0.04 $")))
+    assert [(await paint(relay)).usage for _ in range(2)] == [Usage(7, Parts(7, 0), 1000, 1007), None]
 
 
 CARRIED = data_url(FOX)

@@ -243,12 +243,6 @@ class FakeBtcpay(Upstream):
         invoice.status, invoice.additional = "Invalid", "None"
         self._happened(invoice, "InvoiceInvalid", manuallyMarked=False)
 
-    def give_up(self, ref: str) -> None:
-        """Its payments were not confirmed in time; what was seen of them is told as before."""
-        invoice = self.invoices[ref]
-        invoice.status, invoice.additional = "Invalid", "None"
-        self._happened(invoice, "InvoiceInvalid", manuallyMarked=False)
-
     # Webhooks.
 
     def _happened(self, invoice: BtcpayInvoice, kind: str, **about: Any) -> None:
