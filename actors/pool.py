@@ -113,7 +113,8 @@ class Pool:
             self.db, lease.attempt_id, fault=fault, detail=error.detail, cost_micros=cost, possible_micros=possible
         )
         self.freed()
-        if error.param:  # only now: what fails here leaves no answered attempt open, to be asked for once more elsewhere
+        # Only now: what fails here leaves no answered attempt open, to be asked for once more elsewhere.
+        if error.param:
             await attempts.note_param(self.db, lease.attempt_id, error.param)
         if failover.is_poison(fault, before, lease.failures, elsewhere=elsewhere):
             log.warning("order_breaks_painters", job=str(job.id), key=lease.label)
