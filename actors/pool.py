@@ -108,8 +108,8 @@ class Pool:
             before, elsewhere = await attempts.of_key(self.db, job.id, lease.key_id, fault)
         # First the rest, then the slot: nobody takes the freed slot of a key, or a way, that is about to rest.
         await self._let_rest(lease, job.model_id, error, f"{fault}: {error.detail}"[:300], before)
-        if error.param:
-            await attempts.note_param(self.db, lease.attempt_id, error.param)
+        if error.param or error.categories:
+            await attempts.note_blame(self.db, lease.attempt_id, error.param, error.categories)
         close = attempts.answered if reaction.blame is Blame.ORDER else attempts.close
         await close(
             self.db, lease.attempt_id, fault=fault, detail=error.detail, cost_micros=cost, possible_micros=possible
