@@ -51,6 +51,9 @@ async def _with(db: Database, config: Config, name: str, way: Processor) -> None
     for invoice in await inquiries.paid_since(db, name, since):
         if invoice.processor_ref not in paid:
             await _paid_here(db, way, invoice)
+    for invoice in await inquiries.by_hand_since(db, name, since):
+        if invoice.processor_ref not in paid:
+            await _by_hand(db, way, invoice)
     for invoice in await inquiries.in_doubt(db, name, since):
         if invoice.processor_ref not in paid:
             await _held_after_all(db, way, invoice)
@@ -63,12 +66,13 @@ async def _paid_there(db: Database, config: Config, name: str, way: Processor, p
         log.info("payment_of_somebody_else", processor=name, ref=payment.ref)
         return
     if invoice.state == "paid":
-        if invoice.paid_by or await _is_doubtful(db, invoice):  # what was in doubt one night may hold the next
+        is_more = payment.received_cents > invoice.received_cents
+        # What was in doubt one night may hold the next.
+        if invoice.paid_by or is_more or await _is_doubtful(db, invoice):
             await settlement.apply(db, invoice, payment, way.store)
         return
     async with db.transaction() as tx:
-        await settlement.apply(tx, invoice, payment, way.store)
-        if (await invoices.get(tx, invoice.id)).state == "paid":
+        if await settlement.apply(tx, invoice, payment, way.store):  # a webhook may have been faster
             await _credited(tx, config, invoice, payment)
 
 
@@ -92,12 +96,7 @@ async def _is_doubtful(db: Database, invoice: Invoice) -> bool:
 async def _left_there(db: Database, name: str, way: Processor, payment: Payment) -> None:
     """Money for what is closed: told, once, also where nobody looks at the invoice any more."""
     invoice = await _invoice(db, name, payment.order_ref)
-    is_ours = invoice is not None and invoice.processor_ref == payment.ref
-    if (
-        invoice is not None
-        and is_ours
-        and (invoice.state != "paid" or (invoice.paid_by and payment.state != "invalid"))
-    ):
+    if invoice is not None and invoice.processor_ref == payment.ref and invoice.state != "paid":
         await settlement.apply(db, invoice, payment, way.store)
 
 
@@ -116,6 +115,13 @@ async def _paid_here(db: Database, way: Processor, invoice: Invoice) -> None:
     state = "unknown" if payment is None else payment.state
     words = f"It is paid here, and {state} at the processor: see what became of the money."
     await payments.flag(db, invoice.id, "unbacked", words, {"state": state}, actor="cashier")
+
+
+async def _by_hand(db: Database, way: Processor, invoice: Invoice) -> None:
+    """Money may have come for it, or turned out to be none: also when it was opened too long ago to be in the list."""
+    payment = await way.read(str(invoice.processor_ref))
+    if payment is not None:
+        await settlement.apply(db, invoice, payment, way.store)
 
 
 async def _held_after_all(db: Database, way: Processor, invoice: Invoice) -> None:

@@ -18,16 +18,20 @@ ME = "cashier"
 CLOSED = ("expired", "invalid", "canceled")
 
 
-async def apply(db: Db, invoice: Invoice, payment: Payment, store: str) -> None:
-    """Believe it, if it is about this very invoice. Any number of times, in any order, at once: the effect is the same."""
+async def apply(db: Db, invoice: Invoice, payment: Payment, store: str) -> bool:
+    """Believe it, if it is about this very invoice. Any number of times, in any order, at once: the effect is the same.
+
+    Returns whether it was this time that it became paid.
+    """
     if wrong := differences(invoice, payment, store):
         await _mismatch(db, invoice, payment, "The processor's payment differs in " + ", ".join(wrong) + ".")
     elif payment.state == "paid":
-        await _paid(db, invoice, payment)
+        return await _paid(db, invoice, payment)
     elif invoice.state == "paid":
         await _not_paid_there(db, invoice, payment)
     else:
         await _moved(db, invoice, payment)
+    return False
 
 
 def differences(invoice: Invoice, payment: Payment, store: str) -> list[str]:
@@ -41,47 +45,63 @@ def differences(invoice: Invoice, payment: Payment, store: str) -> list[str]:
     return [name for name, (theirs, ours) in pairs.items() if theirs != ours]
 
 
-async def _paid(db: Db, seen: Invoice, payment: Payment) -> None:
+async def _paid(db: Db, seen: Invoice, payment: Payment) -> bool:
     async with db.transaction() as tx:
         # The account first, as erasure locks. With the invoice, no part of it is given back meanwhile.
         is_ownerless = seen.state != "paid" and await payments.is_ownerless(tx, seen.id)
         invoice = await invoices.locked(tx, seen.id)
         if invoice.state != "paid" and any(each.state != "failed" for each in await refunds.of_invoice(tx, invoice.id)):
             words = "It was paid in full after a part of it had been given back."
-            return await _mismatch(tx, invoice, payment, words)
+            await _mismatch(tx, invoice, payment, words)
+            return False
         await payments.note(tx, invoice.id, payment.received_cents, is_late=payment.is_late)
         if invoice.state != "paid" and is_ownerless:
             with contextlib.suppress(WrongState):  # it is over already; what is over can be given back
                 await invoices.move(tx, invoice.id, "expired")
             words = "It was paid after its account was deleted: nothing was credited. Give the money back."
             await payments.flag(tx, invoice.id, "mismatch", words, _said(payment), actor=ME)
-            return None
+            return False
         is_new = await invoices.settle(tx, invoice.id, actor=ME)
         if is_new and (payment.is_marked or payment.is_late):
             how = "invoice.marked_elsewhere" if payment.is_marked else "invoice.paid_late"
             await audit.record(tx, ME, how, str(invoice.id), {"state": invoice.state}, _said(payment))
         await payments.holds(tx, invoice.id, actor=ME)
         await _too_much(tx, invoice, payment)
+        return is_new
 
 
-async def _not_paid_there(db: Db, invoice: Invoice, payment: Payment) -> None:
+async def _not_paid_there(db: Db, seen: Invoice, payment: Payment) -> None:
     """What was marked paid by hand before any of it came there does not hang on that; what came for it later is too much."""
-    if payment.state == "invalid" and (invoice.known_cents or not invoice.paid_by):
-        await payments.doubt(db, invoice, _said(payment), actor=ME)
-    elif invoice.paid_by and payment.state in CLOSED:
-        await payments.note(db, invoice.id, payment.received_cents, is_late=payment.is_late)
-        await _too_much(db, invoice, payment)
+    async with db.transaction() as tx:
+        invoice = await invoices.locked(tx, seen.id)  # none of it is given back meanwhile
+        if payment.state == "invalid" and (invoice.known_cents or not invoice.paid_by):
+            await payments.doubt(tx, invoice, _said(payment), actor=ME)
+        elif invoice.paid_by and payment.state in CLOSED:
+            await payments.note(tx, invoice.id, payment.received_cents, is_late=payment.is_late)
+            await _too_much(tx, invoice, payment)
 
 
-async def _too_much(db: Db, invoice: Invoice, payment: Payment) -> None:
-    paid = await invoices.get(db, invoice.id)
-    if not paid.surplus_cents:
+async def _too_much(tx: Db, invoice: Invoice, payment: Payment) -> None:
+    """What did not go back yet, of all that came: told again when more of it comes. The invoice is locked."""
+    paid = await invoices.get(tx, invoice.id)
+    owed = (await refunds.owed(tx, paid))["surplus"]
+    if owed < invoices.DUST_CENTS:
         return
-    more, currency = decimal(paid.surplus_cents), paid.currency
+    said = _said(payment) | {"received_cents": paid.received_cents}
+    await payments.flag(tx, invoice.id, "over", _over(paid, payment, decimal(owed)), said, actor=ME)
+
+
+def _over(paid: Invoice, payment: Payment, more: str) -> str:
+    currency, there = paid.currency, paid.processor
     words = f"{more} {currency} more than asked came: give it back, or leave it."
     if paid.paid_by:
-        words = f"It was marked paid by hand, and {more} {currency} came at {paid.processor} as well: give it back, or leave it."
-    await payments.flag(db, invoice.id, "over", words, _said(payment), actor=ME)
+        words = f"It was marked paid by hand, and {more} {currency} came at {there} as well: give it back, or leave it."
+    if payment.state == "invalid":  # we had it closed when it was marked: that, or what came is not good
+        words = (
+            f"It was marked paid by hand, and {more} {currency} was seen at {there}, which calls it invalid: "
+            "look there before you give it back."
+        )
+    return words
 
 
 async def _moved(db: Db, seen: Invoice, payment: Payment) -> None:

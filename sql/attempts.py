@@ -132,7 +132,7 @@ async def note_ref(db: Db, attempt_id: int, ref: str) -> None:
 
 
 NOTE_BLAME = """
-update attempt set param = nullif($2, ''), categories = nullif($3::text[], '{}') where id = $1 and finished_at is null
+update attempt set param = nullif($2, ''), categories = nullif($3::text[], '{}') where id = $1
 """
 
 

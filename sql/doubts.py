@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from limner.runtime.database import Db, Transaction
+
+if TYPE_CHECKING:
+    from limner.sql.invoices import Invoice
 
 TROUBLES = ("doubted", "unbacked", "mismatch")
 """Of a paid invoice: its processor does not, or not any more, stand by what was credited."""
@@ -47,6 +51,16 @@ IS_OPEN = "select exists (select from payment_doubt where invoice_id = $1 and un
 
 async def is_open(db: Db, invoice_id: UUID) -> bool:
     return bool(await db.fetchval(IS_OPEN, invoice_id))
+
+
+BESIDES = " Besides, this is still to be decided: "
+
+
+async def beside(tx: Db, invoice: Invoice, trouble: str, words: str) -> tuple[str, str]:
+    """What this invoice, which is locked, is troubled by from now on: a doubt that nobody has decided stays, in words of both."""
+    if trouble in TROUBLES or invoice.trouble not in TROUBLES or not await is_open(tx, invoice.id):
+        return trouble, words
+    return invoice.trouble, words + BESIDES + invoice.trouble_words.rpartition(BESIDES)[2]
 
 
 @dataclass(frozen=True)

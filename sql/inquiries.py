@@ -42,6 +42,17 @@ async def paid_since(db: Db, processor: str, moment: datetime) -> list[Invoice]:
     return await read(db, await db.fetch(PAID_SINCE, processor, moment))
 
 
+BY_HAND_SINCE = f"""
+select {COLUMNS} from invoice
+where processor = $1 and state = 'paid' and paid_at >= $2 and processor_ref is not null and paid_by <> '' order by paid_at
+"""
+
+
+async def by_hand_since(db: Db, processor: str, moment: datetime) -> list[Invoice]:
+    """Those that somebody marked paid, and that this processor knows: money may come there as well."""
+    return await read(db, await db.fetch(BY_HAND_SINCE, processor, moment))
+
+
 IN_DOUBT = f"""
 select {COLUMNS} from invoice
 where processor = $1 and state = 'paid' and paid_at < $2 and processor_ref is not null and exists (

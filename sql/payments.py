@@ -30,23 +30,25 @@ async def note(
     return True
 
 
-# Told once for each invoice: what somebody has dealt with does not come up again with the next look. What held meanwhile does.
+# Told once for each invoice: what somebody has dealt with does not come up again with the next look. What held meanwhile does,
+# and so does what is too much when more of it has come, or other words are to be said of it.
 FLAG = """
-update invoice set trouble = $2, trouble_words = $3
-where id = $1 and not exists (
+update invoice as i set trouble = $4, trouble_words = $5
+where i.id = $1 and not exists (
     select from audit as told where told.subject = $1::uuid::text and told.action = 'invoice.' || $2 and not exists (
         select from audit as held where held.subject = told.subject and held.action = 'invoice.holds' and held.id > told.id
-    )
+    ) and ($2 <> 'over' or told.after ->> 'words' = $3 and (told.after ->> 'received_cents')::bigint >= i.received_cents)
 )
-returning id
+returning i.id
 """
 
 
 async def flag(db: Db, invoice_id: UUID, trouble: str, words: str, said: dict[str, object], *, actor: str) -> bool:
     """Something that a person has to decide about: audited, and told by the watchman. False when it was told before."""
     async with db.transaction() as tx:
-        await tx.execute(invoices.LOCK, invoice_id)  # FLAG sees what whoever was faster has told
-        if await tx.fetchval(FLAG, invoice_id, trouble, words) is None:
+        invoice = await invoices.locked(tx, invoice_id)  # FLAG sees what whoever was faster has told
+        both = await doubts.beside(tx, invoice, trouble, words)
+        if await tx.fetchval(FLAG, invoice_id, trouble, words, *both) is None:
             return False
         if trouble in doubts.TROUBLES:
             await doubts.take_out(tx, invoice_id)
@@ -143,7 +145,8 @@ async def is_ownerless(tx: Transaction, invoice_id: UUID) -> bool:
     return bool(await tx.fetchval(OWNERLESS, invoice_id))
 
 
-BY_HAND = "update invoice set paid_by = $2, known_cents = received_cents where id = $1"
+# What had come before it is a part of the price, and never more than that.
+BY_HAND = "update invoice set paid_by = $2, known_cents = least(received_cents, amount_cents) where id = $1"
 
 
 async def mark_paid(

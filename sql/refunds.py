@@ -216,6 +216,7 @@ async def sent(db: Db, refund: Refund, processor_ref: str, claim_url: str | None
         tx.tell(INVOICE_CHANGED, str(invoice.id))
 
 
+TELL = "update invoice set trouble = $2, trouble_words = $3 where id = $1"
 FAILED = """
 update refund set state = 'failed', error = $2, ended_at = now() where id = $1 and state = 'asked' returning id
 """
@@ -234,7 +235,7 @@ async def failed(db: Db, refund: Refund, why: str) -> None:
         await gifts.give_again(tx, refund.id)
         await referrals.paid_after_all(tx, invoice.id)
         words = f"A refund could not be sent: {why[:200]}"
-        await tx.execute("update invoice set trouble = 'refund', trouble_words = $2 where id = $1", invoice.id, words)
+        await tx.execute(TELL, invoice.id, *await doubts.beside(tx, invoice, "refund", words))
         after = {"refund": str(refund.id), "why": why[:300], "credits": refund.credits_taken, "frozen": frozen}
         await audit.record(tx, "cashier", "invoice.refund_failed", str(invoice.id), None, after)
         tx.tell(INVOICE_CHANGED, str(invoice.id))

@@ -216,8 +216,9 @@ def _payout_methods(methods: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _variant(invoice: Invoice, refund: Refund) -> dict[str, str]:
-    """Over there nothing is too much when it was paid here in another way."""
-    if refund.kind == "surplus" and not invoice.paid_by:
+    """Over there nothing is too much when it was paid here in another way, and all of it is, also what went back before."""
+    is_all = refund.amount_cents == invoice.received_cents - invoice.amount_cents
+    if refund.kind == "surplus" and not invoice.paid_by and is_all:
         return {"refundVariant": "OverpaidAmount"}
     amount = {"customAmount": plain(refund.amount_cents), "customCurrency": refund.currency}
     return {"refundVariant": "Custom", **amount}

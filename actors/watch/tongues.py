@@ -165,6 +165,12 @@ PAYMENTS: Table = {
         "Счёт отмечен оплаченным вручную, и ещё {surplus} {currency} пришло через {processor}: верните их или оставьте.",
         "已手动标记为已付，而 {processor} 又收到 {surplus} {currency}：请退还，或保留。",
     ),
+    "It was marked paid by hand, and {surplus} {currency} was seen at {processor}, which calls it invalid: "
+    "look there before you give it back.": (
+        "Счёт отмечен оплаченным вручную, а в {processor} видны ещё {surplus} {currency}, и там платёж считается"
+        " недействительным: проверьте там, прежде чем возвращать.",
+        "已手动标记为已付，而 {processor} 处还有 {surplus} {currency}，但该处判定其无效：退款前请先在那里核实。",
+    ),
     "{received} of {amount} {currency} came before it ran out: give it back, or mark it paid when the rest has come.": (
         "До истечения срока пришло {received} из {amount} {currency}:"
         " верните деньги или отметьте оплаченным, когда придёт остальное.",
@@ -197,6 +203,10 @@ PAYMENTS: Table = {
     "It is paid here, and {state} at the processor: see what became of the money.": (
         "Здесь счёт оплачен, а у платёжной системы — «{state}»: выясните, что стало с деньгами.",
         "此处显示已付款，而支付方为“{state}”：请查明款项去向。",
+    ),
+    "{words} Besides, this is still to be decided: {part}": (
+        "{words} Кроме того, ещё не решено: {part}",
+        "{words} 此外仍待决定：{part}",
     ),
     "A refund could not be sent: {why}": ("Возврат не удалось отправить: {why}", "退款未能发出：{why}"),
 }

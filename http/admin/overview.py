@@ -26,14 +26,14 @@ DAYS = 30
 
 @dataclass(frozen=True)
 class Tile:
-    """A number, how it changed against the days before, and what more there is to say, such as the same of today.
+    """A number, how it changed against the days before, and what more there is to say, such as the same of today, in pieces.
 
     ``better``: 1 when more is better, -1 when less is, 0 when it is neither.
     """
 
     words: str
     value: str
-    more: str = ""
+    more: tuple[str, ...] = ()
     change: str = ""
     better: int = 0
     place: str = ""
@@ -104,7 +104,7 @@ def _tile(
 ) -> Tile:
     change = _change(value, before)
     tone = {"+": better, "−": -better}.get(change[:1], 0)
-    more = f"{shown(unit, today, currency)} today" + (f", {apart}" if apart else "")
+    more = (f"{shown(unit, today, currency)} today", *([apart] if apart else []))
     return Tile(words, shown(unit, value, currency), more, change, tone, place)
 
 
@@ -113,14 +113,14 @@ def _change(value: float | None, before: float | None) -> str:
     if value is None or not before or before < 0 or value < 0:
         return ""
     share = round((value - before) * 100 / before)
-    return f"{share:+d} %".replace("-", "−") if share else "as before"
+    return f"{share:+,d} %".replace("-", "−") if share else "as before"
 
 
 def _at_present(now: Present, room: Headroom) -> Iterator[Tile]:
-    oldest = f", the oldest for {shown('seconds', now.oldest_waiting)}" if now.waiting else ""
-    yield Tile("Waiting", f"{now.waiting:,}", f"{now.running:,} being painted{oldest}", place="queue")
-    yield Tile("Free slots", str(room.free), f"of {room.slots}", place="pool")
-    yield Tile("Active subscriptions", f"{now.active_subscriptions:,}", f"{now.accounts:,} accounts")
+    oldest = [f"the oldest for {shown('seconds', now.oldest_waiting)}"] if now.waiting else []
+    yield Tile("Waiting", f"{now.waiting:,}", (f"{now.running:,} being painted", *oldest), place="queue")
+    yield Tile("Free slots", f"{room.free:,}", (f"of {room.slots:,}",), place="pool")
+    yield Tile("Active subscriptions", f"{now.active_subscriptions:,}", (f"{now.accounts:,} accounts",))
 
 
 async def _charts(db: Db, lately: Lately, doubtful: Sequence[Doubtful]) -> list[Chart]:

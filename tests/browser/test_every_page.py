@@ -232,6 +232,26 @@ async def test_a_word_that_is_longer_than_the_phone_stays_on_it(world, chromium,
     assert wrong == []
 
 
+LARGE = """
+insert into invoice (account_id, plan_id, processor, amount_cents, currency, credits, state, paid_at, expires_at)
+select $1, min(id), 'sandbox', t.cents, t.currency, 100, 'paid', now(), now() from plan, (values
+    (1234567890::bigint, 'EUR'), (123456789012, 'USDT')) as t (cents, currency)
+group by t.cents, t.currency
+"""
+
+
+async def test_a_large_sum_stands_in_one_line_on_the_phone(world, chromium, cast):
+    site, _ = world
+    await site.db.execute(LARGE, cast.bob.id)
+    async with Desk(site, chromium).sit(cast.carol, width=360) as screen:
+        page = await screen.open("/admin")
+        await screen.says("12,345,678.90 EUR")
+        values = await page.locator(".stat dd:not(.stat-more)").all()
+        heights = {round((await each.bounding_box() or {})["height"]) for each in values}
+        assert len(values) >= 10 and len(heights) == 1, heights
+        assert await page.evaluate(OVERFLOW) == 0
+
+
 async def test_what_somebody_typed_is_shown_and_never_run(world, chromium, cast):
     site, ids = world
     shown, wrong = 0, []

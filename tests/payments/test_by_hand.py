@@ -88,3 +88,85 @@ async def test_what_was_seen_there_before_and_turns_out_invalid_is_in_doubt(till
     await said(till)
     found = await till.invoice(invoice.id)
     assert (found.trouble, found.frozen_credits) == ("doubted", 100)
+
+
+async def test_more_than_the_price_that_had_come_before_is_too_much(till):
+    invoice = await till.buy()
+    till.btcpay.pay(invoice.processor_ref, "15.00")
+    await till.look()
+    await payments.mark_paid(till.db, invoice.id, "it is seen", **BY)
+    await till.work()
+    till.btcpay.confirm(invoice.processor_ref)
+    await said(till)
+    found = await till.invoice(invoice.id)
+    assert (found.known_cents, found.surplus_cents, found.trouble) == (999, 501, "over")
+    assert "5.01 USD came at btcpay as well" in found.trouble_words
+
+
+async def given_back(till, invoice) -> None:
+    await refunds.order(till.db, invoice.id, "surplus", "it came as well", **BY)
+    await till.work()
+    assert {each.state for each in await refunds.of_invoice(till.db, invoice.id)} == {"sent"}
+
+
+@pytest.mark.parametrize("by_night", [False, True])
+async def test_what_comes_a_second_time_is_told_a_second_time_and_given_back(till, by_night):
+    invoice = await by_hand(till)
+    for times in (1, 2):
+        till.btcpay.pay(invoice.processor_ref, "4.00", confirmed=True)
+        till.btcpay.expire(invoice.processor_ref)
+        for _ in range(2):
+            if by_night:
+                await till.cashier().receive(Reconcile())
+            else:
+                await said(till)
+        found = await till.invoice(invoice.id)
+        assert (found.trouble, await till.audited("invoice.over")) == ("over", times)
+        assert " 4.00 USD came at btcpay as well" in found.trouble_words
+        await given_back(till, invoice)
+    assert [pull["amount"] for pull in till.btcpay.pulls] == ["4.00", "4.00"]
+    await till.cashier().receive(Reconcile())
+    assert ((await till.invoice(invoice.id)).trouble, await till.credits()) == ("", 100)
+    with pytest.raises(WrongState, match="nothing to give back"):
+        await refunds.order(till.db, invoice.id, "surplus", "a third time", **BY)
+
+
+@pytest.mark.parametrize("age", ["1 hour", "50 hours"])
+async def test_what_comes_after_we_had_it_closed_is_told_by_night_when_every_webhook_is_lost(till, age):
+    invoice = await by_hand(till)
+    await till.work()
+    till.btcpay.pay(invoice.processor_ref, "4.00", confirmed=True)
+    assert till.there(invoice).status == "Invalid"
+    till.there(invoice).created -= 5 * 86400 if age == "50 hours" else 0
+    await till.pass_by(age)
+    for _ in range(2):
+        await till.cashier().receive(Reconcile())
+    found = await till.invoice(invoice.id)
+    assert (found.trouble, found.received_cents, await till.audited("invoice.over")) == ("over", 400, 1)
+
+
+async def test_what_turns_out_invalid_is_in_doubt_by_night_too(till):
+    invoice = await till.buy()
+    till.btcpay.pay(invoice.processor_ref)
+    await till.look()
+    await payments.mark_paid(till.db, invoice.id, "it is seen", **BY)
+    till.btcpay.bounce(invoice.processor_ref)
+    for _ in range(2):
+        await till.cashier().receive(Reconcile())
+    assert ((await till.invoice(invoice.id)).trouble, await till.audited("invoice.doubted")) == ("doubted", 1)
+
+
+async def test_money_that_may_be_none_is_not_told_as_come_until_it_has(till):
+    invoice = await by_hand(till)
+    till.btcpay.pay(invoice.processor_ref)
+    await till.work()
+    till.there(invoice).status = "Invalid"  # never confirmed, in all the time that it is watched there
+    await said(till)
+    found = await till.invoice(invoice.id)
+    assert found.trouble_words == (
+        "It was marked paid by hand, and 9.99 USD was seen at btcpay, which calls it invalid: "
+        "look there before you give it back."
+    )
+    till.btcpay.mark(invoice.processor_ref, "Settled")
+    await said(till)
+    assert "9.99 USD came at btcpay as well" in (await till.invoice(invoice.id)).trouble_words

@@ -7,6 +7,7 @@ import pytest
 
 from limner.actors import settlement
 from limner.actors.processors.base import processor
+from limner.actors.watch import tongues
 from limner.sql import doubts, invoices, payments, refunds, schema
 from limner.sql.billing import Reconcile
 from tests.beside import beside
@@ -64,8 +65,26 @@ async def test_a_surplus_that_cannot_be_sent_brings_nothing_that_is_frozen(till)
     refund = await ordered(till, invoice, "surplus")
     assert refund.credits_taken == 0
     assert (await till.invoice(invoice.id)).trouble == "doubted", "the surplus is another question"
+    words = (await till.invoice(invoice.id)).trouble_words
     await refunds.failed(till.db, refund, "no")
     assert (await frozen(till, invoice), await till.credits()) == (100, 0)
+    found = await till.invoice(invoice.id)
+    assert found.trouble == "doubted", "that is still to be decided"
+    assert found.trouble_words == f"A refund could not be sent: no Besides, this is still to be decided: {words}"
+
+
+async def test_what_comes_up_beside_a_doubt_is_told_beside_it_each_time(till):
+    invoice = await doubted(till)
+    words = (await till.invoice(invoice.id)).trouble_words
+    for times in (1, 2):
+        assert await payments.flag(till.db, invoice.id, "over", f"{times}.00 came.", {}, actor="cashier")
+        found = await till.invoice(invoice.id)
+        both = f"{times}.00 came. Besides, this is still to be decided: {words}"
+        assert (found.trouble, found.trouble_words) == ("doubted", both)
+    assert "Кроме того" in tongues.told("ru", both) and "заморожен" in tongues.told("ru", both)
+    till.btcpay.mark(invoice.processor_ref, "Settled")
+    await said(till)
+    assert (await till.invoice(invoice.id)).trouble == ""
 
 
 async def test_what_went_back_is_not_taken_off_a_second_time_when_it_turns_out_invalid(till):

@@ -134,6 +134,35 @@ async def test_the_surplus_goes_back_and_the_plan_stays(till):
     assert till.btcpay.pulls[1]["amount"] == "9.99"
 
 
+async def test_a_surplus_that_grows_is_told_again_and_only_the_rest_of_it_goes_back(till):
+    invoice = await bought(till, worth="15.00")
+    await refunds.order(till.db, invoice.id, "surplus", "too much came", **BY)
+    await till.work()
+    assert (await till.invoice(invoice.id)).trouble == ""
+    till.btcpay.pay(invoice.processor_ref, "2.00", confirmed=True)
+    for _ in range(2):
+        await till.cashier().receive(billing.Reconcile())
+    found = await till.invoice(invoice.id)
+    assert (found.trouble_words, await till.audited("invoice.over")) == (
+        "2.00 USD more than asked came: give it back, or leave it.",
+        2,
+    )
+    assert (await refunds.owed(till.db, found))["surplus"] == 200
+    await refunds.order(till.db, invoice.id, "surplus", "and once more", **BY)
+    await till.work()
+    assert [pull["amount"] for pull in till.btcpay.pulls] == ["5.01", "2.00"]
+
+
+async def test_a_surplus_that_went_back_is_not_told_again_when_the_payment_holds(till):
+    invoice = await bought(till, worth="15.00")
+    await refunds.order(till.db, invoice.id, "surplus", "too much came", **BY)
+    await till.work()
+    await payments.doubt(till.db, await till.invoice(invoice.id), {}, actor="cashier")
+    await till.cashier().receive(billing.Reconcile())
+    assert ((await till.invoice(invoice.id)).trouble, await till.audited("invoice.over")) == ("", 1)
+    assert await till.audited("invoice.holds") == 1
+
+
 async def test_a_part_that_ran_out_goes_back_and_is_not_credited_when_the_rest_comes(till):
     invoice = await till.buy()
     till.btcpay.pay(invoice.processor_ref, "4.00", confirmed=True)
