@@ -108,13 +108,14 @@ class Pool:
             before, elsewhere = await attempts.of_key(self.db, job.id, lease.key_id, fault)
         # First the rest, then the slot: nobody takes the freed slot of a key, or a way, that is about to rest.
         await self._let_rest(lease, job.model_id, error, f"{fault}: {error.detail}"[:300], before)
-        if error.param:
-            await attempts.note_param(self.db, lease.attempt_id, error.param)
         close = attempts.answered if reaction.blame is Blame.ORDER else attempts.close
         await close(
             self.db, lease.attempt_id, fault=fault, detail=error.detail, cost_micros=cost, possible_micros=possible
         )
         self.freed()
+        # Only now: what fails here leaves no answered attempt open, to be asked for once more elsewhere.
+        if error.param:
+            await attempts.note_param(self.db, lease.attempt_id, error.param)
         if failover.is_poison(fault, before, lease.failures, elsewhere=elsewhere):
             log.warning("order_breaks_painters", job=str(job.id), key=lease.label)
             return False

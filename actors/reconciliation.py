@@ -72,8 +72,7 @@ async def _paid_there(db: Database, config: Config, name: str, way: Processor, p
             await settlement.apply(db, invoice, payment, way.store)
         return
     async with db.transaction() as tx:
-        await settlement.apply(tx, invoice, payment, way.store)
-        if (await invoices.get(tx, invoice.id)).state == "paid":
+        if await settlement.apply(tx, invoice, payment, way.store):  # a webhook may have been faster
             await _credited(tx, config, invoice, payment)
 
 

@@ -18,16 +18,20 @@ ME = "cashier"
 CLOSED = ("expired", "invalid", "canceled")
 
 
-async def apply(db: Db, invoice: Invoice, payment: Payment, store: str) -> None:
-    """Believe it, if it is about this very invoice. Any number of times, in any order, at once: the effect is the same."""
+async def apply(db: Db, invoice: Invoice, payment: Payment, store: str) -> bool:
+    """Believe it, if it is about this very invoice. Any number of times, in any order, at once: the effect is the same.
+
+    Returns whether it was this time that it became paid.
+    """
     if wrong := differences(invoice, payment, store):
         await _mismatch(db, invoice, payment, "The processor's payment differs in " + ", ".join(wrong) + ".")
     elif payment.state == "paid":
-        await _paid(db, invoice, payment)
+        return await _paid(db, invoice, payment)
     elif invoice.state == "paid":
         await _not_paid_there(db, invoice, payment)
     else:
         await _moved(db, invoice, payment)
+    return False
 
 
 def differences(invoice: Invoice, payment: Payment, store: str) -> list[str]:
@@ -41,27 +45,29 @@ def differences(invoice: Invoice, payment: Payment, store: str) -> list[str]:
     return [name for name, (theirs, ours) in pairs.items() if theirs != ours]
 
 
-async def _paid(db: Db, seen: Invoice, payment: Payment) -> None:
+async def _paid(db: Db, seen: Invoice, payment: Payment) -> bool:
     async with db.transaction() as tx:
         # The account first, as erasure locks. With the invoice, no part of it is given back meanwhile.
         is_ownerless = seen.state != "paid" and await payments.is_ownerless(tx, seen.id)
         invoice = await invoices.locked(tx, seen.id)
         if invoice.state != "paid" and any(each.state != "failed" for each in await refunds.of_invoice(tx, invoice.id)):
             words = "It was paid in full after a part of it had been given back."
-            return await _mismatch(tx, invoice, payment, words)
+            await _mismatch(tx, invoice, payment, words)
+            return False
         await payments.note(tx, invoice.id, payment.received_cents, is_late=payment.is_late)
         if invoice.state != "paid" and is_ownerless:
             with contextlib.suppress(WrongState):  # it is over already; what is over can be given back
                 await invoices.move(tx, invoice.id, "expired")
             words = "It was paid after its account was deleted: nothing was credited. Give the money back."
             await payments.flag(tx, invoice.id, "mismatch", words, _said(payment), actor=ME)
-            return None
+            return False
         is_new = await invoices.settle(tx, invoice.id, actor=ME)
         if is_new and (payment.is_marked or payment.is_late):
             how = "invoice.marked_elsewhere" if payment.is_marked else "invoice.paid_late"
             await audit.record(tx, ME, how, str(invoice.id), {"state": invoice.state}, _said(payment))
         await payments.holds(tx, invoice.id, actor=ME)
         await _too_much(tx, invoice, payment)
+        return is_new
 
 
 async def _not_paid_there(db: Db, seen: Invoice, payment: Payment) -> None:

@@ -131,7 +131,7 @@ async def note_ref(db: Db, attempt_id: int, ref: str) -> None:
     await db.execute(NOTE_REF, attempt_id, ref)
 
 
-NOTE_PARAM = "update attempt set param = $2 where id = $1 and finished_at is null"
+NOTE_PARAM = "update attempt set param = $2 where id = $1"
 
 
 async def note_param(db: Db, attempt_id: int, param: str) -> None:

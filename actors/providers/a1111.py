@@ -146,10 +146,11 @@ def refusal(answer: Answer, access: Access) -> UpstreamError:
     said = [error[name] for name in ("error", "detail", "errors") if error.get(name)]
     text = " ".join(str(each) for each in said) or dialects.raw(answer)
     secrets = a1111_node.secrets(access)
-    fault, after = judge(answer.status, discretion.without(text, secrets), RULES), delay(answer.headers)
+    own = discretion.without(text, secrets)
+    fault, after = judge(answer.status, own, RULES), delay(answer.headers)
     if fault is Fault.RATE_LIMITED and after is not None and after > QUOTA_DELAY:
         fault = Fault.DAILY_QUOTA
-    return UpstreamError(fault, f"HTTP {answer.status} {text}", after=after, secrets=secrets)
+    return UpstreamError(fault, f"HTTP {answer.status} {own}", after=after, secrets=secrets)
 
 
 async def _posted(path: str, body: Facts, access: Access) -> Answer:

@@ -9,6 +9,7 @@ import orjson
 
 from limner.actors.providers import parcels
 from limner.actors.providers.base import Fault, Order, UpstreamError, Value
+from limner.actors.providers.discretion import without
 from limner.actors.providers.parameters import Kind, refuse
 from limner.actors.providers.rules import Rule
 from limner.actors.providers.verdicts import Answer, verdict
@@ -86,7 +87,8 @@ def _without(
     text = str(message.get("refusal") or "") or _text(message)
     refused = message.get("refusal") or WITHHELD.search(ended) or (REFUSING.search(text) and TOPICS.search(text))
     fault = Fault.MODERATION_OUTPUT if refused else Fault.NO_IMAGE
-    return UpstreamError(fault, f"a message without a picture ({ended or 'no reason'}): {text[:300]}", secrets=secrets)
+    told = without(text, secrets)[:300]
+    return UpstreamError(fault, f"a message without a picture ({ended or 'no reason'}): {told}", secrets=secrets)
 
 
 def _urls(message: dict[str, object]) -> list[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import unquote, urlsplit
 
 from limner.actors.providers.base import Access
@@ -16,7 +15,13 @@ SHORT_SIGNS = 2
 ELLIPSES = ("...", "…")
 """Where an upstream left something out of what it quotes."""
 JUDGED = 2**14
-"""Characters of what an upstream says that are judged."""
+"""Characters of what an upstream says that are judged, once the caller's are out of it."""
+READ = 2**16
+"""Characters of it that are looked at at all: twice the longest prompt."""
+RUN, RUN_SIGNS = 16, 6
+"""Characters in a row that an upstream has of the caller when both have them; and when the first is a sign for a word."""
+SIGNS = "\u2e80"
+"""Where signs for words begin, as in Chinese."""
 
 
 def secrets(access: Access) -> tuple[str, ...]:
@@ -26,7 +31,13 @@ def secrets(access: Access) -> tuple[str, ...]:
     headers = access.settings.get("extra_headers")
     carried = [str(value) for value in headers.values()] if isinstance(headers, Mapping) else []
     words = (*_quoted(access.prompt), *_texts(access))
-    return tuple(filter(None, (access.secret, proxy, *_signed_in(proxy), *carried, *words)))
+    kept = (access.secret, proxy, *_signed_in(proxy), *carried)
+    return tuple(filter(None, (*kept, *map(_escaped, kept), *words)))
+
+
+def _escaped(secret: str) -> str:
+    """As it stands in JSON that is shown as it came: with a quotation mark or a backslash in it, it looks different there."""
+    return json.dumps(secret)[1:-1]
 
 
 def _signed_in(proxy: str) -> list[str]:
@@ -61,28 +72,86 @@ def _quoted(prompt: str, short: int = SHORT) -> list[str]:
 
 
 def without(text: str, secrets: Sequence[str]) -> str:
-    """What an upstream says by itself: a caller's words that it quotes, whole or cut short, are no judgement on the key that it
-    was asked with."""
-    text, known = " ".join(text[:JUDGED].split()), sorted(filter(None, secrets), key=len, reverse=True)
-    for quoted in known:
-        text = re.sub(re.escape(quoted), "***", text, flags=re.IGNORECASE)
-    forms = [" ".join(each.split()).lower() for each in known]
+    """What an upstream says by itself: a caller's words that it quotes, whole or any part of them, are no judgement on the key
+    that it was asked with. Cut to JUDGED characters, and only when they are out: half a quotation is still theirs."""
+    known = sorted({_low(" ".join(each.split())) for each in secrets} - {""})
+    begins = {each[:size] for each in known for size in range(1, RUN)}
+    ends = {each[-size:] for each in known for size in range(1, RUN)}
+    text = " ".join(text[:READ].split())
+    # What is a part of another comes last: cut out of a quotation of it, it would leave pieces that nobody knows.
+    longest = [each for each in known if not any(each in other for other in known if other is not each)]
+    for find, sought in ((_wholes, longest), (_runs, known), (_wholes, known)):
+        text = _cut_out(text, find(_low(text), sought))
+    text = text[:JUDGED]
     for mark in ELLIPSES:
-        text = mark.join(_uncut(text.split(mark), forms))
-    return text
+        text = mark.join(_uncut(text.split(mark), begins, ends))
+    return _trimmed(text, begins, ends)
 
 
-def _uncut(parts: list[str], quoted: Sequence[str]) -> list[str]:
+def _low(text: str) -> str:
+    """In lower case, and as long as it was: that one letter becomes two."""
+    return text.replace("\u0130", "I").lower()
+
+
+def _cut_out(text: str, places: Iterable[tuple[int, int]]) -> str:
+    kept, done = list[str](), 0
+    for begin, end in sorted(places):
+        if begin >= done:
+            kept += [text[done:begin], "***"]
+        done = max(done, end)
+    return "".join([*kept, text[done:]])
+
+
+def _wholes(low: str, known: Sequence[str]) -> Iterator[tuple[int, int]]:
+    for each in known:
+        at = low.find(each)
+        while at >= 0:
+            yield at, at + len(each)
+            at = low.find(each, at + len(each))
+
+
+def _runs(low: str, known: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Every run of characters that is a part of what is known, and too long to stand in both by chance."""
+    for run, least in ((RUN, ""), (RUN_SIGNS, SIGNS)):
+        near = _near(low, known, run // 2)
+        shared = set(_grams(low, run)).intersection(gram for each in near for gram in _grams(each, run)) if near else ()
+        if shared:
+            yield from ((at, at + run) for at, gram in enumerate(_grams(low, run)) if gram in shared and gram >= least)
+
+
+def _near(low: str, known: Sequence[str], half: int) -> list[str]:
+    """Those of which a run could stand there: every run has one of these halves in it, a ninth of all that there are. A prompt
+    may be long, and the process waits."""
+    halves = set(_grams(low, half))
+    return [each for each in known if not halves.isdisjoint(_grams(each, half, half + 1))]
+
+
+def _grams(text: str, size: int, step: int = 1) -> Iterator[str]:
+    return (text[at : at + size] for at in range(0, len(text) - size + 1, step))
+
+
+def _uncut(parts: list[str], begins: Container[str], ends: Container[str]) -> list[str]:
     """What stands around marks of omission, without the beginnings and ends of what is quoted."""
     for place in range(len(parts) - 1):
-        before, after = parts[place].lower(), parts[place + 1].lower()
-        begun = max((_shared(before, each) for each in quoted), default=0)
-        ended = max((_shared(each, after) for each in quoted), default=0)
-        parts[place], parts[place + 1] = parts[place][: len(before) - begun], parts[place + 1][ended:]
+        before, after = parts[place], parts[place + 1]
+        parts[place] = before[: len(before) - _begun(before, begins)]
+        parts[place + 1] = after[_ended(after, ends) :]
     return parts
 
 
-def _shared(before: str, after: str) -> int:
-    """Characters of the longest end of the one that the other begins with."""
-    most = min(len(before), len(after))
-    return next((size for size in range(most, 0, -1) if before.endswith(after[:size])), 0)
+def _trimmed(text: str, begins: Container[str], ends: Container[str]) -> str:
+    """A text may have been cut where it begins and where it ends, and no mark tells of it."""
+    begun, ended = _begun(text, begins), _ended(text, ends)
+    return text[ended if ended >= SHORT else 0 : len(text) - (begun if begun >= SHORT else 0)]
+
+
+def _begun(text: str, begins: Container[str]) -> int:
+    """Characters at the end of a text that are the beginning of something known; longer ones are cut out already."""
+    low = _low(text[-RUN:])
+    return next((size for size in range(min(len(low), RUN - 1), 0, -1) if low[-size:] in begins), 0)
+
+
+def _ended(text: str, ends: Container[str]) -> int:
+    """Characters at the beginning of a text that are the end of something known."""
+    low = _low(text[:RUN])
+    return next((size for size in range(min(len(low), RUN - 1), 0, -1) if low[:size] in ends), 0)

@@ -106,8 +106,9 @@ def refusal(answer: Answer, access: Access, now: datetime | None = None) -> Upst
     details = [each for each in _list(error.get("details")) if isinstance(each, dict)]
     message = str(error.get("message") or "") or dialects.raw(answer)
     said = " ".join(filter(None, [str(error.get("status") or ""), *_reasons(details), message]))
-    fault = judge(status, STOCK.sub("", f"{discretion.without(said, secrets)} {_nothing(details)}"), RULES)
-    detail = f"HTTP {status} {said}"
+    own = discretion.without(said, secrets)
+    fault = judge(status, STOCK.sub("", f"{own} {_nothing(details)}"), RULES)
+    detail = f"HTTP {status} {own}"
     if status != 429 or fault is not Fault.RATE_LIMITED:
         return UpstreamError(fault, detail, after=_header(answer), secrets=secrets)
     quotas = " ".join(str(each.get("quotaId")) for each in _violations(details))
@@ -125,7 +126,8 @@ def silence(whole: Facts, model: str, access: Access) -> UpstreamError:
     candidate = next((_dict(each) for each in _list(whole.get("candidates"))), {})
     reason = str(candidate.get("finishReason") or "nothing")
     spoken = " ".join(str(part["text"]) for part in parts(whole) if part.get("text"))
-    detail = f"finished: {reason} {candidate.get('finishMessage') or ''} {spoken}"
+    told = discretion.without(f"{candidate.get('finishMessage') or ''} {spoken}", secrets)
+    detail = f"finished: {reason} {told}"
     return UpstreamError(FINISHED.get(reason, Fault.NO_IMAGE), detail, secrets=secrets, cost_micros=spent)
 
 

@@ -229,11 +229,12 @@ def _address(over: dict[str, object], access: Access) -> str:
                 return first
             if over.get("data_removed"):
                 raise JobGone("its output is deleted by now", secrets=secrets)
-            raise UpstreamError(Fault.NO_IMAGE, f"succeeded without a picture: {str(first)[:200]}", secrets=secrets)
+            told = discretion.without(str(first), secrets)[:200]
+            raise UpstreamError(Fault.NO_IMAGE, f"succeeded without a picture: {told}", secrets=secrets)
         case "canceled" | "aborted":  # by us, or by the Cancel-After that we sent
             raise UpstreamError(Fault.CANCELLED, f"prediction {over.get('status')} {error}", secrets=secrets)
         case _:
-            logs = str(over.get("logs") or "")[-300:]
+            logs = discretion.without(str(over.get("logs") or "")[-discretion.JUDGED :], secrets)[-300:]
             raise verdict(Answer(500, {}, b""), secrets, rules=FAILURES, said=f"prediction failed: {error or logs}")
 
 

@@ -190,7 +190,7 @@ def refusal(answer: Answer, access: Access) -> UpstreamError:
         after = PENALTY if after is None else after
         fault = Fault.DAILY_QUOTA if after > QUOTA_DELAY else fault
     request_id = answer.headers.get("x-request-id") or error.get("id")
-    detail = f"HTTP {answer.status} {text}" + (f" (request {request_id})" if request_id else "")
+    detail = f"HTTP {answer.status} {own}" + (f" (request {request_id})" if request_id else "")
     return UpstreamError(fault, detail, after=after, secrets=secrets)
 
 

@@ -11,13 +11,17 @@ from email.utils import parsedate_to_datetime
 import orjson
 
 from limner.actors.providers.base import WORDS, Fault, UpstreamError
-from limner.actors.providers.discretion import without
+from limner.actors.providers.discretion import READ, without
 from limner.actors.providers.rules import OF_KEYS, REQUEST, RULES, Rule, judge
 
 QUOTA_DELAY = 120.0
 """Seconds: who says to wait longer has run out for the day, not for the moment (PROTOCOLS §0)."""
 
+PAGE, BEHIND = 400, 600
+"""Characters that are judged of an answer that is no JSON, such as a proxy's page; and of what stands behind a relay's words."""
+
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
 ECHOES = ("input", "inputs", "prompt", "messages", "ctx")
 """Where an error quotes the request that it is about."""
 CATEGORIES = frozenset(
@@ -69,19 +73,18 @@ def verdict(
     """The one error that an answer without a picture is. ``said``: its text, where it has another envelope than OpenAI's;
     ``names``: the codes in it."""
     error = _envelope(answer.body)
-    text = said if said is not None else _text(error)
-    # Cut far beyond what is kept: a secret across the edge would lose its end, and not be known any more.
-    raw = "" if text else answer.body[:8192].decode("utf-8", "replace")
-    text = text or raw[:400]
+    text = said if said is not None else _text(error, secrets)
+    # What is cut is cut when the caller's words and our secrets are out of it: half of one is not known any more.
+    shown = without(text or answer.body[:READ].decode("utf-8", "replace"), secrets)
+    own = shown if text else shown[:PAGE]
     status = _status(answer.status, error)
     rules = _about_keys(rules, str(error.get("param") or "")) if status in REQUEST else rules
-    own = without(text, secrets)
     fault = _by_name(status, _names(error) if said is None else names.lower(), rules) or judge(status, own, rules)
     after = delay(answer.headers | _inner_headers(error), own)
     if fault is Fault.RATE_LIMITED and after is not None and after > QUOTA_DELAY:
         fault = Fault.DAILY_QUOTA
     request = answer.headers.get("x-request-id", "")
-    detail = f"HTTP {answer.status} {raw or text}" + (f" (request {request})" if request else "")
+    detail = f"HTTP {answer.status} {shown}" + (f" (request {request})" if request else "")
     param = str(error.get("param") or "") if said is None else ""
     return UpstreamError(fault, detail, after=after, words=_words(fault, error), secrets=secrets, param=param)
 
@@ -140,11 +143,9 @@ def _envelope(body: bytes) -> dict[str, object]:
     return inner if isinstance(inner, dict) else {"message": str(inner)} if inner else {}
 
 
-def _text(error: dict[str, object]) -> str:
-    more = _metadata(error)
-    behind = [
-        str(without_echoes(more[name]))[:600] for name in ("reasons", "raw") if more.get(name)
-    ]  # a relay's own upstream
+def _text(error: dict[str, object], secrets: tuple[str, ...]) -> str:
+    more = [without_echoes(_metadata(error).get(name)) for name in ("reasons", "raw")]  # of a relay's own upstream
+    behind = [without(str(each), secrets)[:BEHIND] for each in more if each]
     said = error.get("message") or without_echoes(error.get("detail") or "")
     return " ".join(filter(None, [_labels(error), str(said), *behind])).strip()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from itertools import count
 
+import anyio
 import pytest
 
 from limner.actors import watchman
 from limner.actors.processors.base import Unreachable
-from limner.sql import telegram
+from limner.sql import invoices, telegram
 from limner.sql.billing import Reconcile
+from tests.faults.crew import until
 from tests.payments.conftest import Died, Mortal, open_till
 from tests.upstreams.btcpay import KEY, Script
 
@@ -55,6 +57,21 @@ async def test_whoever_is_killed_at_night_leaves_credit_audit_and_news_together_
         assert await till.is_credited_once(invoice) and steps > 10
         buttons = await db.fetchval("select buttons from notice where channel = 'telegram'")
         assert buttons[0][0] == {"text": "💰 Look at the payments", "data": f"payments:see:{invoice.id}"}
+
+
+async def test_what_a_webhook_credits_meanwhile_is_not_said_to_be_found_by_night(dsn, tmp_path, db, cast):
+    async with open_till(dsn, tmp_path, db, cast, bot_token="1:token") as till:
+        await db.execute("insert into telegram_admin (telegram_id, name) values (7, 'Carol')")
+        invoice = await till.buy()
+        till.btcpay.pay(invoice.processor_ref, confirmed=True)
+        async with anyio.create_task_group() as group:
+            async with db.transaction() as webhook:
+                await invoices.settle(webhook, invoice.id, actor="cashier")
+                group.start_soon(reconcile, till)  # it has seen it open, and waits for its turn
+                await until(db.dsn, "select count(*) > 0 from pg_locks where not granted")
+        assert await till.is_credited_once(invoice)
+        assert await till.audited("invoice.reconciled") == 0
+        assert not await db.fetchval("select count(*) from notice where dedupe_key like 'alert reconciled %'")
 
 
 async def test_a_late_one_that_was_forgotten_is_found(till):

@@ -127,6 +127,20 @@ async def asked(stage, prompt: str = "a fox in the snow", **parameters: str) -> 
     return await generations.order(stage.db, order, deadline=60)
 
 
+@UNWELL
+async def test_an_order_that_was_refused_goes_to_no_other_key_over_what_cannot_be_noted(audited, db, code):
+    stage = audited
+    await break_down(db, "update on attempt", code, when="new.param is distinct from old.param")
+    refused = error("invalid_value", "Invalid size.", "invalid_request_error", param="size")
+    async with painter(stage, brushes=2) as upstream:
+        for number in range(2):
+            upstream.always(f"sk-brush-{number}-abcdefgh", Script(status=400, body=refused))
+        generation = await asked(stage)
+        await stage.painted()
+    assert await stage.ends(generation) == ["failed"]
+    assert await stage.faults() == ["invalid_request"]
+
+
 async def test_a_key_that_says_nothing_costs_a_picture_its_patience_and_not_its_life(audited, db):
     stage = audited
     async with painter(stage, brushes=2) as upstream:

@@ -326,6 +326,103 @@ def test_nor_at_a_status_that_may_be_about_a_key(status: int, said: str) -> None
     assert of("openai", status, error(None, f"cannot serve: {said}"), alone).fault is usual
 
 
+@pytest.mark.parametrize("status", [403, 500])
+@pytest.mark.parametrize("said", CODES)
+def test_nor_does_a_prompt_that_is_cut_without_a_mark(status: int, said: str) -> None:
+    prompt = f"the old wall of a bank, with {said} painted on it in the rain, by a very old master of the art"
+    access = Access(KEY, "https://relay.example/v1", prompt=prompt)
+    at, end = prompt.index(said), prompt.index(said) + len(said)
+    for quoted in (
+        prompt[: end + 4],
+        prompt[:end],
+        prompt[at - 5 :],
+        prompt[at:],
+        prompt[at - 9 : end + 9],
+        prompt.upper(),
+    ):
+        for painter, told in itertools.product(PAINTERS, ("cannot serve: {}", "cannot serve '{}', sorry")):
+            usual = of(painter, status, enveloped(painter, told.format("a fox")), access).fault
+            caught = of(painter, status, enveloped(painter, told.format(quoted)), access)
+            assert caught.fault is usual, (painter, quoted)
+            assert said not in caught.detail.lower(), (painter, quoted)
+
+
+@pytest.mark.parametrize("status", [403, 500])
+@pytest.mark.parametrize("said", CODES[:8])
+def test_nor_does_a_long_prompt_of_which_only_the_beginning_is_judged(status: int, said: str) -> None:
+    prompt = f"{said} " + " ".join(f"{number} birds over house {number * 7}" for number in range(1200))
+    prompt = f"{prompt[: 31_000 - len(said)]} {said}"
+    assert 30_000 < len(prompt) <= 32_000
+    access = Access(KEY, "https://relay.example/v1", prompt=prompt)
+    usual = of("openai", status, error(None, "cannot process: a fox"), access).fault
+    for body in (
+        error(None, f"cannot process: {prompt}"),
+        error(None, f"cannot process: {prompt}, so there was no picture"),
+        error(None, "cannot process", metadata={"raw": prompt, "reasons": [prompt]}),
+        {"error": {"msg": f"cannot process: {prompt}"}},
+    ):
+        caught = of("openai", status, body, access)
+        assert caught.fault is usual
+        assert "birds" not in caught.detail
+    page = f"<html>cannot process: {prompt}</html>".encode()
+    assert verdict(Answer(status, {}, page), discretion.secrets(access)).fault is usual
+
+
+def test_what_an_upstream_says_behind_a_long_quotation_is_heard() -> None:
+    access = Access(KEY, "https://relay.example/v1", prompt="a fox in the rain, " * 1500)
+    caught = of("openai", 500, error(None, f"cannot process: {access.prompt}: insufficient balance"), access)
+    assert caught.fault is Fault.BALANCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("said", CODES)
+def test_nor_do_the_logs_of_a_prediction_that_quote_it(said: str) -> None:
+    prompt = f"{said} painted on the wall of a bank, " + "at night and in the rain, " * 20
+    access = Access(KEY, "https://replicate.example/v1", prompt=prompt)
+    faults = set[Fault]()
+    for logs in (f"step 1\nusing prompt: {prompt}\nfailed", f"failed: {prompt}", f"failed: {prompt[:70]}", "failed"):
+        with pytest.raises(UpstreamError) as caught:
+            replicate._address({"status": "failed", "logs": logs}, access)
+        faults.add(caught.value.fault)
+        assert "in the rain" not in caught.value.detail
+    assert faults == {Fault.UPSTREAM_5XX}
+
+
+@pytest.mark.parametrize(
+    ("said", "quoted"), [("在雨夜里，画面上写着余额不足四个大字的墙", slice(4, 14)), ("狐狸余额不足", slice(0, 6))]
+)
+def test_nor_do_signs_that_are_cut_without_a_mark(said: str, quoted: slice) -> None:
+    access = Access(KEY, "https://relay.example/v1", prompt=said)
+    for status in (403, 500):
+        usual = of("openai", status, error(None, "不能画：狐狸"), access).fault
+        assert of("openai", status, error(None, f"不能画：{said[quoted]}。"), access).fault is usual
+
+
+@pytest.mark.parametrize(("prompt", "least"), [
+    ("A fox and a hare at the well, 'İnsufficient_Quota' above them, as old masters saw it", discretion.RUN),
+    ("在雨夜里，画面上写着余额不足四个大字的墙", discretion.RUN_SIGNS),
+])  # fmt: skip
+def test_every_part_that_is_long_enough_is_cut_out_wherever_it_was_cut(prompt: str, least: int) -> None:
+    for begin, end in itertools.combinations(range(len(prompt) + 1), 2):
+        part = " ".join(prompt[begin:end].split())
+        if len(part) >= least and part[0] not in "，":
+            assert set(discretion.without(f"<{part}>", [prompt])) == set("<*>"), part
+
+
+def test_what_an_upstream_says_in_everyday_words_of_its_own_is_kept() -> None:
+    access = Access(
+        KEY, "https://relay.example/v1", prompt="a letter to your account manager, with no funds in the bank"
+    )
+    for status, told, fault in (
+        (400, "Your account has been suspended.", Fault.AUTH_DEAD),
+        (403, "This API key was leaked.", Fault.AUTH_DEAD),
+        (500, "insufficient funds", Fault.BALANCE_EXHAUSTED),
+        (403, "Not available in your country", Fault.REGION_BLOCKED),
+    ):
+        caught = of("openai", status, error(None, told), access)
+        assert caught.fault is fault
+        assert caught.detail.endswith(told)
+
+
 @pytest.mark.parametrize(("code", "fault"), [
     ("insufficient_quota", Fault.BALANCE_EXHAUSTED), ("insufficient_balance", Fault.BALANCE_EXHAUSTED),
     ("billing_hard_limit_reached", Fault.BALANCE_EXHAUSTED), ("invalid_api_key", Fault.AUTH_DEAD),
