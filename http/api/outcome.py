@@ -171,7 +171,7 @@ def refusal(answer: Answer, order: Order) -> ApiError:
     if answer.state == "delivered":
         return ApiError(404, "not_found", words, metadata=more)
     if answer.fault in MODERATED:
-        details = {"moderation_stage": MODERATED[answer.fault], "categories": []}
+        details = {"moderation_stage": MODERATED[answer.fault], "categories": answer.categories or []}
         kind = "image_generation_user_error"
         return ApiError(
             400, "moderation_blocked", words, kind=kind, param=param, moderation_details=details, metadata=more
