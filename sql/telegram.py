@@ -196,7 +196,7 @@ async def confirm(db: Db, code: str, *, actor: str, role: str | None = None) -> 
         row = await tx.fetchrow(LET_IN, telegram_id, used["name"], role, used["spoken"])
         assert row is not None
         if known and _sees_less(known.role, role):
-            await notices.withhold_alerts(tx, telegram_id)
+            await notices.withhold_alerts(tx, telegram_id, but_for_all=True)
         before = {"name": known.name, "role": known.role} if known else None
         after = {"name": row["name"], "role": row["role"]}
         await audit.record(tx, actor, "telegram.pair", f"telegram {telegram_id}", before, after)
@@ -238,7 +238,7 @@ async def set_role(db: Db, telegram_id: int, role: str, actor: str) -> Admin:
         row = await tx.fetchrow(SET_ROLE, telegram_id, await becomes(tx, telegram_id, role))
         assert row is not None
         if _sees_less(known.role, role):
-            await notices.withhold_alerts(tx, telegram_id)
+            await notices.withhold_alerts(tx, telegram_id, but_for_all=True)
         if known.role != role:
             subject = f"telegram {telegram_id}"
             await audit.record(tx, actor, "telegram.role", subject, {"role": known.role}, {"role": role})
