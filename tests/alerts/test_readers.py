@@ -8,7 +8,7 @@ import pytest
 
 from limner.actors import courier
 from limner.runtime.errors import Refused
-from limner.sql import dispatches, notices, telegram
+from limner.sql import dispatches, notices, pairings, telegram
 from tests.alerts.conftest import CAROL
 from tests.alerts.test_money import owners_and_operators
 from tests.alerts.test_telling import away, mails
@@ -19,7 +19,7 @@ WAITS = "select exists (select from pg_stat_activity where datname = current_dat
 
 
 async def pair(watched, role: str | None = None) -> telegram.Admin:
-    return await telegram.confirm(watched.db, await telegram.ask(watched.db, DANA, "Dana"), actor="cli", role=role)
+    return await pairings.confirm(watched.db, await pairings.ask(watched.db, DANA, "Dana"), actor="cli", role=role)
 
 
 @pytest.fixture
