@@ -108,7 +108,7 @@ async def confirm(db: Db, code: str, *, actor: str, role: str | None = None) -> 
         row = await tx.fetchrow(LET_IN, telegram_id, used["name"], role, used["spoken"])
         assert row is not None
         if known and telegram.sees_less(known.role, role):
-            await notices.withhold_alerts(tx, telegram_id)
+            await notices.withhold_alerts(tx, telegram_id, but_for_all=True)
         before = {"name": known.name, "role": known.role} if known else None
         after = {"name": row["name"], "role": row["role"]}
         await audit.record(tx, actor, "telegram.pair", f"telegram {telegram_id}", before, after)

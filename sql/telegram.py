@@ -137,7 +137,7 @@ async def set_role(db: Db, telegram_id: int, role: str, actor: str) -> Admin:
         row = await tx.fetchrow(SET_ROLE, telegram_id, await becomes(tx, telegram_id, role))
         assert row is not None
         if sees_less(known.role, role):
-            await notices.withhold_alerts(tx, telegram_id)
+            await notices.withhold_alerts(tx, telegram_id, but_for_all=True)
         if known.role != role:
             subject = f"telegram {telegram_id}"
             await audit.record(tx, actor, "telegram.role", subject, {"role": known.role}, {"role": role})
