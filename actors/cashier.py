@@ -18,7 +18,7 @@ from limner.runtime.database import Database
 from limner.runtime.errors import as_raised
 from limner.runtime.log import logger
 from limner.runtime.presence import Presence
-from limner.sql import inquiries, invoices, refunds
+from limner.sql import billing, inquiries, invoices, refunds
 from limner.sql.billing import CancelInvoice, CheckInvoice, CheckOpenInvoices, OpenInvoice, Reconcile
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice, WrongState
@@ -91,7 +91,8 @@ class Cashier(Actor):
 
     async def cancel(self, invoice: Invoice) -> None:
         """Unless money came meanwhile, which only the processor knows: it is asked first. Raises Unreachable."""
-        if invoice.processor_ref is not None and (invoice.is_open or invoice.paid_by):
+        is_unwanted = invoice.is_open or invoice.paid_by or invoice.state == "canceled"
+        if invoice.processor_ref is not None and is_unwanted:
             try:
                 await self._call_off(invoice, invoice.processor_ref)
             except Unwilling as error:
@@ -185,10 +186,13 @@ class Cashier(Actor):
     async def _attach(self, invoice: Invoice, opened: Opened) -> None:
         faults.point("after-open", invoice.id)
         ways = plain(opened.ways)
-        await invoices.attach(
-            self.db, invoice.id, opened.ref, opened.checkout_url, expires_at=opened.expires_at, ways=ways
-        )
-        self.db.tell(INVOICE_CHANGED, str(invoice.id))
+        async with self.db.transaction() as tx:
+            await invoices.attach(
+                tx, invoice.id, opened.ref, opened.checkout_url, expires_at=opened.expires_at, ways=ways
+            )
+            if not (await invoices.get(tx, invoice.id)).is_open:  # canceled, or marked paid, while it was being opened
+                await billing.call_off(tx, invoice.id, opened.ref)
+            tx.tell(INVOICE_CHANGED, str(invoice.id))
 
     async def _expire(self, invoice: Invoice) -> None:
         try:

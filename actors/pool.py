@@ -116,8 +116,8 @@ class Pool:
         )
         self.freed()
         # Only now: what fails here leaves no answered attempt open, to be asked for once more elsewhere.
-        if error.param:
-            await attempts.note_param(self.db, lease.attempt_id, error.param)
+        if error.param or error.categories:
+            await attempts.note_blame(self.db, lease.attempt_id, error.param, error.categories)
         if failover.is_poison(fault, before, lease.failures, elsewhere=elsewhere):
             log.warning("order_breaks_painters", job=str(job.id), key=lease.label)
             return False

@@ -69,7 +69,11 @@ def set_up(app: web.Application) -> None:
 
 def in_general(why: Refused) -> Refused:
     """The same refusal, said above a page of many forms that have such a field each."""
-    return why if isinstance(why, NotFound) else Refused(str(why))
+    if isinstance(why, NotFound):
+        return why
+    general = Refused(str(why), code=why.code)
+    general.status = why.status
+    return general
 
 
 def render(request: web.Request, template: str, why: Refused | None = None, **context: Any) -> web.Response:

@@ -89,8 +89,13 @@ async def once(request: web.Request, form: forms.Form) -> AsyncIterator[Transact
     """
     async with request.app[DB].transaction() as tx:
         if "sure_form" in form and "sure_once" in form:
-            await assents.give(tx, UUID(str(form["sure_once"])))
+            await assents.give(tx, number(form))
         yield tx
+
+
+def number(form: forms.Form) -> UUID:
+    """Of the yes that this form says: no other one has it."""
+    return UUID(str(form["sure_once"]))
 
 
 def _begun(form: forms.Form) -> str:

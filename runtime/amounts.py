@@ -28,7 +28,7 @@ def _units(typed: str, places: int, may_be_negative: bool, field: str, name: str
     found = NUMBER.fullmatch(typed.strip())
     if found is None or (found["minus"] and not may_be_negative):
         raise Refused(f"{name} looks like {like}, not {typed[:60]!r}.", field=field)
-    part = (found["part"] or found["few"] or "").rstrip("0")
+    part = found["part"] or found["few"] or ""  # 1.500 cents may be a thousand and a half, as 1,000 may
     if len(part) > places:
         raise Refused(f"{name} has at most {WORDS[places]} digits behind the point, not {typed[:60]!r}.", field=field)
     amount = int(found["whole"] + part.ljust(places, "0"))
@@ -55,10 +55,12 @@ def plain_micros(micros: int) -> str:
 
 def said_micros(micros: int, currency: str = "USD") -> str:
     """12500000 millionths as 12.50 USD; what is less than a whole one to its last digit, 34000 as 0.034 USD."""
-    amount = abs(micros)
-    if amount >= MICROS:
-        amount = round(amount, -4)
-    whole, part = divmod(amount, MICROS)
+    return exact_micros(micros if abs(micros) < MICROS else round(micros, -4), currency)
+
+
+def exact_micros(micros: int, currency: str = "USD") -> str:
+    """As it is booked, to its last digit: 12500000 millionths as 12.50 USD, 1234567 as 1.234567 USD."""
+    whole, part = divmod(abs(micros), MICROS)
     digits = f"{part:06d}".rstrip("0").ljust(2, "0")
     return _sign(micros, "−") + f"{whole:,}.{digits} {currency}"
 

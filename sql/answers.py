@@ -22,8 +22,9 @@ class Answer:
     """One picture of an order. ``credits``: what it costs, 0 once they were given back.
 
     ``image_id`` and what follows are None until it is delivered, and once it is deleted. ``waits_until``: no painter is free
-    before. ``fault``: the class of the last attempt's failure, of a picture that failed; ``param``: what its upstream blamed.
-    ``takedown``: why it is not to be seen. ``usage``: what the upstream told of it.
+    before. ``fault``: the class of the last attempt's failure, of a picture that failed; ``param`` and ``categories``: the
+    parameter and the content rules that its upstream named. ``takedown``: why it is not to be seen. ``usage``: what the
+    upstream told of it.
     """
 
     job_id: UUID
@@ -32,6 +33,7 @@ class Answer:
     credits: int
     fault: str | None
     param: str | None
+    categories: list[str] | None
     takedown: str | None
     waits_until: datetime | None
     image_id: UUID | None
@@ -87,6 +89,10 @@ cross join lateral (
         case when j.state = 'failed' then (
             select a.param from attempt as a where a.job_id = j.id and a.fault <> 'cancelled' order by a.number desc limit 1
         ) end as param,
+        case when j.state = 'failed' then (
+            select a.categories from attempt as a where a.job_id = j.id and a.fault <> 'cancelled'
+            order by a.number desc limit 1
+        ) end as categories,
         case when d.deleted_at is null and d.taken_down_at is not null then (
             select t.reason from takedown as t where t.image_id = d.id and t.restored_at is null
         ) end as takedown,

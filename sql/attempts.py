@@ -131,12 +131,14 @@ async def note_ref(db: Db, attempt_id: int, ref: str) -> None:
     await db.execute(NOTE_REF, attempt_id, ref)
 
 
-NOTE_PARAM = "update attempt set param = $2 where id = $1"
+NOTE_BLAME = """
+update attempt set param = nullif($2, ''), categories = nullif($3::text[], '{}') where id = $1
+"""
 
 
-async def note_param(db: Db, attempt_id: int, param: str) -> None:
-    """Which parameter the upstream blames, beside what the attempt came to."""
-    await db.execute(NOTE_PARAM, attempt_id, param)
+async def note_blame(db: Db, attempt_id: int, param: str, categories: Sequence[str]) -> None:
+    """Which parameter the upstream blames, and which of its content rules, beside what the attempt came to."""
+    await db.execute(NOTE_BLAME, attempt_id, param, categories)
 
 
 CLOSE = """

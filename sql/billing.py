@@ -159,6 +159,6 @@ async def cancel(db: Db, invoice: Invoice) -> None:
     await call_off(db, invoice.id)
 
 
-async def call_off(db: Db, invoice_id: UUID) -> None:
-    """Have its processor take no more money for it, unless some came."""
-    await mailbox.send(db, CancelInvoice(invoice_id), key=f"cancel {invoice_id}", max_attempts=20)
+async def call_off(db: Db, invoice_id: UUID, ref: str = "") -> None:
+    """Have its processor take no more money for it, unless some came. ``ref``: since it is open there under this name."""
+    await mailbox.send(db, CancelInvoice(invoice_id), key=f"cancel {invoice_id} {ref}".rstrip(), max_attempts=20)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from limner.runtime.amounts import said, said_micros
+from limner.runtime.amounts import exact_micros, said, said_micros
 from limner.runtime.config import Config
 from limner.runtime.opening import open_briefly
 from limner.runtime.vault import Vault
@@ -260,14 +260,14 @@ async def list_funds(config: Config) -> list[str]:
 async def top_up(config: Config, provider: str, account: str, amount: int, note: str) -> str:
     async with open_briefly(config) as db:
         await funds.top_up(db, provider, account, amount, note, actor=ME)
-        return f"{said_micros(amount)} more for {account} of {provider}"
+        return f"{exact_micros(amount)} more for {account} of {provider}"
 
 
 async def fund_alert(config: Config, provider: str, account: str, amount: int | None) -> str:
     async with open_briefly(config) as db:
         await funds.alert_below(db, provider, account, amount, actor=ME)
         return f"{account} of {provider}: " + (
-            f"told below {said_micros(amount)}" if amount is not None else "told by days only"
+            f"told below {exact_micros(amount)}" if amount is not None else "told by days only"
         )
 
 

@@ -120,7 +120,10 @@ async def _stop_asking(tx: Transaction, account_id: UUID) -> None:
 
 FORGET_CONTENT = (
     "update generation set prompt = 'deleted', parameters = '{}', idempotency_key = null where account_id = $1",
-    "update attempt set detail = '' where detail <> '' and job_id in (select id from job where account_id = $1)",
+    """
+    update attempt set detail = '', categories = null
+    where (detail <> '' or categories is not null) and job_id in (select id from job where account_id = $1)
+    """,
     "delete from preview where job_id in (select id from job where account_id = $1)",
     "delete from partial where job_id in (select id from job where account_id = $1)",
     "update image set deleted_at = now() where account_id = $1 and deleted_at is null",

@@ -50,12 +50,17 @@ from unnest($1::uuid[], $2::text[], $3::bytea[]) as t (id, word, hash)
 """
 
 
-async def make(db: Db, batch: Batch, *, actor: str, reason: str = "", ip: str = "") -> list[str]:
-    """The codes of a new batch: told this once, and then nobody knows them. Raises Refused."""
+async def make(
+    db: Db, batch: Batch, *, actor: str, reason: str = "", ip: str = "", yes: tuple[UUID, str] | None = None
+) -> list[str]:
+    """The codes of a new batch: told this once, and then nobody knows them. Raises Refused.
+
+    ``yes``: the number of the yes that they are made after, and the studio's key: who said it is told them again, if need be.
+    """
     batch.check()
-    made = [_written(secrets.token_bytes(10)) for _ in range(batch.count)]
+    made = _after(yes, batch.count) if yes else [_written(secrets.token_bytes(10)) for _ in range(batch.count)]
     gives, quantity = ("cycle", batch.plan.credits_per_cycle) if batch.plan else ("credits", batch.credits)
-    plan_id, batch_id = batch.plan and batch.plan.id, uuid4()
+    plan_id, batch_id = batch.plan and batch.plan.id, yes[0] if yes else uuid4()
     async with db.transaction() as tx:
         rows = ([uuid4() for _ in made], [each[-4:] for each in made], [hash_of(key_of(each)) for each in made])
         await tx.execute(
@@ -65,6 +70,25 @@ async def make(db: Db, batch: Batch, *, actor: str, reason: str = "", ip: str = 
         what |= {"plan": batch.plan and batch.plan.code, "ends_at": batch.ends_at and batch.ends_at.isoformat()}
         await audit.record(tx, actor, "code.batch_made", str(batch_id), None, what, reason=reason, ip=ip)
     return made
+
+
+def _after(yes: tuple[UUID, str], count: int) -> list[str]:
+    """HMACs of the yes and of each one's place under the studio's key."""
+    assent_id, key = yes
+    about = (b"gift batch:" + assent_id.bytes + place.to_bytes(4) for place in range(count))
+    return [_written(hmac.new(key.encode(), each, hashlib.sha256).digest()) for each in about]
+
+
+OF_BATCH = "select count(*) from code where batch = $1 and secret_hash = any($2::bytea[])"
+
+
+async def made_after(db: Db, assent_id: UUID, count: int, secret_keys: Sequence[str]) -> list[str] | None:
+    """The codes that were made after this yes; None when there are none, or the key that they were made under is gone."""
+    for key in secret_keys:
+        made = _after((assent_id, key), count)
+        if await db.fetchval(OF_BATCH, assent_id, [hash_of(key_of(each)) for each in made]) == count:
+            return made
+    return None
 
 
 async def attach(tx: Db, invoice: Invoice, secret_keys: Sequence[str], *, actor: str) -> None:

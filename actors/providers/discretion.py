@@ -31,7 +31,13 @@ def secrets(access: Access) -> tuple[str, ...]:
     headers = access.settings.get("extra_headers")
     carried = [str(value) for value in headers.values()] if isinstance(headers, Mapping) else []
     words = (*_quoted(access.prompt), *_texts(access))
-    return tuple(filter(None, (access.secret, proxy, *_signed_in(proxy), *carried, *words)))
+    kept = (access.secret, proxy, *_signed_in(proxy), *carried)
+    return tuple(filter(None, (*kept, *map(_escaped, kept), *words)))
+
+
+def _escaped(secret: str) -> str:
+    """As it stands in JSON that is shown as it came: with a quotation mark or a backslash in it, it looks different there."""
+    return json.dumps(secret)[1:-1]
 
 
 def _signed_in(proxy: str) -> list[str]:

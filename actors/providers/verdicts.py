@@ -29,8 +29,11 @@ CATEGORIES = frozenset(
         "sexual",
         "minors",
         "violence",
+        "violent",
         "graphic",
         "self-harm",
+        "intent",
+        "instructions",
         "hate",
         "harassment",
         "threatening",
@@ -42,6 +45,9 @@ CATEGORIES = frozenset(
     ]
 )
 """Moderation categories that may be shown to a user; anything else could be an upstream's free text."""
+MOST_CATEGORIES = 10
+VIOLATIONS = re.compile(r"safety_violations=\[([\w\s,/-]{1,200})\]")
+"""How a message lists them that comes without details."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +93,11 @@ def verdict(
     request = answer.headers.get("x-request-id", "")
     detail = f"HTTP {answer.status} {shown}" + (f" (request {request})" if request else "")
     param = str(error.get("param") or "") if said is None else ""
-    words, is_vague = _words(fault, error), rule.is_vague(status)
-    return UpstreamError(fault, detail, after=after, words=words, secrets=secrets, param=param, is_vague=is_vague)
+    named = _categories(error) if fault in (Fault.MODERATION_INPUT, Fault.MODERATION_OUTPUT) else ()
+    return UpstreamError(
+        fault, detail, after=after, words=_words(fault, named), secrets=secrets, param=param, categories=named,
+        is_vague=rule.is_vague(status),
+    )  # fmt: skip
 
 
 def _about_keys(rules: Sequence[Rule], param: str) -> Sequence[Rule]:
@@ -192,10 +201,17 @@ def _status(status: int, error: dict[str, object]) -> int:
     return next((STATUSES[name] for name in names if name in STATUSES), status)
 
 
-def _words(fault: Fault, error: dict[str, object]) -> str:
+def _categories(error: dict[str, object]) -> tuple[str, ...]:
+    """Those of its own list, or of its message, that may be shown."""
     details = error.get("moderation_details")
     named = details.get("categories") if isinstance(details, dict) else None
-    shown = [str(name) for name in named if str(name).split("/")[0] in CATEGORIES] if isinstance(named, list) else []
-    if not shown or fault not in (Fault.MODERATION_INPUT, Fault.MODERATION_OUTPUT):
+    if not isinstance(named, list):
+        named = [name.strip() for each in VIOLATIONS.findall(str(error.get("message"))) for name in each.split(",")]
+    known = (str(name) for name in named if all(part in CATEGORIES for part in str(name).split("/")))
+    return tuple(dict.fromkeys(known))[:MOST_CATEGORIES]
+
+
+def _words(fault: Fault, categories: Sequence[str]) -> str:
+    if not categories:
         return WORDS[fault]
-    return f"{WORDS[fault].rstrip('.')} ({', '.join(name.replace('/', ', ') for name in shown[:4])})."
+    return f"{WORDS[fault].rstrip('.')} ({', '.join(name.replace('/', ', ') for name in categories[:4])})."

@@ -10,11 +10,12 @@ from aiohttp import web
 from limner.http import forms, pages, sheets, sure
 from limner.http.admin import bulk, filters, lists
 from limner.http.admin.lists import Asked, Found
-from limner.http.state import DB, about, fresh, path_id, staff
+from limner.http.state import CONFIG, DB, about, fresh, path_id, staff
 from limner.runtime import amounts
 from limner.runtime.database import Database
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import codes, gifts, plans, redemptions
+from limner.sql.assents import DoneAlready
 from limner.sql.codes import Code, Promo
 from limner.sql.gifts import Batch
 from limner.sql.plans import Plan
@@ -108,7 +109,7 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 
 async def make_batch(request: web.Request) -> web.Response:
-    """The answer is the file with the codes in it: nowhere else are they ever told."""
+    """The answer is the file with the codes in it: nowhere else are they ever told. The same yes gets the same file."""
     fresh(request)
     form = await forms.read(request)
     try:
@@ -121,11 +122,22 @@ async def make_batch(request: web.Request) -> web.Response:
             effect="They are money. The file that comes is the only place where they stand.",
             back="/admin/codes",
         )
-        async with sure.once(request, form) as tx:
-            made = await gifts.make(tx, batch, reason=reason, **about(request))
+        made = await _made(request, form, batch, reason)
     except Refused as why:
         return await _list(request, why, forms.kept(form, *TYPED))
     return _as_csv(made, batch)
+
+
+async def _made(request: web.Request, form: forms.Form, batch: Batch, reason: str) -> list[str]:
+    """Raises DoneAlready for a yes of before whose codes cannot be told again."""
+    yes, keys = sure.number(form), request.app[CONFIG].secret_keys
+    try:
+        async with sure.once(request, form) as tx:
+            return await gifts.make(tx, batch, reason=reason, yes=(yes, keys[0]), **about(request))
+    except DoneAlready:
+        if (made := await gifts.made_after(request.app[DB], yes, batch.count, keys)) is None:
+            raise
+        return made
 
 
 async def show(request: web.Request) -> web.Response:

@@ -97,7 +97,7 @@ async def mark_paid(request: web.Request) -> web.StreamResponse:
         async with sure.once(request, form) as tx:
             await payments.mark_paid(tx, invoice_id, reason, seen=invoice, **about(request))
     except Refused as why:
-        return await _page(request, invoice_id, pages.in_general(why) if why.status == 400 else why)
+        return await _page(request, invoice_id, pages.in_general(why))
     return pages.see_other(f"/admin/invoices/{invoice_id}", "saved")
 
 
@@ -145,7 +145,7 @@ async def decide(request: web.Request) -> web.StreamResponse:
         async with sure.once(request, form) as tx:
             await payments.dealt_with(tx, invoice, reason, **about(request))
     except Refused as why:
-        return await _page(request, invoice_id, pages.in_general(why) if why.status == 400 else why)
+        return await _page(request, invoice_id, pages.in_general(why))
     return pages.see_other(f"/admin/invoices/{invoice_id}", "saved")
 
 

@@ -164,12 +164,14 @@ async def _meant(
     alert = known.alert_below if known else None
     was = {"told below": _dollars(alert)}
     will = {"paid in": _dollars(amount), "told below": _dollars(alert if below is None else below)}
-    effect = f"By the books {_dollars(known.left)} is left there now." if known else "Nothing was known of it so far."
+    left = known and amounts.rounded_micros(known.left)
+    effect = f"By the books {left} is left there now." if left else "Nothing was known of it so far."
     return sure.asked(form, f"Note it for {account} of {code}", was, will, effect=effect, back="/admin/providers")
 
 
 def _dollars(micros: int | None) -> str:
-    return "" if micros is None else amounts.rounded_micros(micros)
+    """As it is booked."""
+    return "" if micros is None else amounts.exact_micros(micros)
 
 
 async def _provider(db: Database, code: str) -> dict[str, Any]:

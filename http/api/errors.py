@@ -119,7 +119,7 @@ def as_api(request: web.BaseRequest, status: int, words: str, why: BaseException
             return ApiError(405, CODES[405], f"Not allowed to {why.method[:20]} on {request.path[:200]}.")
     if status == 500 and request.method == "POST" and "Idempotency-Key" not in request.headers:
         words = "This did not work because of us, and may be ordered. Look into your gallery before you send it again."
-        return ApiError(500, "answer_unavailable", words, retry=False)
+        return ApiError(500, "order_unknown", words, retry=False)
     return ApiError(status, CODES.get(status), words, after=2 if status == 503 else None)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import orjson
 from aiohttp import web
@@ -31,7 +31,8 @@ REFUSALS = {
     415: "Not the type of body that is expected.",
     422: "The Idempotency-Key was used for another order.",
     429: "`rate_limit_exceeded`: later, see Retry-After. `insufficient_quota`: credits, plan or a cap of the key.",
-    500: "`answer_unavailable`: it is ordered and goes on; the message says where its pictures will be. Do not order it again.",
+    500: "`answer_unavailable`: it is ordered and goes on; the message says where its pictures will be. `order_unknown`: it may "
+    "be ordered or not; look into the gallery. Do not send either again.",
     502: "The painter answered without a picture. Nothing was charged.",
     503: "`server_is_overloaded`: see Retry-After. All painters rest, and nothing was ordered; or, with an Idempotency-Key, your "
     "order goes on: send it again with the same key, and you wait for the same order.",
@@ -170,9 +171,16 @@ def _event() -> dict[str, Any]:
     """The data of one event."""
     return {
         "anyOf": [{"$ref": REF.format(model=shape.__name__)} for shape in EVENTS],
-        "discriminator": {"propertyName": "type"},
+        "discriminator": {"propertyName": "type", "mapping": dict(_names())},
         "description": "Events; this is the data of each, whose name is its `type`. A comment every 15 s breaks silence.",
     }
+
+
+def _names() -> Iterator[tuple[str, str]]:
+    """Which shape each ``type`` has: without it a reader takes the type for the name of a shape."""
+    for shape in EVENTS:
+        for name in get_args(shape.model_fields["type"].annotation):
+            yield name, REF.format(model=shape.__name__)
 
 
 def _refusal(status: int) -> dict[str, Any]:

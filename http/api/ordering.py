@@ -114,7 +114,7 @@ def _unknown(order: Order) -> ApiError:
     if order.idempotency_key is not None:
         return overloaded(f"{words} Sending it again with the same Idempotency-Key takes it once.", 2)
     words += " Look into your gallery before you send it again."
-    return ApiError(500, "answer_unavailable", words, retry=False)
+    return ApiError(500, "order_unknown", words, retry=False)
 
 
 async def may(request: web.Request, token: Token, order: Order, model: Model) -> None:

@@ -35,6 +35,8 @@ OUTAGE = (Busy, Missing, *database.OUTAGE)
 MODERATED = {"moderation_input": "input", "moderation_output": "output"}
 HANDED_ON = ("prompt", "size", "image", "mask")
 """Parameters that upstreams have by our names, beside those that the caller chose."""
+LATE = ("it took too long", "no painter was free in time")
+"""Reasons of sql/lost_jobs.py and actors/stopwatch.py."""
 WORST_FIRST = ("moderation_input", "moderation_output", "invalid_request")
 """What the caller can do something about is said before what we can."""
 
@@ -169,14 +171,14 @@ def refusal(answer: Answer, order: Order) -> ApiError:
     if answer.state == "delivered":
         return ApiError(404, "not_found", words, metadata=more)
     if answer.fault in MODERATED:
-        details = {"moderation_stage": MODERATED[answer.fault], "categories": []}
+        details = {"moderation_stage": MODERATED[answer.fault], "categories": answer.categories or []}
         kind = "image_generation_user_error"
         return ApiError(
             400, "moderation_blocked", words, kind=kind, param=param, moderation_details=details, metadata=more
         )
     if answer.fault == "invalid_request":
         return ApiError(400, "invalid_request", words, param=param, metadata=more)
-    if answer.fault == "timeout_unknown" or "too long" in answer.reason:
+    if answer.fault == "timeout_unknown" or answer.reason in LATE:
         return ApiError(504, "timeout", words, retry=False, metadata=more)
     return ApiError(502, "no_image", words, retry=False, metadata=more)
 

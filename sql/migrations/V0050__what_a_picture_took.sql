@@ -1,8 +1,11 @@
 /* pgmigrate-encoding: utf-8 */
--- The tokens that an upstream says a picture took. Only adds: images that do not know it tell the function of none.
+-- The tokens that an upstream says a picture took, and the content rules that it names where it paints none. Only adds:
+-- images that do not know these tell of none.
 
+alter table attempt add column categories text [];
 alter table image add column usage jsonb;
 
+comment on column attempt.categories is 'of the content rules that the upstream names, those that may be shown; null: it named none';
 comment on column image.usage is 'tokens in OpenAI''s form, as the upstream told them (sql/usages.py); null: it told none';
 
 -- Pictures whose bytes are durable: for each the attempt's end, the image row, the charge, the end of the job and of its

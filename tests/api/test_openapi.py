@@ -103,4 +103,10 @@ async def test_the_events_of_a_stream_have_the_fields_that_are_told(alices, site
         assert data["type"] in known["properties"]["type"].get("enum", [known["properties"]["type"].get("const")])
         assert set(known.get("required", [])) <= set(data) <= set(known["properties"]), shape
     ref = json(await alices.get("/v1/openapi.json"))["paths"]["/v1/images/edits"]["post"]["responses"]["200"]["content"]
-    assert len(ref["text/event-stream"]["schema"]["anyOf"]) == len(EVENTS)
+    schema = ref["text/event-stream"]["schema"]
+    assert len(schema["anyOf"]) == len(EVENTS)
+    mapping = schema["discriminator"]["mapping"]
+    assert set(mapping.values()) == {each["$ref"] for each in schema["anyOf"]}
+    named = [mapping[event["type"]].rpartition("/")[2] for event in told]
+    assert named == [shape.__name__ for shape in EVENTS], "a reader finds the shape of each event by its type"
+    assert "image_edit.completed" in mapping

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 
+import openai
 import orjson
 import pytest
 
 from limner.runtime.vault import Vault
-from limner.sql import keys
+from limner.sql import erasure, keys
 from tests.api.conftest import error, json, program, studio
 from tests.api.test_edits import masked
 from tests.conftest import held
@@ -218,6 +219,24 @@ async def test_a_program_that_was_written_for_dall_e_gets_the_quality_that_it_me
     assert (answer.quality, answer.metadata["requested"]["quality"]) == (meant, meant)
     other = await through.order(**ASKED, quality="hd")
     assert (other.status, error(other)["param"]) == (400, "quality"), "under its own name it has its own words"
+
+
+@pytest.mark.parametrize("stage", ["input", "output"])
+async def test_which_content_rules_the_painter_names_is_handed_on_until_the_account_is_erased(
+    through, fake, db, cast, stage
+):
+    details = {"moderation_stage": stage, "categories": ["violence/graphic", "sexual", "internal: acct-991"]}
+    wrong = refusal("moderation_blocked", "No.", "image_generation_user_error", moderation_details=details)
+    fake.script("sk-upstream-canary-1234567890", *[Script(status=400, body=wrong)] * 3)
+    async with through.openai(max_retries=2) as client:
+        with pytest.raises(openai.BadRequestError) as caught:
+            await client.images.generate(**ASKED)
+    told = {"moderation_stage": stage, "categories": ["violence/graphic", "sexual"]}
+    assert (caught.value.code, caught.value.body["moderation_details"]) == ("moderation_blocked", told)
+    generation = await db.fetchval("select id from generation")
+    assert json(await through.get(f"/v1/images/tasks/{generation}"))["error"]["moderation_details"] == told
+    await erasure.erase(db, cast.alice.id, actor="cli", why="asked for")
+    assert await db.fetchval("select count(*) from attempt where categories is not null") == 0
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from limner.actors.processors.base import Unreachable
-from limner.sql import billing, erasure, refunds
+from limner.sql import billing, erasure, payments, plans, refunds
 from limner.sql.billing import CancelInvoice
 from tests.upstreams import btcpay, stripe
 from tests.upstreams.btcpay import KEY, Script
@@ -102,6 +102,25 @@ async def test_what_cannot_be_closed_is_tried_again(till):
         await till.cashier().receive(CancelInvoice(invoice.id))
     await till.cashier().receive(CancelInvoice(invoice.id))
     assert (await till.invoice(invoice.id)).state == "invalid"
+
+
+@pytest.mark.parametrize("processor", ["btcpay", "stripe"])
+@pytest.mark.parametrize("how", ["canceled", "paid"])
+async def test_what_is_decided_while_it_is_being_opened_is_closed_when_it_is_open(till, processor, how):
+    plan = await plans.by_code(till.db, "monthly")
+    invoice = await billing.buy(till.db, till.cast.bob.id, plan, processor)
+    if how == "paid":
+        await payments.mark_paid(till.db, invoice.id, "in cash", actor="carol@example.com")
+    else:
+        await billing.cancel(till.db, invoice)
+        await till.db.execute("delete from message where kind = 'OpenInvoice'")
+    await till.work()
+    await till.cashier().open(invoice)  # as it was when another cashier began
+    await till.work()
+    found = await till.invoice(invoice.id)
+    there = till.there(found).status if processor == "btcpay" else till.session(found).status
+    assert (found.state, found.trouble) == (how, "")
+    assert there == {"btcpay": "Invalid", "stripe": "expired"}[processor]
 
 
 async def test_what_the_processor_knows_nothing_of_is_canceled_here(till):

@@ -21,7 +21,15 @@ from tests.upstreams.proxy import fake_proxy, front_door
 
 FULL = os.environ.get("FAULT_FULL") == "1"
 PICTURES, EVERY = (400, 0.25) if FULL else (16, 0.1)
-TOOK = "select extract(epoch from finished_at - created_at)::float8 as s from job where state = 'delivered' order by 1"
+MOST_ADDED = 5.0
+"""Seconds that a black hole may add to a picture, for 95 of 100."""
+ROOM = 0 if FULL else 10
+"""Seconds that a loaded machine may take for it, in the quick form."""
+TOOK = """
+select extract(epoch from j.finished_at - j.created_at)::float8 as s,
+    exists (select from attempt as a where a.job_id = j.id and a.fault is not null) as met_it
+from job as j where state = 'delivered' order by 1
+"""
 
 
 @pytest.mark.timeout(900)
@@ -52,16 +60,19 @@ async def test_what_a_black_hole_adds_and_who_goes_past_it(audited, db, hole):
                 await anyio.sleep(EVERY)
             await stage.until(SETTLED, within=300)
         carried = {port for proxy in good for port in proxy.carried}
-    took = [row["s"] for row in await db.fetch(TOOK)]
+    rows = await db.fetch(TOOK)
+    took, usual = [row["s"] for row in rows], statistics.median(row["s"] for row in rows if not row["met_it"])
     assert len(took) == PICTURES
     tries = await db.fetchval("select count(*) from attempt where fault is not null")
     p95 = statistics.quantiles(took, n=20)[-1]
     print(
         f"\n{hole}: {PICTURES} pictures, p50 {statistics.median(took):.2f} s, p95 {p95:.2f} s, longest {took[-1]:.2f} s"
     )
+    print(f"at p95 {p95 - usual:.2f} s more than a picture took in the middle that never met it")
     print(f"{tries} tries into the hole; {len(peers)} came to the painter, {len(set(peers) - carried)} by themselves")
     assert set(peers) <= carried, "whoever came, came through a proxy"
     assert (tries > 0) == (hole != "none")
+    assert p95 - usual <= MOST_ADDED + ROOM
 
 
 @contextlib.asynccontextmanager

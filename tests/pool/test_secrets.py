@@ -65,6 +65,13 @@ async def crews(dsn, folder):
 
 
 async def _furnish(site, cast, upstream, way) -> None:
+    await seed(site, upstream, way)
+    for _ in range(3):
+        asked = Order(cast.alice.id, "a fox in the snow", "gpt-image-2", Size(1024, 1024), 8)
+        await generations.order(site.db, asked, deadline=600)
+
+
+async def seed(site, upstream, way) -> None:
     """Ten keys, each by a proxy of its own with a password; each upstream answer says both."""
     db, vault = site.db, Vault.from_config(site.config)
     await providers.change(db, "openai", actor="test", base_url=upstream.base_url, is_local=True)
@@ -75,9 +82,6 @@ async def _furnish(site, cast, upstream, way) -> None:
         words = f"Bearer {secret} through http://me:{password}@proxy is no good: {secret}"
         body = {"error": {"message": words, "type": code, "code": code, "param": secret}}
         upstream.script(secret, *[Script(status, body, {"x-request-id": f"req {secret}"})] * 40)
-    for _ in range(3):
-        asked = Order(cast.alice.id, "a fox in the snow", "gpt-image-2", Size(1024, 1024), 8)
-        await generations.order(db, asked, deadline=600)
 
 
 async def _work(site, crew) -> str:

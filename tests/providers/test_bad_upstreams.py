@@ -13,22 +13,23 @@ import pytest
 
 from limner.actors.providers import egress
 from limner.actors.providers.base import DETAIL_LIMIT, WORDS, Access, Fault, Order, Provider, UpstreamError, provider
+from limner.runtime import outline, raster
 from tests.providers.conftest import Steps
-from tests.providers.trio import TRIO, Cast
+from tests.providers.troupe import TROUPE, Cast
 from tests.upstreams.base import FLOOD, Script, Upstream, painted
 
 PICTURE = painted(64, 64, kilobytes=8)
 HTML = b"<!DOCTYPE html><html>Welcome to nginx!</html>"
 
 
-@pytest.fixture(params=TRIO)
+@pytest.fixture(params=TROUPE)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
 def cast(kind: str) -> Cast:
-    return TRIO[kind]
+    return TROUPE[kind]
 
 
 @pytest.fixture
@@ -74,8 +75,12 @@ async def test_a_whole_picture_of_any_usual_type_is_delivered(
 async def test_a_success_with_anything_but_a_whole_picture_is_no_image(
     painter: Provider, cast: Cast, upstream: Upstream, data: bytes
 ) -> None:
-    caught = await fault_of(painter, cast, upstream, Script(body=cast.success(data)))
-    assert caught.fault is Fault.NO_IMAGE
+    """Told by the painter, or by whoever keeps it: tests/pool/test_no_whole_picture.py goes all the way."""
+    upstream.script(cast.key, Script(body=cast.success(data)))
+    with pytest.raises((UpstreamError, raster.BadImage)) as caught:
+        done = await painter.paint(order(cast), Access(cast.key, upstream.base_url, is_local=True), Steps())
+        await outline.examine(done.data)
+    assert isinstance(caught.value, raster.BadImage) or caught.value.fault is Fault.NO_IMAGE
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b"7", b'{"a": ', HTML, b"\xff\xfe\x00", b'"text"'])

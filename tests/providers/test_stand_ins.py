@@ -14,7 +14,7 @@ import pytest
 
 from limner.actors.providers.base import Access, Fault, Order, UpstreamError, provider
 from tests.providers.conftest import Steps
-from tests.providers.trio import TRIO
+from tests.providers.troupe import TROUPE
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,10 +32,10 @@ def started(kind: str, *arguments: str) -> Iterator[str]:
             process.terminate()
 
 
-@pytest.mark.parametrize("kind", TRIO)
+@pytest.mark.parametrize("kind", TROUPE)
 async def test_a_stand_in_paints_for_any_key_and_plays_what_its_file_says(kind: str, tmp_path: Path) -> None:
     scripts = tmp_path / "scripts.json"
-    cast, order = TRIO[kind], Order("a fox", TRIO[kind].model, 1024, 1024, seed=1)
+    cast, order = TROUPE[kind], Order("a fox", TROUPE[kind].model, 1024, 1024, seed=1)
     once, always = {"status": 429, "headers": {"Retry-After": "7"}}, {"always": {"status": 500}}
     scripts.write_text(json.dumps({"a:tired-key": [once, always]}))
     with started(kind, "--port", "0", "--kilobytes", "60", "--scripts", str(scripts)) as url:

@@ -170,8 +170,19 @@ def test_the_operator_reads_status_text_and_request_but_never_the_key() -> None:
 def test_the_user_reads_known_categories_and_nothing_of_the_upstreams_text() -> None:
     caught = told(400, blocked("input", "violence/graphic", "internal: acct-991"))
     assert caught.words == "The painter refused this description because of its content rules (violence, graphic)."
+    assert caught.categories == ("violence/graphic",)
     assert told(400, blocked("input")).words == WORDS[Fault.MODERATION_INPUT]
+    assert told(400, blocked("input", "violence/acct-991", "acct-991/violence")).categories == ()
     assert told(500, error(None, "cluster eu-7 of Acme Relay fell over")).words == WORDS[Fault.UPSTREAM_5XX]
+
+
+def test_categories_are_read_out_of_a_message_that_comes_without_details() -> None:
+    text = "Rejected by the safety system. safety_violations=[sexual, self-harm/intent, acct-991, sexual]."
+    caught = told(400, error("moderation_blocked", text, "image_generation_user_error"))
+    assert caught.categories == ("sexual", "self-harm/intent")
+    assert told(400, error("moderation_blocked", "Rejected. safety_violations=[")).categories == ()
+    limited = error("rate_limit_exceeded", "Rate limit reached", moderation_details={"categories": ["sexual"]})
+    assert told(429, limited).categories == ()
 
 
 def test_a_secret_across_the_edge_of_what_is_kept_leaves_nothing_of_itself():

@@ -11,8 +11,9 @@ from limner.runtime.errors import Refused
 
 READ = [
     ("0", 0), ("9.99", 999), ("5", 500), ("5.", None), (".5", None), ("12,50", 1250), ("12,5", 1250), ("1,000", None),
-    ("0.005", None), ("9.990", 999), (" 7 ", 700), ("-1", None), ("+1", None), ("1e3", None), ("NaN", None), ("Infinity", None),
-    ("", None), ("1_000", None), ("٣", None), ("1 000", None), ("10000000", 10**9), ("10000000.01", None), ("9" * 40, None),
+    ("0.005", None), ("9.990", None), ("1.500", None), (" 7 ", 700), ("-1", None), ("+1", None), ("1e3", None), ("NaN", None),
+    ("Infinity", None), ("", None), ("1_000", None), ("٣", None), ("1 000", None), ("10000000", 10**9), ("10000000.01", None),
+    ("9" * 40, None),
 ]  # fmt: skip
 
 
@@ -73,6 +74,14 @@ def test_money_is_worded_with_its_currency_and_below_nothing_as_such(cents, word
 )  # fmt: skip
 def test_dollars_are_worded_to_the_cent_and_what_is_less_than_one_exactly(micros, words):
     assert amounts.said_micros(micros) == words
+
+
+@pytest.mark.parametrize(
+    ("micros", "words"),
+    [(4_000, "0.004 USD"), (25_000_000, "25.00 USD"), (1_234_567, "1.234567 USD"), (-500_000, "−0.50 USD")],
+)
+def test_dollars_that_are_booked_are_worded_to_the_last_digit(micros, words):
+    assert amounts.exact_micros(micros) == words
 
 
 @pytest.mark.parametrize(

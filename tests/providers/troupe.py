@@ -1,4 +1,4 @@
-"""What tests say of every painter at once: its stand-in, a model, a key, and how a picture comes in an answer."""
+"""What tests say of every painter that answers at once: its stand-in, a model, a key, and how a picture comes in an answer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import Any
 from tests.upstreams.a1111 import CHECKPOINTS, FakeA1111
 from tests.upstreams.base import Upstream
 from tests.upstreams.gemini import FakeGemini, answer
+from tests.upstreams.openai import FakeOpenAI, error, picture
+from tests.upstreams.relay import FakeRelay
+from tests.upstreams.relay import error as relayed
 from tests.upstreams.stability import FakeStability
 
 
@@ -29,7 +32,7 @@ def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-TRIO = {
+TROUPE = {
     "gemini": Cast(
         FakeGemini,
         "gemini-nano-banana-2.1",
@@ -51,4 +54,8 @@ TRIO = {
         lambda data: {"images": [encoded(data)], "info": json.dumps({"seed": 1})},
         lambda text: {"error": "HTTPException", "detail": text, "body": "", "errors": text},
     ),
+    "openai": Cast(
+        FakeOpenAI, "gpt-image-2", "sk-proj-Canary0123456789", picture, lambda text: error("invalid_api_key", text)
+    ),
+    "relay": Cast(FakeRelay, "some/model", "sk-or-v1-Canary0123456789", picture, lambda text: relayed(401, text)),
 }
