@@ -13,7 +13,20 @@ from limner.runtime.errors import NotFound
 from limner.runtime.opening import open_briefly
 from limner.runtime.storage import open_storage
 from limner.runtime.vault import Vault
-from limner.sql import accounts, books, chain, crew, factors, keys, roster, sightings, telegram, tokens, vaults
+from limner.sql import (
+    accounts,
+    books,
+    chain,
+    crew,
+    factors,
+    keys,
+    pairings,
+    roster,
+    sightings,
+    telegram,
+    tokens,
+    vaults,
+)
 from limner.sql.accounts import Account
 from limner.sql.chain import Anchor
 
@@ -123,14 +136,14 @@ async def pause(config: Config, workers: str, *, paused: bool) -> str:
 
 async def who_has_code(config: Config, code: str, role: str | None) -> str:
     async with open_briefly(config) as db:
-        pending = await telegram.pending_by_code(db, code)
+        pending = await pairings.pending_by_code(db, code)
         role = await telegram.becomes(db, pending.telegram_id, role)
         return f"{telegram.printable(pending.name)} (Telegram id {pending.telegram_id}) as {role}"
 
 
 async def pair(config: Config, code: str, role: str | None) -> str:
     async with open_briefly(config) as db:
-        admin = await telegram.confirm(db, code, actor=ME, role=role)
+        admin = await pairings.confirm(db, code, actor=ME, role=role)
         return f"{telegram.printable(admin.name)} may steer this studio now, as {admin.role}"
 
 
@@ -156,4 +169,4 @@ async def unpair(config: Config, telegram_id: int, *, even_the_last: bool) -> st
 
 async def forget_codes(config: Config) -> str:
     async with open_briefly(config) as db:
-        return f"{await telegram.cleanup(db)} forgotten"
+        return f"{await pairings.forget_old(db) + await telegram.cleanup(db)} forgotten"

@@ -115,12 +115,16 @@ async def take(db: Db, channel: str, seconds: float) -> Notice | None:
 WITHHOLD = """
 update notice set failed_at = now(), error = 'not for them any more'
 where channel = 'telegram' and recipient = $1 and dedupe_key like 'alert %' and sent_at is null and failed_at is null
+    and not ($2 and coalesce(details ->> 'is_for_all', '') = 'true')
 """
 
 
-async def withhold_alerts(db: Db, telegram_id: int) -> None:
-    """What waits for this admin of the bot is not theirs to read any more, in the transaction that takes their role away."""
-    await db.execute(WITHHOLD, str(telegram_id))
+async def withhold_alerts(db: Db, telegram_id: int, *, but_for_all: bool = False) -> None:
+    """What waits for this admin of the bot is not theirs to read any more, in the transaction that takes their role away.
+
+    ``but_for_all``: what tells nothing of money, whoever reads it, still is.
+    """
+    await db.execute(WITHHOLD, str(telegram_id), but_for_all)
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ async def order(
     """Give money back, once. For a whole refund the credits that are left are taken back, in the same transaction,
     and the month that it was for: the one that runs ends at once.
 
-    ``seen``: the cents and the credits (None: they were not shown) that somebody agreed to.
+    ``seen``: the cents and the credits (None: they were not shown) that somebody agreed to; of the credits a few may be gone.
     Raises WrongState: when it is not paid, or paid back already, or the whole of what was marked paid by hand; or when it is
     others by now.
     """
@@ -114,7 +114,7 @@ async def order(
         invoice = await invoices.locked(tx, invoice_id)
         amount = await _owed(tx, invoice, kind)
         taken = await _undo(tx, invoice, actor) if kind == "whole" else 0  # what is frozen, too
-        if seen is not None and (amount, taken) != (seen[0], taken if seen[1] is None else seen[1]):
+        if seen is not None and not _is_as_shown(invoice, amount, taken, seen):
             raise WrongState("What goes back, or is taken back, is another amount by now: look again.", field="state")
         cutback = await cutbacks.cut(tx, invoice) if kind == "whole" and invoice.state == "paid" else None
         try:
@@ -143,6 +143,13 @@ async def order(
         await mailbox.send(tx, PayBack(refund.id), key=f"pay back {refund.id}", max_attempts=20)
         tx.tell(INVOICE_CHANGED, str(invoice_id))
         return refund
+
+
+def _is_as_shown(invoice: Invoice, amount: int, taken: int, seen: tuple[int, int | None]) -> bool:
+    """Who paints meanwhile has a few credits less, a tenth at the most: else a refund of theirs would never come about."""
+    cents, credits = seen
+    few = -(-invoice.credits // 10)
+    return amount == cents and (credits is None or credits - few <= taken <= credits)
 
 
 async def _owed(db: Db, invoice: Invoice, kind: str) -> int:

@@ -18,8 +18,8 @@ from limner.runtime.log import logger
 from limner.runtime.opening import open_for
 from limner.runtime.presence import Presence
 from limner.runtime.supervisor import Child, CrashStorm, Supervisor, supervise
+from limner.sql import pairings, vaults
 from limner.sql import telegram as books
-from limner.sql import vaults
 
 log = logger(__name__)
 
@@ -53,9 +53,14 @@ def _common(db: Database, config: Config, presence: Presence, session: aiohttp.C
         Child("presence", presence.run),
         Child("watch", _every(LOOK_EVERY, lambda: watchman.look(db, config), first=float(config.lease))),
         Child("deliver", _every(DELIVER_EVERY, lambda: courier.deliver(db, config, session))),
-        Child("tidy", _every(TIDY_EVERY, lambda: books.cleanup(db))),
+        Child("tidy", _every(TIDY_EVERY, lambda: _tidy(db))),
         Child("metrics", partial(metrics.serve, config, metrics.Metrics(lambda: presence.children()))),
     ]
+
+
+async def _tidy(db: Database) -> None:
+    await pairings.forget_old(db)
+    await books.cleanup(db)
 
 
 async def _work(db: Database, config: Config, presence: Presence, common: list[Child]) -> int:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import asyncpg
 
-from limner.actors.watch.troubles import READERS, Circumstances
+from limner.actors.watch.circumstances import Circumstances
+from limner.actors.watch.troubles import READERS
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.log import logger

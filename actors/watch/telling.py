@@ -136,7 +136,7 @@ async def _telegram(db: Db, config: Config, news: News, admin: Admin) -> None:
     """In the reader's language; beside it all that is needed for the mails that may have to be written instead."""
     language, theirs, key = admin.language, news, news.key
     less = None if admin.role in telegram.BOOKKEEPERS else news.moneyless
-    if less is not None and less.text("en") != news.text("en"):
+    if less is not None and not _is_for_all(news):
         theirs, key = less, notices.without_money(key)
     text = theirs.text(language)
     if not text:
@@ -148,10 +148,22 @@ async def _telegram(db: Db, config: Config, news: News, admin: Admin) -> None:
 
 
 def _kept(news: News) -> dict[str, object]:
-    """What ``_again`` makes the same news of."""
+    """What ``_again`` makes the same news of, and whether whoever reads it is told the same."""
     said = {each: news.text(each) for each in LANGUAGES}
     more = {each: dict(news.details(each)) for each in LANGUAGES}
-    return {"said": said, "more": more, "place": news.place, "page": news.page, "template": news.template}
+    return {
+        "said": said,
+        "more": more,
+        "place": news.place,
+        "page": news.page,
+        "template": news.template,
+        "is_for_all": _is_for_all(news),
+    }
+
+
+def _is_for_all(news: News) -> bool:
+    """Whether it tells nothing of money."""
+    return news.moneyless is None or news.moneyless.text("en") == news.text("en")
 
 
 def _again(untaken: Untaken) -> News:

@@ -13,8 +13,7 @@ from limner.runtime.config import Config
 from limner.runtime.database import Database
 from limner.runtime.presence import Presence
 from limner.runtime.vault import Vault
-from limner.sql import alerts
-from limner.sql import telegram as books
+from limner.sql import alerts, pairings
 from limner.sql.accounts import Account
 from limner.sql.alerts import Alert
 from tests.conftest import Cast, settings
@@ -71,7 +70,7 @@ class Watched:
 async def watched(db: Database, config: Config, vault: Vault, cast: Cast) -> Watched:
     worker = Presence(db, "worker", lease=config.lease)
     await worker.beat()
-    await books.confirm(db, await books.ask(db, CAROL, "Carol"), actor="cli")
+    await pairings.confirm(db, await pairings.ask(db, CAROL, "Carol"), actor="cli")
     return Watched(db, config, vault, cast.alice, cast.carol, worker)
 
 

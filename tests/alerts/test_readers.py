@@ -8,7 +8,7 @@ import pytest
 
 from limner.actors import courier
 from limner.runtime.errors import Refused
-from limner.sql import dispatches, notices, telegram
+from limner.sql import dispatches, notices, pairings, telegram
 from tests.alerts.conftest import CAROL
 from tests.alerts.test_money import owners_and_operators
 from tests.alerts.test_telling import away, mails
@@ -19,7 +19,7 @@ WAITS = "select exists (select from pg_stat_activity where datname = current_dat
 
 
 async def pair(watched, role: str | None = None) -> telegram.Admin:
-    return await telegram.confirm(watched.db, await telegram.ask(watched.db, DANA, "Dana"), actor="cli", role=role)
+    return await pairings.confirm(watched.db, await pairings.ask(watched.db, DANA, "Dana"), actor="cli", role=role)
 
 
 @pytest.fixture
@@ -56,9 +56,16 @@ async def paired_as_less(watched) -> None:
 AWAY = (revoked, demoted, paired_as_less)
 
 
-@pytest.mark.parametrize("how", AWAY)
-async def test_what_waits_for_them_is_not_sent_when_telegram_is_back(with_dana, how):
+@pytest.mark.parametrize("how", [demoted, paired_as_less])
+async def test_who_sees_no_money_any_more_still_gets_what_tells_of_none(with_dana, how):
     await how(with_dana)
+    assert await waiting(with_dana) == {CAROL: 2, DANA: 1}
+    left = await with_dana.db.fetchval("select body from notice where recipient = $1 and failed_at is null", str(DANA))
+    assert "No worker is alive" in left
+
+
+async def test_what_waits_for_whoever_is_revoked_is_not_sent_when_telegram_is_back(with_dana):
+    await revoked(with_dana)
     async with fake_telegram() as fake, aiohttp.ClientSession() as session:
         back = with_dana.config.model_copy(update={"telegram_url": fake.url})
         assert await courier.deliver(with_dana.db, back, session) == 2

@@ -17,7 +17,7 @@ from limner.actors.bot.telegram import Telegram
 from limner.runtime.config import Config
 from limner.runtime.database import Database
 from limner.runtime.presence import Presence
-from limner.sql import accounts, alerts, broadcasts, codes, funds, generations, invoices, payments, plans
+from limner.sql import accounts, alerts, broadcasts, codes, funds, generations, invoices, pairings, payments, plans
 from limner.sql import telegram as books
 from limner.sql.accounts import LOCALES
 from limner.sql.alerts import Trouble
@@ -44,7 +44,7 @@ def config(dsn: str, tmp_path: Path, fake: FakeTelegram) -> Config:
 @pytest.fixture
 async def carol(db: Database) -> books.Admin:
     """Carol's phone, paired."""
-    return await books.confirm(db, await books.ask(db, CAROL, "Carol"), actor="cli")
+    return await pairings.confirm(db, await pairings.ask(db, CAROL, "Carol"), actor="cli")
 
 
 @pytest.fixture

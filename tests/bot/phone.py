@@ -9,6 +9,7 @@ from limner.actors.bot.menus.screen import MOST_TEXT, Screen, length
 from limner.actors.bot.menus.visit import Visit
 from limner.runtime.config import Config
 from limner.runtime.database import Database
+from limner.sql import pairings
 from limner.sql import telegram as books
 
 PHONE = 7
@@ -62,7 +63,7 @@ class Phone:
 
 async def paired(db: Database, config: Config, role: str = "owner", person: int = PHONE) -> Phone:
     """Somebody on the allow-list, with this role."""
-    await books.confirm(db, await books.ask(db, person, "Carol"), actor="cli")
+    await pairings.confirm(db, await pairings.ask(db, person, "Carol"), actor="cli")
     await db.execute("update telegram_admin set role = $2 where telegram_id = $1", person, role)
     return Phone(db, config, person)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from limner.sql import alerts, audit
+from limner.sql import alerts, audit, pairings
 from limner.sql import telegram as books
 from limner.sql.alerts import Trouble
 from tests.bot.conftest import CAROL, STRANGER, dashboard, running, tap
@@ -159,7 +159,7 @@ async def test_groups_get_silence_even_from_admins(fake, config, db, carol, chat
     assert [call.args["chat_id"] for call in fake.of("message")] == [str(CAROL), str(LAST)]
     assert fake.of("answerCallbackQuery") == fake.of("edit") == []
     assert await db.fetchval("select state from provider_key where id = $1", key) == "active"
-    assert [one.telegram_id for one in await books.pending(db)] == [LAST]
+    assert [one.telegram_id for one in await pairings.pending(db)] == [LAST]
 
 
 async def test_other_types_of_updates_get_silence(fake, config, db, carol):
@@ -176,7 +176,7 @@ async def test_other_types_of_updates_get_silence(fake, config, db, carol):
     async with running(db, config):
         await all_heard(fake)
     assert len(fake.of("sendMessage")) == 1
-    assert [one.telegram_id for one in await books.pending(db)] == [LAST]
+    assert [one.telegram_id for one in await pairings.pending(db)] == [LAST]
     handled = "select count(*) filter (where handled_at is not null) from telegram_update"
     assert await db.fetchval(handled) == len(KINDS) + 1
 

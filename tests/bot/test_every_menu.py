@@ -7,6 +7,7 @@ import re
 import pytest
 
 from limner.actors.bot import words
+from limner.sql import pairings
 from limner.sql import telegram as books
 from tests.bot.conftest import CAROL, STRANGER, dashboard, running, say, tap
 from tests.bot.walker import Walk
@@ -53,7 +54,7 @@ async def test_no_button_is_dead_or_fails_and_none_promises_what_the_role_may_no
 @pytest.mark.parametrize("role", ["operator", "viewer"])
 async def test_whoever_forges_an_owners_button_is_refused(fake, config, db, carol, busy_studio, role):
     """Callback data carries no authority: each of the owner's buttons, pressed by somebody who may less, changes nothing."""
-    await books.confirm(db, await books.ask(db, STRANGER, "Dave"), actor="cli", role="owner")
+    await pairings.confirm(db, await pairings.ask(db, STRANGER, "Dave"), actor="cli", role="owner")
     async with running(db, config):
         seen = await Walk(fake).all()
         await db.execute("update telegram_admin set role = $2 where telegram_id = $1", CAROL, role)

@@ -12,7 +12,7 @@ from limner.actors.bot.menus.asking import listen
 from limner.actors.bot.menus.screen import Button, Screen
 from limner.actors.bot.menus.visit import EVERYBODY, OWNERS, Hearing, Menu
 from limner.runtime.errors import Refused
-from limner.sql import audit
+from limner.sql import audit, pairings
 from limner.sql import telegram as books
 from tests.bot.conftest import CAROL, dashboard, running, say, tap, toast
 
@@ -22,7 +22,7 @@ DAVE = 8
 @pytest.fixture
 async def dave(db, carol):
     """Another admin."""
-    return await books.confirm(db, await books.ask(db, DAVE, "Dave"), actor="cli")
+    return await pairings.confirm(db, await pairings.ask(db, DAVE, "Dave"), actor="cli")
 
 
 async def state_of(db, key: int) -> str:

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import audit
+from limner.sql import audit, pairings
 from limner.sql import telegram as books
 from tests.bot.conftest import STRANGER, running
 
@@ -24,8 +24,8 @@ async def code_for(fake, config, db) -> str:
 
 async def test_a_stranger_gets_a_code_for_the_console_and_nothing_else(fake, config, db):
     code = await code_for(fake, config, db)
-    assert len(code) == 8 and set(code) <= set(books.ALPHABET)
-    assert (await books.pending_by_code(db, code)).name == "Eve (@eve)"
+    assert len(code) == 8 and set(code) <= set(pairings.ALPHABET)
+    assert (await pairings.pending_by_code(db, code)).name == "Eve (@eve)"
     assert "accounts" not in fake.of("sendMessage")[0].text
     stored = await db.fetchrow("select * from telegram_pairing")
     assert code.encode() not in bytes(stored["code_hash"]) and code not in str(dict(stored))
@@ -33,13 +33,13 @@ async def test_a_stranger_gets_a_code_for_the_console_and_nothing_else(fake, con
 
 async def test_the_console_lets_them_in_once_and_the_audit_says_so(fake, config, db):
     code = await code_for(fake, config, db)
-    admin = await books.confirm(db, f"{code[:4]}-{code[4:].lower()}", actor="cli")
+    admin = await pairings.confirm(db, f"{code[:4]}-{code[4:].lower()}", actor="cli")
     assert (admin.telegram_id, admin.role) == (STRANGER, "owner")
     assert [one.telegram_id for one in await books.admins(db)] == [STRANGER]
     entry = (await audit.listing(db))[0]
     assert (entry.actor, entry.action, entry.subject) == ("cli", "telegram.pair", f"telegram {STRANGER}")
     with pytest.raises(Refused, match="wrong or has expired"):
-        await books.confirm(db, code, actor="cli")
+        await pairings.confirm(db, code, actor="cli")
 
 
 async def test_each_further_message_replaces_the_code(fake, config, db):
@@ -47,33 +47,33 @@ async def test_each_further_message_replaces_the_code(fake, config, db):
     await db.execute("update telegram_pairing set created_at = created_at - interval '10 seconds'")
     second = await code_for(fake, config, db)
     with pytest.raises(Refused):
-        await books.pending_by_code(db, first)
-    assert (await books.pending_by_code(db, second)).telegram_id == STRANGER
+        await pairings.pending_by_code(db, first)
+    assert (await pairings.pending_by_code(db, second)).telegram_id == STRANGER
 
 
 async def test_a_code_ends_after_ten_minutes(db):
-    code = await books.ask(db, STRANGER, "Eve")
+    code = await pairings.ask(db, STRANGER, "Eve")
     left = await db.fetchval("select extract(epoch from expires_at - now())::int from telegram_pairing")
     assert 590 <= left <= 600
     await db.execute("update telegram_pairing set expires_at = now()")
     with pytest.raises(Refused):
-        await books.confirm(db, code, actor="cli")
-    assert await books.pending(db) == []
-    assert await books.cleanup(db) == 1
+        await pairings.confirm(db, code, actor="cli")
+    assert await pairings.pending(db) == []
+    assert await pairings.forget_old(db) == 1
 
 
 async def test_five_wrong_codes_burn_all_pending_ones(db):
-    codes = [await books.ask(db, number, "Eve") for number in (1, 2)]
-    for ask in (books.pending_by_code, lambda db, code: books.confirm(db, code, actor="cli")) * 2:
+    codes = [await pairings.ask(db, number, "Eve") for number in (1, 2)]
+    for ask in (pairings.pending_by_code, lambda db, code: pairings.confirm(db, code, actor="cli")) * 2:
         with pytest.raises(Refused, match=r"wrong or has expired\.$"):
             await ask(db, "WRONG234")
-    assert len(await books.pending(db)) == 2
+    assert len(await pairings.pending(db)) == 2
     with pytest.raises(Refused, match="all codes are void"):
-        await books.pending_by_code(db, "WRONG234")
-    assert await books.pending(db) == []
+        await pairings.pending_by_code(db, "WRONG234")
+    assert await pairings.pending(db) == []
     for code in codes:
         with pytest.raises(Refused):
-            await books.confirm(db, code, actor="cli")
+            await pairings.confirm(db, code, actor="cli")
     assert await books.admins(db) == []
 
 
@@ -81,19 +81,19 @@ async def test_guesses_of_an_hour_ago_are_forgotten(db):
     await db.execute(
         "insert into telegram_guess (created_at) select now() - interval '61 minutes' from generate_series(1, 9)"
     )
-    await books.ask(db, STRANGER, "Eve")
+    await pairings.ask(db, STRANGER, "Eve")
     with pytest.raises(Refused, match=r"expired\.$"):
-        await books.pending_by_code(db, "WRONG234")
-    assert len(await books.pending(db)) == 1
+        await pairings.pending_by_code(db, "WRONG234")
+    assert len(await pairings.pending(db)) == 1
 
 
 async def test_of_many_who_use_one_code_at_once_one_succeeds(db):
-    code = await books.ask(db, STRANGER, "Eve")
+    code = await pairings.ask(db, STRANGER, "Eve")
     outcomes = []
 
     async def use() -> None:
         try:
-            outcomes.append((await books.confirm(db, code, actor="cli")).telegram_id)
+            outcomes.append((await pairings.confirm(db, code, actor="cli")).telegram_id)
         except Refused:
             outcomes.append(None)
 
@@ -104,8 +104,8 @@ async def test_of_many_who_use_one_code_at_once_one_succeeds(db):
 
 
 async def test_a_name_cannot_play_tricks_on_the_console(db):
-    await books.ask(db, STRANGER, "\x1b[2JEve\u202egpj.exe\r\n\0" + "x" * 500)
-    (waiting,) = await books.pending(db)
+    await pairings.ask(db, STRANGER, "\x1b[2JEve\u202egpj.exe\r\n\0" + "x" * 500)
+    (waiting,) = await pairings.pending(db)
     assert waiting.name.startswith("[2JEvegpj.exexx") and len(waiting.name) == 120
 
 
@@ -125,16 +125,16 @@ async def test_five_hundred_wrong_guesses_burn_the_codes_and_pair_nobody(fake, c
         refused = 0
         for number in range(500):
             try:
-                await books.confirm(db, f"{number:08d}", actor="cli")
+                await pairings.confirm(db, f"{number:08d}", actor="cli")
             except Refused:
                 refused += 1
         assert refused == 500
-        assert await books.pending(db) == [] and await books.admins(db) == []
+        assert await pairings.pending(db) == [] and await books.admins(db) == []
         await fake.say(STRANGER, "/start")  # a new code, burnt by the very next wrong guess
         await fake.next("message")
         with pytest.raises(Refused, match="all codes are void"):
-            await books.confirm(db, "WRONG234", actor="cli")
-    assert await books.pending(db) == []
+            await pairings.confirm(db, "WRONG234", actor="cli")
+    assert await pairings.pending(db) == []
     assert len(fake.of("message")) == 2  # guessing is silent: nobody outside hears of it
     assert await db.fetchval("select count(*) from audit where action like 'telegram.%'") == 0
 
@@ -153,7 +153,7 @@ async def test_only_a_message_written_to_the_bot_itself_makes_a_code(fake, confi
         await fake.say(99, "the last of these")
         await fake.next("message")
     assert [call.args["chat_id"] for call in fake.of("screen")] == ["99"]
-    assert [one.telegram_id for one in await books.pending(db)] == [99]
+    assert [one.telegram_id for one in await pairings.pending(db)] == [99]
 
 
 async def test_a_forwarded_code_lets_in_who_asked_for_it_and_nobody_else(fake, config, db):
@@ -166,21 +166,21 @@ async def test_a_forwarded_code_lets_in_who_asked_for_it_and_nobody_else(fake, c
         origin = {"type": "user", "date": 1_790_000_000, "sender_user": fake.person(STRANGER, "Eve")}
         await fake.push("message", forwarded | {"forward_origin": origin})
         assert code[1] not in (await fake.next("message")).text
-    assert (await books.confirm(db, code[1], actor="cli")).telegram_id == STRANGER
+    assert (await pairings.confirm(db, code[1], actor="cli")).telegram_id == STRANGER
     assert [one.telegram_id for one in await books.admins(db)] == [STRANGER]
 
 
 async def test_codes_used_old_replaced_and_raced_let_in_one_person_once(db):
-    replaced = await books.ask(db, STRANGER, "Eve")
-    old = await books.ask(db, 14, "Mallory")
+    replaced = await pairings.ask(db, STRANGER, "Eve")
+    old = await pairings.ask(db, 14, "Mallory")
     await db.execute("update telegram_pairing set expires_at = now() where telegram_id = 14")
     await db.execute("update telegram_pairing set created_at = created_at - interval '10 seconds'")
-    code = await books.ask(db, STRANGER, "Eve")
+    code = await pairings.ask(db, STRANGER, "Eve")
     outcomes = []
 
     async def use(what: str) -> None:
         try:
-            outcomes.append((await books.confirm(db, what, actor="cli")).telegram_id)
+            outcomes.append((await pairings.confirm(db, what, actor="cli")).telegram_id)
         except Refused:
             outcomes.append(None)
 

@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from limner.actors.bot.role import NO_TOKEN, with_its_own_words
-from limner.sql import notices
-from limner.sql import telegram as books
+from limner.sql import notices, pairings
 from tests.bot.conftest import CAROL, STRANGER
 from tests.upstreams.telegram import TOKEN, FakeTelegram
 
@@ -100,7 +99,7 @@ async def test_from_a_strangers_hello_to_the_dashboard_and_an_alert(fake, dsn, d
         await fake.say(CAROL, "hello")
         code = re.search(r"limner pair (\w+)", (await fake.next("sendMessage")).text)
         assert code
-        await books.confirm(db, code[1], actor="cli")
+        await pairings.confirm(db, code[1], actor="cli")
         await fake.say(CAROL, "/start")
         assert "today" in (await fake.next("sendPhoto")).text
         alert = await fake.next("sendMessage", within=60)  # no worker is alive, so the bot itself sees and says it

@@ -7,13 +7,13 @@ from click.testing import CliRunner
 
 from limner.runtime.cli.commands import main
 from limner.runtime.errors import NotFound, Refused
-from limner.sql import audit
+from limner.sql import audit, pairings
 from limner.sql import telegram as books
 from tests.bot.conftest import CAROL, STRANGER
 
 
 async def pair(db, person: int, name: str, role: str | None = None) -> books.Admin:
-    return await books.confirm(db, await books.ask(db, person, name), actor="cli", role=role)
+    return await pairings.confirm(db, await pairings.ask(db, person, name), actor="cli", role=role)
 
 
 async def test_the_first_is_the_owner_and_whoever_comes_after_looks(db):
@@ -77,8 +77,8 @@ def test_the_command_pairs_lists_changes_and_revokes(dsn, tmp_path, monkeypatch)
 
     async def a_code() -> str:
         async with open_database(dsn, role="test", pool=2) as db:
-            await books.confirm(db, await books.ask(db, CAROL, "Carol"), actor="cli")
-            return await books.ask(db, STRANGER, "Dave")
+            await pairings.confirm(db, await pairings.ask(db, CAROL, "Carol"), actor="cli")
+            return await pairings.ask(db, STRANGER, "Dave")
 
     code = asyncio.run(a_code())
     monkeypatch.setenv("LIMNER_DATABASE_URL", dsn)

@@ -44,7 +44,8 @@ def test_the_bots_own_words_and_those_of_the_alerts_have_the_same_places_in_ever
 
 
 def test_every_trouble_that_the_watchman_sees_is_there_in_every_language():
-    tree = ast.parse((ROOT / "actors/watch/troubles.py").read_text())
+    readers = [ast.parse((ROOT / f"actors/watch/{name}.py").read_text()) for name in ("troubles", "machines")]
+    tree = ast.Module([each for module in readers for each in module.body], [])
     known = {each.targets[0].id: each.value for each in tree.body if isinstance(each, ast.Assign)}
     calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call) and ast.unparse(each.func) == "phrase"]
     strings = [each.value for each in ast.walk(tree) if isinstance(each, ast.Constant) and isinstance(each.value, str)]

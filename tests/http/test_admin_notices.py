@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from limner.sql import accounts, deliveries, notices, telegram, tickets
+from limner.sql import accounts, deliveries, notices, pairings, telegram, tickets
 
 
 @pytest.fixture
 async def dana(db):
     """An admin of the bot."""
-    code = await telegram.ask(db, 77, "Dana")
-    return await telegram.confirm(db, code, actor="test", role="owner")
+    code = await pairings.ask(db, 77, "Dana")
+    return await pairings.confirm(db, code, actor="test", role="owner")
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ import pytest
 
 from limner.actors import courier
 from limner.runtime.log import follow, following, request_id
-from limner.sql import keys, lost_jobs, notices
-from limner.sql import telegram as books
+from limner.sql import keys, lost_jobs, notices, pairings
 from tests.conftest import settings
 from tests.faults.crew import Crew, crew_at, free_port, happens, until
 from tests.http.conftest import Browser
@@ -182,7 +181,7 @@ async def test_what_an_update_of_the_bot_causes_is_delivered_under_its_id(dsn, d
 @pytest.mark.timeout(120)
 async def test_each_update_of_the_bot_has_an_id_in_what_the_bot_says_about_it(crew, db):
     async with telegram() as fake:
-        await books.confirm(db, await books.ask(db, CAROL, "Carol"), actor="cli")
+        await pairings.confirm(db, await pairings.ask(db, CAROL, "Carol"), actor="cli")
         fake.refuse("sendPhoto", 400, "Bad Request: canary")
         process = crew.start("bot", bot_token=TOKEN, telegram_url=fake.url, log_format="json")
         update = await fake.say(CAROL, "/start canary-command")

@@ -7,7 +7,7 @@ import pytest
 from limner.actors import postman, watchman
 from limner.runtime.metrics import Metrics
 from limner.runtime.presence import Presence
-from limner.sql import alerts, gauges, notices
+from limner.sql import alerts, gauges, notices, pairings
 from tests.bot.conftest import CAROL
 from tests.upstreams.telegram import TOKEN
 
@@ -62,9 +62,7 @@ async def test_admins_read_of_a_trouble_by_mail_where_nobody_is_paired(server, d
 async def test_where_somebody_is_paired_telegram_tells(server, db, config, look):
     from pydantic import SecretStr
 
-    from limner.sql import telegram
-
-    await telegram.confirm(db, await telegram.ask(db, CAROL, "Carol"), actor="cli")
+    await pairings.confirm(db, await pairings.ask(db, CAROL, "Carol"), actor="cli")
     await db.execute("update worker set seen_at = now() - interval '1 hour'")
     await look(config.model_copy(update={"bot_token": SecretStr(TOKEN)}))
     assert [row["channel"] for row in await db.fetch("select channel from notice")] == ["telegram"]

@@ -90,6 +90,20 @@ async def test_what_goes_back_is_what_the_page_had_shown(till):
     assert [each.credits_taken for each in await refunds.of_invoice(till.db, invoice.id)] == [30]
 
 
+@pytest.mark.parametrize(("spent", "is_given"), [(10, True), (11, False), (-1, False)])
+async def test_a_few_pictures_painted_meanwhile_are_no_other_amount_and_more_credits_are(till, spent, is_given):
+    invoice = await bought(till)
+    await spend(till, 50)
+    await spend(till, spent)
+    ordered = refunds.order(till.db, invoice.id, "whole", "a complaint", **BY, seen=(999, 50))
+    if is_given:
+        assert (await ordered).credits_taken == 40
+        return
+    with pytest.raises(WrongState, match="another amount by now"):
+        await ordered
+    assert await till.credits() == 50 - spent
+
+
 async def test_what_goes_back_is_what_the_bot_had_shown(till):
     phone, invoice = await paired(till.db, till.site.config), await bought(till)
     await phone.press(f"payments:whole:{invoice.id}")
