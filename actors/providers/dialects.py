@@ -64,6 +64,13 @@ def nearest_ratio(width: int, height: int, ratios: Sequence[str]) -> str:
     return min(ratios, key=lambda each: abs(math.log(sides[each][0] / sides[each][1] * height / width)))
 
 
+def by_whom(fault: Fault, answer: Answer, error: Mapping[str, object]) -> tuple[Fault, bool]:
+    """A 403 that is a page, and not the upstream's own ``error``, comes from a firewall in front of it: that says nothing of a
+    key, and may be about what an order says. The fault, and whether it is as vague as that."""
+    is_page = answer.status == 403 and not error and fault is Fault.AUTH_DEAD
+    return (Fault.MODEL_UNAVAILABLE, True) if is_page else (fault, False)
+
+
 def raw(answer: Answer) -> str:
     """The text of an answer that is not what it should be, such as a proxy's page, or JSON of another form.
 

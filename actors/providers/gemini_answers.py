@@ -108,9 +108,10 @@ def refusal(answer: Answer, access: Access, now: datetime | None = None) -> Upst
     said = " ".join(filter(None, [str(error.get("status") or ""), *_reasons(details), message]))
     own = discretion.without(said, secrets)
     fault = judge(status, STOCK.sub("", f"{own} {_nothing(details)}"), RULES)
+    fault, is_vague = dialects.by_whom(fault, answer, error)
     detail = f"HTTP {status} {own}"
     if status != 429 or fault is not Fault.RATE_LIMITED:
-        return UpstreamError(fault, detail, after=_header(answer), secrets=secrets)
+        return UpstreamError(fault, detail, after=_header(answer), secrets=secrets, is_vague=is_vague)
     quotas = " ".join(str(each.get("quotaId")) for each in _violations(details))
     after = _told(details, discretion.without(message, secrets))
     return _limited(after if after is not None else _header(answer), quotas, f"{detail} {quotas}", secrets, now)

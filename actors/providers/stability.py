@@ -185,13 +185,14 @@ def refusal(answer: Answer, access: Access) -> UpstreamError:
     text = " ".join(str(each) for each in said if each) or dialects.raw(answer)
     secrets = discretion.secrets(access)
     own = discretion.without(text, secrets)
-    fault, after = judge(answer.status, own, RULES), delay(answer.headers, own)
+    fault, is_vague = dialects.by_whom(judge(answer.status, own, RULES), answer, error)
+    after = delay(answer.headers, own)
     if fault is Fault.RATE_LIMITED:
         after = PENALTY if after is None else after
         fault = Fault.DAILY_QUOTA if after > QUOTA_DELAY else fault
     request_id = answer.headers.get("x-request-id") or error.get("id")
     detail = f"HTTP {answer.status} {own}" + (f" (request {request_id})" if request_id else "")
-    return UpstreamError(fault, detail, after=after, secrets=secrets)
+    return UpstreamError(fault, detail, after=after, secrets=secrets, is_vague=is_vague)
 
 
 def ratio(width: int, height: int) -> str:

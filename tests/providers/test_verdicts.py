@@ -124,6 +124,16 @@ def test_a_403_in_unknown_words_may_be_about_the_order(
     assert told(status, body).is_vague is is_vague
 
 
+@pytest.mark.parametrize("refusal", [stability.refusal, gemini_answers.refusal])
+def test_a_firewalls_page_says_nothing_of_a_key(refusal: Any) -> None:
+    access = Access(KEY, "https://painter.example")
+    page = refusal(Answer(403, {}, b"<html><h1>Sorry, you have been blocked</h1></html>"), access)
+    assert (page.fault, page.is_vague) == (Fault.MODEL_UNAVAILABLE, True)
+    denied = orjson.dumps({"name": "permission_denied", "error": {"code": 403, "message": "denied"}})
+    own = refusal(Answer(403, {}, denied), access)
+    assert (own.fault, own.is_vague) == (Fault.AUTH_DEAD, False)
+
+
 @pytest.mark.parametrize("status", range(100, 1000, 7))
 def test_every_status_has_a_fault_even_without_words(status: int) -> None:
     assert judge(status, "") in Fault
