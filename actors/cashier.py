@@ -18,7 +18,7 @@ from limner.runtime.database import Database
 from limner.runtime.errors import as_raised
 from limner.runtime.log import logger
 from limner.runtime.presence import Presence
-from limner.sql import billing, inquiries, invoices, refunds
+from limner.sql import billing, checkouts, inquiries, invoices, refunds
 from limner.sql.billing import CancelInvoice, CheckInvoice, CheckOpenInvoices, OpenInvoice, Reconcile
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice, WrongState
@@ -178,7 +178,7 @@ class Cashier(Actor):
 
     async def _reopened(self, invoice: Invoice, payment: Payment) -> bool:
         """Whether it was closed there, unpaid, long before its end: then it is open again."""
-        if payment.received_cents or not await invoices.detach(self.db, invoice.id, payment.ref):
+        if payment.received_cents or not await checkouts.detach(self.db, invoice.id, payment.ref):
             return False
         await self.open(await invoices.get(self.db, invoice.id))
         return True
@@ -187,7 +187,7 @@ class Cashier(Actor):
         faults.point("after-open", invoice.id)
         ways = plain(opened.ways)
         async with self.db.transaction() as tx:
-            await invoices.attach(
+            await checkouts.attach(
                 tx, invoice.id, opened.ref, opened.checkout_url, expires_at=opened.expires_at, ways=ways
             )
             if not (await invoices.get(tx, invoice.id)).is_open:  # canceled, or marked paid, while it was being opened

@@ -104,10 +104,12 @@ class Pool:
         cost = getattr(error, "cost_micros", 0)
         possible = job.cost_micros if reaction.may_cost and not cost else 0
         before, elsewhere = 0, False
-        if fault is Fault.UPSTREAM_5XX:
+        if fault is Fault.UPSTREAM_5XX or error.is_vague:
             before, elsewhere = await attempts.of_key(self.db, job.id, lease.key_id, fault)
         # First the rest, then the slot: nobody takes the freed slot of a key, or a way, that is about to rest.
-        await self._let_rest(lease, job.model_id, error, f"{fault}: {error.detail}"[:300], before)
+        # A model all of whose keys rest in the name of this fault is not offered any more (models.IS_OFFERED).
+        cause = f"refused: {error.detail}" if error.is_vague else f"{fault}: {error.detail}"
+        await self._let_rest(lease, job.model_id, error, cause[:300], before)
         close = attempts.answered if reaction.blame is Blame.ORDER else attempts.close
         await close(
             self.db, lease.attempt_id, fault=fault, detail=error.detail, cost_micros=cost, possible_micros=possible
@@ -156,8 +158,10 @@ class Pool:
         after = error.after
         if error.fault is Fault.DAILY_QUOTA and after is None:
             after = tomorrow
+        if error.is_vague and after is None:
+            after = failover.VAGUE
         seconds = failover.rest_seconds(error.fault, after, max(lease.failures, before))
-        about = {"attempt_id": lease.attempt_id, "by_group": by_group, "counts": not before}
+        about = {"attempt_id": lease.attempt_id, "by_group": by_group, "counts": not before and not error.is_vague}
         hits = await rests.rest(self.db, lease.key_id, model_id, seconds, cause, is_daily=is_daily, **about)  # type: ignore[arg-type]
         if is_daily and hits >= failover.DAY_HITS and seconds < tomorrow:
             cause = f"{Fault.DAILY_QUOTA}: {hits} failures in a row named a quota of the day"

@@ -15,7 +15,7 @@ from limner.runtime.config import Config
 from limner.runtime.database import Database, Transaction
 from limner.runtime.log import logger
 from limner.runtime.phrases import phrase
-from limner.sql import audit, billing, doubts, inquiries, invoices, payments, refunds
+from limner.sql import audit, billing, checkouts, doubts, inquiries, payments, refunds
 from limner.sql.invoices import Invoice
 
 log = logger(__name__)
@@ -133,6 +133,6 @@ async def _held_after_all(db: Database, way: Processor, invoice: Invoice) -> Non
 
 async def _invoice(db: Database, name: str, order_ref: str) -> Invoice | None:
     try:
-        return await invoices.find(db, UUID(order_ref), name)
+        return await checkouts.find(db, UUID(order_ref), name)
     except ValueError:
         return None

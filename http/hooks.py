@@ -15,7 +15,7 @@ from limner.http import forms
 from limner.http.state import CONFIG, DB
 from limner.runtime.log import logger
 from limner.runtime.signatures import is_signed, is_signed_lately
-from limner.sql import billing, invoices
+from limner.sql import billing, checkouts
 from limner.sql.invoices import Invoice
 
 log = logger(__name__)
@@ -92,11 +92,11 @@ async def _believe(request: web.Request, processor: str, ref: str, about: str, o
 
 async def _invoice(request: web.Request, processor: str, about: str, order: str) -> Invoice | None:
     """By the processor's name for it, else by our own, which it repeats: a payment may be faster than its name."""
-    found = await invoices.by_ref(request.app[DB], processor, about)
+    found = await checkouts.by_ref(request.app[DB], processor, about)
     if found is not None or not order:
         return found
     try:
-        return await invoices.find(request.app[DB], UUID(order), processor)
+        return await checkouts.find(request.app[DB], UUID(order), processor)
     except ValueError:
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -139,7 +140,7 @@ def _defaults(form: dict[str, Any], shown: list[ShownGeneration]) -> dict[str, A
     }
 
 
-async def _refusal(request: web.Request, viewer: Account, offered: list[Model]) -> str | None:
+async def _refusal(request: web.Request, viewer: Account, offered: Sequence[Model]) -> str | None:
     """Why this person cannot paint right now, or None."""
     try:
         must_be_confirmed(request, viewer)

@@ -9,6 +9,7 @@ from typing import Any
 from limner.runtime.database import Db
 from limner.runtime.errors import Refused
 from limner.runtime.mailbox import Message
+from limner.sql import painters
 from limner.sql.catalogue import Seed
 
 USUAL_PROMPT = 4000
@@ -86,6 +87,13 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Offered(Model):
+    """One that can be ordered. ``sends_unfinished``: its painter shows unfinished pictures to whoever streams."""
+
+    sends_unfinished: bool
+
+
+@dataclass(frozen=True)
 class ImportModels(Message):
     """See which models a provider lists, and take in those that the catalogue lacks."""
 
@@ -109,12 +117,18 @@ m.active and p.active and (m.retires_at is null or m.retires_at > now())
     )
 """
 ON_OFFER = f"""
-select {COLUMNS} from model as m join provider as p on p.id = m.provider_id where {IS_OFFERED} order by m.sort, m.name
+select {COLUMNS}, p.kind, p.settings from model as m join provider as p on p.id = m.provider_id
+where {IS_OFFERED} order by m.sort, m.name
 """
 
 
-async def on_offer(db: Db) -> list[Model]:
-    return [from_row(row) for row in await db.fetch(ON_OFFER)]
+async def on_offer(db: Db) -> list[Offered]:
+    return [_offered(dict(row)) for row in await db.fetch(ON_OFFER)]
+
+
+def _offered(row: dict[str, Any]) -> Offered:
+    unfinished = painters.sends_unfinished(row.pop("kind"), row.pop("settings"))
+    return Offered(**vars(from_row(row)), sends_unfinished=unfinished)
 
 
 # Which model a name stands for: an id, an alias or the upstream's id, those on offer first. A retired one leads on.
@@ -134,7 +148,7 @@ select id from led order by step desc limit 1
 """
 
 
-async def offered(db: Db, name: str) -> Model:
+async def offered(db: Db, name: str) -> Offered:
     """The model on offer that a name stands for, however it is written. Raises Refused."""
     known = {model.id: model for model in await on_offer(db)}
     model_id = normal(name)

@@ -186,6 +186,18 @@ def base_url(kind: str, typed: str, openai_url: str) -> str:
     return typed or (openai_url if kind == "openai" else "") or (KINDS[kind].base_url if kind in KINDS else "")
 
 
+def sends_unfinished(kind: str, settings: Settings) -> bool:
+    """Whether this painter shows unfinished pictures, as large as they will be, to whoever streams."""
+    match kind:
+        case "openai":
+            return True
+        case "a1111":
+            return settings.get("previews") is not False
+        case "relay":
+            return settings.get("has_streaming") is True and settings.get("path") != "chat"
+    return False
+
+
 def check_kind(kind: str) -> None:
     """Raises Refused when no painter is called so."""
     if kind not in KINDS:

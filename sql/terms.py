@@ -68,7 +68,7 @@ async def settled(db: Db, offer: Offer, name: str) -> Terms:
         raise NoSubscription(PAUSED if offer["paused_at"] else ENDED)
     plan = Plan(*[offer["plan"][name] for name in PLAN_FIELDS])
     if offer["model"] is None:
-        model = await models.offered(db, name)
+        model: Model = await models.offered(db, name)
     else:
         model = models.from_row({field: offer["model"][field] for field in MODEL_FIELDS})
     if not plan.allows(model.id):

@@ -156,6 +156,7 @@ class UpstreamError(LimnerError):
     ``is_daily``: a quota of the day was named, although the delay is short; who keeps count decides what several in a
     row mean. ``cost_micros``: what the upstream takes for an answer without a picture, in millionths of a US dollar.
     ``param``: the parameter that it blames, by its own name; ``categories``: of its content rules, those that it names.
+    ``is_vague``: a refusal in words that nobody knows, which may be about this order as well as about the key.
     """
 
     def __init__(
@@ -170,10 +171,12 @@ class UpstreamError(LimnerError):
         cost_micros: int = 0,
         param: str = "",
         categories: tuple[str, ...] = (),
+        is_vague: bool = False,
     ) -> None:
         self.fault = fault
         self.after = after
         self.is_daily = is_daily
+        self.is_vague = is_vague
         self.cost_micros = cost_micros
         self.param = clean(param, *secrets)[:80]
         self.categories = categories

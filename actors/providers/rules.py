@@ -52,6 +52,10 @@ class Rule:
     pattern: str = ""
     names: str = ""
 
+    def is_vague(self, status: int) -> bool:
+        """Whether nothing but a 403 says so: that a key may not use a model, or that some filter does not like an order."""
+        return status == 403 and self.fault is Fault.MODEL_UNAVAILABLE and not self.pattern and not self.names
+
     def is_named(self, status: int, names: str) -> bool:
         return status in self.statuses and any(_found(each, names) for each in (self.pattern, self.names) if each)
 
@@ -104,7 +108,11 @@ RULES = (
     ),
     Rule(Fault.AUTH_DEAD, (400,), DEAD, names=r"invalid_api_key|account_deactivated"),
     Rule(Fault.MODEL_UNAVAILABLE, (400, 403, 404, 410, 422), names=r"model_not_found|model_not_available"),
-    Rule(Fault.MODEL_UNAVAILABLE, (403, 404, 410), r"must be verified|does not have access"),
+    Rule(
+        Fault.MODEL_UNAVAILABLE,
+        (403, 404, 410),
+        r"must be verified|(?:does|do) not have access|no access to model|无权访问",
+    ),
     Rule(
         Fault.MODEL_UNAVAILABLE,
         (404, 410, 503),
@@ -121,8 +129,13 @@ RULES = (
 
 def judge(status: int, text: str, rules: Sequence[Rule] = RULES) -> Fault:
     """The fault of the first rule that holds; the last rule of a table holds always."""
+    return holding(status, text, rules).fault
+
+
+def holding(status: int, text: str, rules: Sequence[Rule] = RULES) -> Rule:
+    """The rule itself."""
     folded = text.lower()
-    return next(rule.fault for rule in rules if rule.holds(status, folded))
+    return next(rule for rule in rules if rule.holds(status, folded))
 
 
 def _found(pattern: str, text: str) -> bool:

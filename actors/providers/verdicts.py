@@ -12,7 +12,7 @@ import orjson
 
 from limner.actors.providers.base import WORDS, Fault, UpstreamError
 from limner.actors.providers.discretion import READ, without
-from limner.actors.providers.rules import OF_KEYS, REQUEST, RULES, Rule, judge
+from limner.actors.providers.rules import OF_KEYS, REQUEST, RULES, Rule, holding
 
 QUOTA_DELAY = 120.0
 """Seconds: who says to wait longer has run out for the day, not for the moment (PROTOCOLS §0)."""
@@ -85,7 +85,8 @@ def verdict(
     own = shown if text else shown[:PAGE]
     status = _status(answer.status, error)
     rules = _about_keys(rules, str(error.get("param") or "")) if status in REQUEST else rules
-    fault = _by_name(status, _names(error) if said is None else names.lower(), rules) or judge(status, own, rules)
+    rule = _by_name(status, _names(error) if said is None else names.lower(), rules) or holding(status, own, rules)
+    fault = rule.fault
     after = delay(answer.headers | _inner_headers(error), own)
     if fault is Fault.RATE_LIMITED and after is not None and after > QUOTA_DELAY:
         fault = Fault.DAILY_QUOTA
@@ -93,8 +94,10 @@ def verdict(
     detail = f"HTTP {answer.status} {shown}" + (f" (request {request})" if request else "")
     param = str(error.get("param") or "") if said is None else ""
     named = _categories(error) if fault in (Fault.MODERATION_INPUT, Fault.MODERATION_OUTPUT) else ()
-    words = _words(fault, named)
-    return UpstreamError(fault, detail, after=after, words=words, secrets=secrets, param=param, categories=named)
+    return UpstreamError(
+        fault, detail, after=after, words=_words(fault, named), secrets=secrets, param=param, categories=named,
+        is_vague=rule.is_vague(status),
+    )  # fmt: skip
 
 
 def _about_keys(rules: Sequence[Rule], param: str) -> Sequence[Rule]:
@@ -103,9 +106,9 @@ def _about_keys(rules: Sequence[Rule], param: str) -> Sequence[Rule]:
     return [rule for rule in rules if rule.fault not in aside]
 
 
-def _by_name(status: int, names: str, rules: Sequence[Rule]) -> Fault | None:
+def _by_name(status: int, names: str, rules: Sequence[Rule]) -> Rule | None:
     """By type and code alone, which no caller can write: the first rule that has a pattern, and finds it there."""
-    return next((rule.fault for rule in rules if rule.is_named(status, names)), None)
+    return next((rule for rule in rules if rule.is_named(status, names)), None)
 
 
 def delay(headers: Mapping[str, str], text: str = "") -> float | None:

@@ -14,7 +14,7 @@ from limner.runtime.database import Database
 from limner.runtime.errors import Refused
 from limner.sql import attempts, models
 from limner.sql.channels import KEY_CHANGED
-from limner.sql.models import Model
+from limner.sql.models import Offered
 
 MOMENT = 1.0
 """Seconds that an answer holds. The order itself asks the rows: this only spares each request the same questions."""
@@ -29,7 +29,7 @@ class Catalogue:
 
     def __init__(self, db: Database) -> None:
         self.db = db
-        self._offer: tuple[float, list[Model]] = (0.0, [])
+        self._offer: tuple[float, list[Offered]] = (0.0, [])
         self._rests: dict[str, tuple[float, float | None]] = {}
         self._turn = anyio.Lock()
 
@@ -40,20 +40,20 @@ class Catalogue:
         self._rests.clear()
         self._offer = (0.0, [])
 
-    async def offer(self) -> list[Model]:
+    async def offer(self) -> list[Offered]:
         if self._offer[0] < time.monotonic():
             async with self._turn:
                 if self._offer[0] < time.monotonic():
                     self._offer = (time.monotonic() + MOMENT, await models.on_offer(self.db))
         return self._offer[1]
 
-    async def at_hand(self, name: str | None) -> Model | None:
+    async def at_hand(self, name: str | None) -> Offered | None:
         """The model on offer that a name stands for; the first for none."""
         offer = await self.offer()
         wanted = models.normal(name or "")
         return next((each for each in offer if name is None or wanted == each.id or wanted in each.aliases), None)
 
-    async def find(self, name: str | None) -> Model:
+    async def find(self, name: str | None) -> Offered:
         """The same, also when it took over from a retired one: that is asked each time. Raises ApiError."""
         if (found := await self.at_hand(name)) is not None:
             return found
@@ -63,7 +63,7 @@ class Catalogue:
             words = f"The model {shown(name or '')} does not exist."
             raise ApiError(404, "model_not_found", words, param="model") from error
 
-    async def must_be_awake(self, model: Model) -> None:
+    async def must_be_awake(self, model: Offered) -> None:
         """Raises ApiError while every key that could paint it rests: nothing is ordered, nothing waits."""
         until, back = self._rests.get(model.id, (0.0, None))
         if until < time.monotonic():

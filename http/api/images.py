@@ -95,7 +95,8 @@ async def _take(
     if is_async:
         return await tasks.accepted(request, placed.id, token, form)
     if asked.stream:
-        return await streams.answer(request, placed.id, token, form, partials=bool(asked.partial_images))
+        partials = order.partial_images if asked.partial_images else None
+        return await streams.answer(request, placed.id, token, form, partials=partials)
     return await _when_done(request, placed, token, form, began)
 
 

@@ -12,11 +12,13 @@ from limner.http.api.catalogue import CATALOGUE
 from limner.http.api.errors import ApiError
 from limner.http.api.openapi import operation
 from limner.http.api.reading import shown
-from limner.http.api.schemas import ModelList, OfferedModel
+from limner.http.api.schemas import MOST_UNFINISHED, ModelList, OfferedModel
 from limner.http.state import DB
 from limner.sql import answers
-from limner.sql.models import Model
+from limner.sql.models import Offered
 from limner.sql.tokens import Token
+
+UNFINISHED = {"partial_images": {"min": 0, "max": MOST_UNFINISHED}}
 
 
 @operation("What can be ordered.", {200: ModelList}, (401, 403), scope="models:read")
@@ -37,14 +39,14 @@ async def show(request: web.Request) -> web.Response:
     return _json(_shown(model, await answers.born(request.app[DB])))
 
 
-async def _allowed(request: web.Request, token: Token) -> list[Model]:
+async def _allowed(request: web.Request, token: Token) -> list[Offered]:
     """Inside the plan, where there is one, and inside the token."""
     plan = await answers.allowed_models(request.app[DB], token.account_id)
     offer = await request.app[CATALOGUE].offer()
     return [each for each in offer if token.allows_model(each.id) and (plan is None or each.id in plan)]
 
 
-def _shown(model: Model, born: dict[str, int]) -> dict[str, Any]:
+def _shown(model: Offered, born: dict[str, int]) -> dict[str, Any]:
     return {
         "id": model.id,
         "object": "model",
@@ -54,7 +56,7 @@ def _shown(model: Model, born: dict[str, int]) -> dict[str, Any]:
         "aliases": model.aliases,
         "abilities": model.abilities,
         "sizes": [str(each) for each in model.sizes],
-        "options": model.options,
+        "options": model.options | (UNFINISHED if model.sends_unfinished else {}),
         "credits": model.credits,
     }
 

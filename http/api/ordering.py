@@ -18,7 +18,7 @@ from limner.runtime.errors import Busy
 from limner.runtime.log import logger
 from limner.sql import generations, ledger, tokens
 from limner.sql.generations import Order
-from limner.sql.models import Model
+from limner.sql.models import Model, Offered
 from limner.sql.terms import Offer
 from limner.sql.tokens import Token
 
@@ -35,7 +35,7 @@ class Placed:
     is_known: bool
 
 
-def draft(request: web.Request, token: Token, asked: Asked, digest: bytes, model: Model) -> Order:
+def draft(request: web.Request, token: Token, asked: Asked, digest: bytes, model: Offered) -> Order:
     """The order, validated against its model; it has no references yet. Raises ApiError."""
     return Order(
         account_id=token.account_id,
@@ -44,7 +44,7 @@ def draft(request: web.Request, token: Token, asked: Asked, digest: bytes, model
         size=parameters.size(model, asked),
         count=asked.count,
         parameters=parameters.chosen(model, asked),
-        partial_images=(asked.partial_images or 0) if asked.stream else 0,
+        partial_images=(asked.partial_images or 0) if asked.stream and model.sends_unfinished else 0,
         idempotency_key=_key(request),
         request_hash=digest,
         api_token_id=token.id,
@@ -52,12 +52,12 @@ def draft(request: web.Request, token: Token, asked: Asked, digest: bytes, model
     )
 
 
-async def model_for(request: web.Request, asked: Asked) -> Model:
+async def model_for(request: web.Request, asked: Asked) -> Offered:
     """The model that is asked for. Raises ApiError."""
     return await request.app[CATALOGUE].find(asked.model)
 
 
-async def model_at_hand(request: web.Request, asked: Asked) -> Model | None:
+async def model_at_hand(request: web.Request, asked: Asked) -> Offered | None:
     """The same, if it is known without a question to the database."""
     return await request.app[CATALOGUE].at_hand(asked.model)
 

@@ -10,6 +10,7 @@ from limner.sql.generations import LONGEST_PROMPT, MOST_PICTURES
 
 Scalar = str | int | float | bool | None
 ASKED = "As asked for; left out where that was left to the painter, who does not tell."
+MOST_UNFINISHED = 3
 LISTED = "One of the values that the model lists under `options`; `auto` leaves it to the painter."
 
 
@@ -41,7 +42,12 @@ class Asked(BaseModel):
     ] = None
     stream: Annotated[bool | None, Field(description="Server-sent events instead of one answer.")] = None
     partial_images: Annotated[
-        int | None, Field(ge=0, le=3, description="How many unfinished pictures to send on the way, with `stream`.")
+        int | None,
+        Field(
+            ge=0,
+            le=MOST_UNFINISHED,
+            description="How many unfinished pictures to send on the way, with `stream`; of models that list it.",
+        ),
     ] = None
     quality: Annotated[Scalar, Field(description=LISTED)] = None
     background: Annotated[Scalar, Field(description=LISTED)] = None

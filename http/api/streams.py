@@ -27,9 +27,12 @@ KEEP_ALIVE = 15.0
 
 
 async def answer(
-    request: web.Request, generation_id: UUID, token: Token, form: str, *, partials: bool
+    request: web.Request, generation_id: UUID, token: Token, form: str, *, partials: int | None
 ) -> web.StreamResponse:
-    """Events until the order is over, with ``partials`` of unfinished pictures, too. Who leaves finds them in the gallery."""
+    """Events until the order is over. Who leaves finds its pictures in the gallery.
+
+    ``partials``: how many unfinished ones of each its painter is asked for, 0 where it sends none; None: nobody wants any.
+    """
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
     )
@@ -50,7 +53,7 @@ class _Feed:
         generation_id: UUID,
         token: Token,
         form: str,
-        partials: bool,
+        partials: int | None,
     ) -> None:
         self.request = request
         self.response = response
@@ -105,7 +108,7 @@ class _Feed:
 
     async def _unseen(self) -> list[Partial]:
         """What cannot be read is seen at the next look, or not at all: the order is none the worse for it."""
-        if not self.partials:
+        if self.partials is None:
             return []
         try:
             return await answers.partials(self.request.app[DB], self.generation_id, self.seen)
@@ -133,9 +136,15 @@ class _Feed:
                 **outcome.used(order, each),
                 "created_at": int(order.changed_at.timestamp()),
                 "usage": (each.usage or NOTHING).fields,  # no client of OpenAI's expects an event without it
-                "metadata": {"job": str(each.job_id), "charged": each.credits, **outcome.metadata(order)},
+                "metadata": {"job": str(each.job_id), "charged": each.credits, **self._metadata(order)},
             },
         )
+
+    def _metadata(self, order: Order) -> dict[str, Any]:
+        more = outcome.metadata(order)
+        if self.partials is not None:
+            more["requested"] |= {"partial_images": self.partials}
+        return more
 
     async def _error(self, why: ApiError) -> None:
         await self._event("error", why.body)

@@ -8,6 +8,7 @@ import openai
 import orjson
 import pytest
 
+from limner.http.api.catalogue import CATALOGUE
 from limner.runtime.vault import Vault
 from limner.sql import erasure, keys
 from tests.api.conftest import error, json, program, studio
@@ -16,6 +17,7 @@ from tests.conftest import held
 from tests.http.conftest import drawn
 from tests.upstreams.openai import FakeOpenAI, Script, painted, picture
 from tests.upstreams.openai import error as refusal
+from tests.upstreams.relay import chatted, data_url
 
 ASKED = {"model": "gpt-image-2", "prompt": "a red boat", "size": "1024x1024"}
 
@@ -152,6 +154,7 @@ async def test_unfinished_pictures_come_all_the_way(through, fake):
         "image_generation.partial_image", "image_generation.partial_image", "image_generation.completed",
     ]  # fmt: skip
     assert fake.asked[-1].fields["partial_images"] == 2
+    assert events[-1].metadata["requested"]["partial_images"] == 2
     assert len({event.b64_json for event in events}) == 3
     assert base64.b64decode(events[0].b64_json).startswith(b"\x89PNG")
 
@@ -255,3 +258,33 @@ async def test_which_parameter_the_painter_blames_is_handed_on_where_it_is_the_c
     fake.script("sk-upstream-canary-1234567890", Script(status=400, body=refusal(code, "No.", param=told)))
     page = await through.order(**ASKED, quality="high")
     assert (page.status, error(page)["param"]) == (400, param)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "come"),
+    [("relay", {"has_streaming": True}, 2), ("relay", {}, 0), ("relay", {"has_streaming": True, "path": "chat"}, 0)],
+)
+async def test_where_no_unfinished_pictures_come_it_is_said(through, fake, db, kind, settings, come):
+    """A stream without any is as OpenAI allows; that none were asked for is told, and that the model has none to give."""
+    if settings.get("path") == "chat":
+        body = chatted(images=[data_url(drawn("PNG", 1024, 1024))])
+        fake.script("sk-upstream-canary-1234567890", Script(body=body))
+    row = (kind, settings, fake.base_url)
+    await db.execute(
+        "update provider set kind = $1, settings = $2, base_url = $3, is_local = true where code = 'openai'", *row
+    )
+    through.site.app[CATALOGUE]._forget(None)
+    async with through.openai() as client:
+        listed = (await client.models.retrieve("gpt-image-2")).options
+        stream = await client.images.generate(**ASKED, stream=True, partial_images=2)
+        events = [event async for event in stream]
+    assert listed.get("partial_images") == ({"min": 0, "max": 3} if come else None)
+    assert [event.type.partition(".")[2] for event in events] == ["partial_image"] * come + ["completed"]
+    assert events[-1].metadata["requested"]["partial_images"] == come
+    assert bool(fake.asked[-1].fields.get("stream")) == bool(come)
+
+
+async def test_who_wants_no_unfinished_pictures_hears_nothing_of_them(through):
+    async with through.openai() as client:
+        events = [event async for event in await client.images.generate(**ASKED, stream=True)]
+    assert "partial_images" not in events[-1].metadata["requested"]

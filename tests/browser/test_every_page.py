@@ -11,6 +11,7 @@ from limner.runtime.vault import Vault
 from limner.sql import (
     accounts,
     billing,
+    checkouts,
     codes,
     factors,
     invoices,
@@ -123,7 +124,7 @@ async def _bill(site: Site, cast: Cast, ids: dict[str, str]) -> None:
         payment = await sandbox.open_payment(
             site.db, str(invoice.id), 999, "USD", f"Monthly {CANARY}", return_url=site.url, webhook_url=site.url
         )
-        await invoices.attach(site.db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
+        await checkouts.attach(site.db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
         ids |= {name: str(invoice.id), "payment": str(payment.id)}
         if name == "paid":
             await invoices.settle(site.db, invoice.id, actor="test")

@@ -10,6 +10,7 @@ from limner.runtime.vault import Vault
 from limner.sql import (
     alerts,
     broadcasts,
+    checkouts,
     codes,
     invitations,
     invoices,
@@ -92,7 +93,7 @@ async def _things(site: Site, cast: Cast, alice: Browser) -> dict[str, str]:
         payment = await sandbox.open_payment(
             db, str(invoice.id), 999, "USD", "Monthly", return_url=site.url, webhook_url=f"{site.url}/hooks/sandbox"
         )
-        await invoices.attach(db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
+        await checkouts.attach(db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
     await invitations.create(db, reason="guests", actor="test")
     await sessions.start(db, cast.alice.id, ip="192.0.2.9", agent="another device")
     await tokens.create(db, cast.alice, "a program", tokens.Caps(), actor="test")

@@ -9,7 +9,7 @@ import pytest
 
 from limner.http.hooks import LARGEST, SIGNATURE
 from limner.runtime.signatures import sign
-from limner.sql import invoices, plans, sandbox
+from limner.sql import checkouts, invoices, plans, sandbox
 from limner.sql.channels import INVOICE_CHANGED
 from tests.http.conftest import Browser, Page, Site, available, serving
 
@@ -28,7 +28,7 @@ async def invoiced(site: Site, account, *, said: int | None = None, currency: st
         return_url=f"{site.url}/invoices/{invoice.id}",
         webhook_url=f"{site.url}/hooks/sandbox",
     )
-    await invoices.attach(site.db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
+    await checkouts.attach(site.db, invoice.id, str(payment.id), f"{site.url}/sandbox/{payment.id}")
     return str(invoice.id), str(payment.id)
 
 

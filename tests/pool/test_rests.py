@@ -8,10 +8,11 @@ import pytest
 
 from limner.actors import failover
 from limner.actors.providers.base import WORDS, Fault
-from limner.sql import attempts, keys, proxies, rests
+from limner.sql import attempts, keys, models, proxies, rests
 from tests.faults.crew import SETTLED
 from tests.pool.test_paid_once import asked, painter
-from tests.upstreams.openai import Script, error, painted
+from tests.upstreams.base import Asked
+from tests.upstreams.openai import FakeOpenAI, Script, error, painted
 
 DAY = 86_400
 EVENTS = "select state_before, state_after, cause, model_id from key_event where key_id = $1 order by id"
@@ -89,6 +90,33 @@ async def test_an_order_is_not_given_up_over_a_key_that_stumbled_twice(audited, 
         await stage.until("select count(*) = 2 from attempt where fault = 'upstream_5xx'")
         await stage.until("select count(*) = 1 from job where state = 'delivered'")
     assert await stage.ends(unlucky) == ["delivered"]
+
+
+class Particular(FakeOpenAI):
+    """Something in front of it does not like what is poison, and says so in words of its own."""
+
+    async def usual(self, asked: Asked) -> Script:
+        if "poison" in str(asked.fields.get("prompt")):
+            return Script(status=403, body=error("request_denied", "Denied by gateway rule 17.", "gateway"))
+        return await super().usual(asked)
+
+
+async def test_one_order_that_is_refused_in_unknown_words_keeps_the_model_from_nobody_for_long(audited, db):
+    stage = audited
+    async with painter(stage, Particular, brushes=3), stage.workers():
+        refused = await asked(stage, "a fox that drinks poison")
+        await stage.until("select count(*) = 3 from attempt where fault = 'model_unavailable'")
+        await stage.until("select waits_until is not null from job where generation_id = $1", refused)
+        assert await db.fetchval("select max(until) < now() + interval '40 seconds' from key_rest")
+        assert "gpt-image-2" in [each.id for each in await models.on_offer(db)]
+        await db.execute("update key_rest set until = now()")
+        await db.execute("update message set state = 0, ready_at = now() where state = 2")
+        other = await asked(stage, "a fox in the snow")
+        await stage.until(SETTLED)
+    assert (await stage.ends(refused), await stage.ends(other)) == (["failed"], ["delivered"])
+    assert (await stage.faults()).count("model_unavailable") == 4, "by each key, and by one again"
+    assert await db.fetchval("select sum(failures) from provider_key") == 0
+    assert not await db.fetch("select from provider_key where state <> 'active'")
 
 
 async def test_another_key_that_broke_down_over_the_same_order_counts_when_it_paints_for_others(stage, db):

@@ -109,6 +109,21 @@ def test_an_answer_is_exactly_one_fault(status: int, body: dict[str, Any] | byte
     assert told(status, body).fault is fault
 
 
+@pytest.mark.parametrize(("status", "body", "is_vague"), [
+    (403, error("request_denied", "Denied by gateway rule 17."), True),
+    (403, b"<html>Forbidden</html>", True),
+    (403, error("model_not_found", "no"), False),
+    (403, error(None, "This token has no access to model gpt-image-2"), False),
+    (403, error(None, "\u8be5\u4ee4\u724c\u65e0\u6743\u8bbf\u95ee\u6a21\u578b gpt-image-2"), False),
+    (404, b"404 page not found", False),
+    (403, error("invalid_api_key", "no"), False),
+])  # fmt: skip
+def test_a_403_in_unknown_words_may_be_about_the_order(
+    status: int, body: dict[str, Any] | bytes, is_vague: bool
+) -> None:
+    assert told(status, body).is_vague is is_vague
+
+
 @pytest.mark.parametrize("status", range(100, 1000, 7))
 def test_every_status_has_a_fault_even_without_words(status: int) -> None:
     assert judge(status, "") in Fault

@@ -31,7 +31,7 @@ BOOKKEEPERS: Roles = telegram.BOOKKEEPERS
 
 LIGHTS = {
     "delivered": "🟢", "paid": "🟢", "active": "🟢", "done": "🟢", "failed": "🔴", "invalid": "🔴", "queued": "🟡",
-    "running": "🟡", "pending": "🟡", "processing": "🟡", "sending": "🟡", "draft": "📝", "stopped": "⛔",
+    "running": "🟡", "pending": "🟡", "processing": "🟡", "in doubt": "🟡", "sending": "🟡", "draft": "📝", "stopped": "⛔",
 }  # fmt: skip
 
 
