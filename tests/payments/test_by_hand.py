@@ -112,6 +112,7 @@ async def given_back(till, invoice) -> None:
 @pytest.mark.parametrize("by_night", [False, True])
 async def test_what_comes_a_second_time_is_told_a_second_time_and_given_back(till, by_night):
     invoice = await by_hand(till)
+    bob = await till.site.browser(till.cast.bob)
     for times in (1, 2):
         till.btcpay.pay(invoice.processor_ref, "4.00", confirmed=True)
         till.btcpay.expire(invoice.processor_ref)
@@ -123,7 +124,9 @@ async def test_what_comes_a_second_time_is_told_a_second_time_and_given_back(til
         found = await till.invoice(invoice.id)
         assert (found.trouble, await till.audited("invoice.over")) == ("over", times)
         assert " 4.00 USD came at btcpay as well" in found.trouble_words
+        assert "4.00 USD more than asked arrived" in (await bob.get(f"/invoices/{invoice.id}")).text
         await given_back(till, invoice)
+    assert "more than asked arrived" not in (await bob.get(f"/invoices/{invoice.id}")).text
     assert [pull["amount"] for pull in till.btcpay.pulls] == ["4.00", "4.00"]
     await till.cashier().receive(Reconcile())
     assert ((await till.invoice(invoice.id)).trouble, await till.credits()) == ("", 100)
