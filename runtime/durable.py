@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 
@@ -13,3 +14,24 @@ def flush(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+class Held:
+    """A folder that is kept open, for whoever flushes it often. It is closed when nobody has it any more."""
+
+    def __init__(self, folder: Path) -> None:
+        self._handle = -1
+        self._handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        self._since = time.monotonic()
+
+    @property
+    def age(self) -> float:
+        """Seconds. Another folder may have taken its place since."""
+        return time.monotonic() - self._since
+
+    def flush(self) -> None:
+        os.fsync(self._handle)
+
+    def __del__(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)

@@ -29,14 +29,19 @@ from limner.runtime.storage import (
 )
 
 T = TypeVar("T")
-
+_Namer = Callable[[Path], None]
+"""Gives written bytes their name. Unlike a rename, it refuses to replace."""
 
 MOST_SETTLED = 4096
 """Folders that a process remembers: those of pictures are 256, those of releases before as many as the pictures."""
+MOST_HELD = 256
+"""Folders that a process keeps open."""
+FRESH = 60.0
+"""Seconds that one is kept open: an operator may put another in its place."""
 
 
 class Folder:
-    """Files under one folder. Half-written ones are in ``~incoming``, which no key can name."""
+    """Files under one folder. Half-written ones have no name, or one in ``~incoming``, which no key can name."""
 
     LEFTOVER = 3600  # seconds: older than any put that could still be running
 
@@ -45,6 +50,8 @@ class Folder:
         self._incoming = root / "~incoming"
         self._settled: set[Path] = set()
         """Folders whose names are durable, as far as this process has seen to it."""
+        self._held: dict[Path, durable.Held] = {}
+        self._written: Callable[[bytes], contextlib.AbstractContextManager[_Namer]] = self._named
 
     async def prepare(self) -> None:
         await self._in_thread(self._try_out)
@@ -110,54 +117,83 @@ class Folder:
             with contextlib.suppress(FileNotFoundError):  # another process of ours sweeps too
                 if left.stat().st_mtime < time.time() - self.LEFTOVER:
                     left.unlink()
-        with self._written(b"") as probe:  # some network file systems have no hard links
-            linked = probe.with_suffix(".linked")
-            linked.hardlink_to(probe)
-            linked.unlink()
+        try:
+            self._try_link(self._unnamed)
+        except (OSError, AttributeError):
+            self._try_link(self._named)
+            return
+        self._written = self._unnamed
+
+    def _try_link(self, written: Callable[[bytes], contextlib.AbstractContextManager[_Namer]]) -> None:
+        """Some network file systems have no hard links, others no files without a name."""
+        probe = self._incoming / secrets.token_hex(16)
+        with written(b"") as name:
+            name(probe)
+        probe.unlink()
 
     # Each call to the system lets go of the interpreter, and has to wait for it again while the process is busy: so there are
     # few of them, and pictures share their folders.
 
     def _write(self, key: str, data: bytes) -> Stored:
         path = self.root / key
-        with self._written(data) as temporary:
+        with self._written(data) as name:
             try:
-                self._link(temporary, path)
+                self._place(name, path)
             except (FileExistsError, NotADirectoryError):
                 if not path.is_file() or path.read_bytes() != data:
                     raise KeyTaken(f"other bytes are stored under {key}") from None
         self._settle(path.parent)
         return describe(key, data)
 
-    def _link(self, temporary: Path, path: Path) -> None:
-        """Unlike a rename, it refuses to replace."""
+    def _place(self, name: _Namer, path: Path) -> None:
         try:
-            os.link(temporary, path)
+            name(path)
         except FileNotFoundError:
             self._settled.discard(path.parent)
+            self._held.pop(path.parent, None)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.link(temporary, path)
+            name(path)
 
     def _settle(self, folder: Path) -> None:
         """Make the names in this folder durable, and its own."""
-        durable.flush(folder)
+        self._hold(folder).flush()
         while folder != self.root and folder not in self._settled:
             durable.flush(folder.parent)
             if len(self._settled) < MOST_SETTLED:
                 self._settled.add(folder)
             folder = folder.parent
 
+    def _hold(self, folder: Path) -> durable.Held:
+        held = self._held.get(folder)
+        if held is None or held.age > FRESH:
+            if len(self._held) >= MOST_HELD:
+                self._held.clear()
+            held = self._held[folder] = durable.Held(folder)
+        return held
+
     @contextlib.contextmanager
-    def _written(self, data: bytes) -> Iterator[Path]:
+    def _unnamed(self, data: bytes) -> Iterator[_Namer]:
+        """Durable bytes that are gone when nobody names them. Linux alone has this."""
+        handle = os.open(self._incoming, os.O_WRONLY | os.O_TMPFILE, 0o600)
+        try:
+            _write_all(handle, data)
+            yield partial(
+                os.link, f"/proc/self/fd/{handle}", src_dir_fd=handle
+            )  # with a folder's handle, links are followed
+        finally:
+            os.close(handle)
+
+    @contextlib.contextmanager
+    def _named(self, data: bytes) -> Iterator[_Namer]:
+        """Durable bytes under a name that goes when they have another."""
         temporary = self._incoming / secrets.token_hex(16)
         try:
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 _write_all(handle, data)
-                os.fsync(handle)
             finally:
                 os.close(handle)
-            yield temporary
+            yield partial(os.link, temporary)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -167,6 +203,7 @@ def _write_all(handle: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(handle, left) :]
+    os.fsync(handle)
 
 
 def _read(path: Path) -> bytes:

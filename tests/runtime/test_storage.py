@@ -298,6 +298,30 @@ async def test_an_unmounted_folder_is_unavailable_and_takes_nothing(tmp_path: Pa
             await storage.put("a", b"", "text/plain")
 
 
+async def test_a_file_system_without_nameless_files_serves_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_TMPFILE")
+    async with open_storage(Config(storage_folder=tmp_path)) as storage:
+        await storage.put("a/b", b"one", "text/plain")
+        await storage.put("a/b", b"one", "text/plain")
+        with pytest.raises(KeyTaken):
+            await storage.put("a/b", b"two", "text/plain")
+        assert await storage.get("a/b") == b"one"
+    assert list((tmp_path / "~incoming").iterdir()) == []
+
+
+async def test_what_is_put_is_found_by_its_name_also_when_folders_were_moved(tmp_path: Path) -> None:
+    async with open_storage(Config(storage_folder=tmp_path)) as storage:
+        await storage.put("a/b", b"one", "text/plain")
+        (tmp_path / "a").rename(tmp_path / "before")
+        await storage.put("a/c", b"two", "text/plain")  # there is no folder
+        (tmp_path / "a").rename(tmp_path / "then")
+        (tmp_path / "before").rename(tmp_path / "a")
+        await storage.put("a/d", b"three", "text/plain")  # there is another
+        assert await keys(storage, "a/") == ["a/b", "a/d"]
+
+
 PUT_TOO_MUCH = """
 import resource, sys, anyio, pathlib
 from limner.runtime.folder import Folder
