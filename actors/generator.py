@@ -22,9 +22,10 @@ from limner.runtime.database import OUTAGE, Database
 from limner.runtime.errors import Busy, FenceLost, Hopeless, LimnerError, Refused, as_raised
 from limner.runtime.log import follow, logger
 from limner.runtime.lull import Lull
-from limner.runtime.mailbox import backoff
+from limner.runtime.mailbox import Claimed, Fence, backoff
 from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage, StorageUnavailable, Stored
+from limner.runtime.together import ONES_OWN
 from limner.runtime.vault import Vault
 from limner.sql import errands, images, jobs, progress
 from limner.sql.attempts import Lease
@@ -61,6 +62,7 @@ class Generator(Actor):
         self.pool = Pool(db, config, vault)
         self.stopwatch = Stopwatch(db)
         self.concurrency = config.worker_slots
+        self._begun: dict[Fence, Job] = {}
 
     async def run(self) -> None:
         with as_raised():
@@ -69,11 +71,24 @@ class Generator(Actor):
                 await super().run()
                 group.cancel_scope.cancel()
 
+    async def take_turns(self, room: int, *, humbly: bool) -> tuple[list[Claimed], bool]:
+        """With their jobs begun; one that cannot be begun with the others hinders none of them."""
+        try:
+            taken, begun, is_all = await jobs.take(self.db, self.presence.id, room, humbly=humbly)
+        except ONES_OWN as error:
+            log.warning("not_begun_together", error=repr(error))
+            return await super().take_turns(room, humbly=humbly)
+        for job in begun:
+            self._begun[job.fence] = job
+        return taken, is_all
+
     async def receive(self, message: PaintPicture) -> None:
         faults.point("after-claim", message.job_id)
         self.lull.stir()
         follow(None)
-        job = await jobs.start(self.db, message.job_id, message.fence, wants_key=True)
+        job = self._begun.pop(message.fence, None)
+        if job is None:
+            job = await jobs.start(self.db, message.job_id, message.fence, wants_key=True)
         if job is None:
             return
         follow(job.request_id)  # beyond the end of this block: the line about a crash is written after it

@@ -185,7 +185,7 @@ class Actor:
         humbly = self._claims % HUMBLE == 0
         if self._is_fair:
             await self._receipts.flush()  # what is done but not acknowledged still counts for its partition's limit
-            return await mailbox.take_turns(self.db, self.mailbox, self.presence.id, room, humbly=humbly)
+            return await self.take_turns(room, humbly=humbly)
         if self._has_suspects:
             await self._receipts.flush()
             suspects = await mailbox.claim_suspect(self.db, self.mailbox, self.presence.id)
@@ -200,6 +200,10 @@ class Actor:
                 self.db, self.mailbox, self.presence.id, room, done=done, above=above, humbly=humbly
             )
         return took + more, self._marks.learn(more, humbly, is_full=len(more) == room)
+
+    async def take_turns(self, room: int, *, humbly: bool) -> tuple[list[Claimed], bool]:
+        """Fair messages of the mailbox, and whether that is all. A subclass may do more with them on the same way."""
+        return await mailbox.take_turns(self.db, self.mailbox, self.presence.id, room, humbly=humbly)
 
     def _room(self) -> int:
         ahead = 0

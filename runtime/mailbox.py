@@ -149,6 +149,8 @@ returning m.id, m.kind, m.payload, m.attempts, m.max_attempts, m.pos, m.priority
     extract(epoch from m.deadline - now())::float8 as seconds_left
 """
 # V0007 has message_claim, V0036 what is around it.
+WIDTH = 8
+"""Columns of a message that was claimed."""
 CLAIM_FAIRLY = "select * from message_take($1, $2, $3, $4)"
 ACK_MANY = """
 delete from message as m
@@ -188,8 +190,13 @@ async def take_turns(
     db: Db, mailbox: str, owner: UUID, count: int, *, humbly: bool = False
 ) -> tuple[list[Claimed], bool]:
     """``claim_fairly``, and whether none is left that waits: for its partition's turn, or because ``count`` were enough."""
-    *rows, (*_, has_more) = await db.fetch(CLAIM_FAIRLY, mailbox, owner, count, humbly)
-    return _claimed([row[:-1] for row in rows], owner), not has_more
+    return as_taken(await db.fetch(CLAIM_FAIRLY, mailbox, owner, count, humbly), owner)
+
+
+def as_taken(rows: Sequence[Any], owner: UUID) -> tuple[list[Claimed], bool]:
+    """What message_take returned: messages in the first columns, and in the next, of the row without an id, whether more wait."""
+    (has_more,) = [row[WIDTH] for row in rows if row[0] is None]
+    return _claimed([row[:WIDTH] for row in rows if row[0] is not None], owner), not has_more
 
 
 async def ack_many(db: Db, owner: UUID, done: Sequence[Fence]) -> None:

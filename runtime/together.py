@@ -14,7 +14,7 @@ from anyio.lowlevel import cancel_shielded_checkpoint
 
 from limner.runtime.errors import Busy
 
-ROUNDS = 3
+ROUNDS = 1
 """Rounds of the event loop that the first one waits for company."""
 RECENTLY = 0.02
 """Seconds. Who is the first one after a longer time would wait alone."""

@@ -51,7 +51,7 @@ class Wait:
 BEYOND = 30.0
 """Seconds beyond its job's deadline after which an attempt that nobody has closed holds its key no longer."""
 
-# How it is chosen, and why one at a time: sql/migrations/V0014.
+# How it is chosen, and why one at a time: sql/migrations/V0014. Who comes first: V0049.
 # The provider's line moves on before the attempt is on the disk; its painter is asked afterwards.
 LEASE = """
 with quickly as materialized (
@@ -63,7 +63,7 @@ asked as materialized (
     ) order by t.provider_id, t.place
 )
 select asked.place, l.* from asked
-cross join lateral key_lease(asked.provider_id, asked.model_id, asked.job_id, asked.tried, asked.first, asked.until) as l
+cross join lateral key_in_turn(asked.provider_id, asked.model_id, asked.job_id, asked.tried, asked.first, asked.until) as l
 order by asked.place
 """
 
@@ -103,7 +103,7 @@ async def _leases(db: Db, wanted: Sequence[dict[str, object]]) -> list[Lease | W
 
 
 def from_fields(fields: dict[str, Any]) -> Lease | Wait:
-    """What key_lease returned."""
+    """What key_in_turn returned."""
     wait = Wait(fields.pop("back"), fields.pop("is_busy"))
     return wait if fields["attempt_id"] is None else Lease(**fields)
 

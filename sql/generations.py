@@ -170,19 +170,13 @@ def generation_id_missing(asked: Order) -> UUID:
 # The locks on the balance and the token are let go before the order is on the disk; whoever asks waits for that afterwards
 # (Database.harden), with all who ordered meanwhile. The painters may begin at once: what they write comes later in the log.
 # They are woken by the statement itself: a commit that waits for no disk holds up no other that notifies.
-# V0040 has the function.
+# V0052 has the function.
 PLACE = """
 with quickly as materialized (
     select case when $2::boolean then pg_notify($3, $4) end,
         set_config('synchronous_commit', case when $2 then 'off' else current_setting('synchronous_commit') end, true)
 )
-select o.id, o.why, case
-    when o.id is not null and asked.item ->> 'most_unfinished' is not null
-    then order_fits((asked.item ->> 'account_id')::uuid, (asked.item ->> 'most_unfinished')::integer)
-end as fits
-from quickly cross join jsonb_array_elements($1) with ordinality as asked (item, place)
-cross join lateral order_place(asked.item) as o
-order by asked.place
+select o.id, o.why from quickly cross join lateral orders_place($1) as o order by o.place
 """
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from limner.runtime import faults, mailbox
-from limner.runtime.database import Database, Db, Transaction
+from limner.runtime.database import Db, Transaction
 from limner.runtime.errors import FenceLost
 from limner.runtime.log import following, logger
-from limner.runtime.mailbox import Fence
+from limner.runtime.mailbox import Claimed, Fence
 from limner.sql import attempts, generations, ledger
 from limner.sql.attempts import Lease, Wait
 from limner.sql.channels import GENERATION_CHANGED, GENERATION_ENDED, KEY_CHANGED
@@ -62,73 +63,56 @@ class Job:
         return self.seconds_left - (time.monotonic() - self.begun)
 
 
-# V0016 has job_start. What is read beside it is as it was before, and none of that is changed by it. Who locks several
-# generations does so in the order of their ids; the lines of the providers come after all of them, in the order of theirs.
-# One plan for ever, since to plan it takes longer than to run it: "(select $1)" hides how many there are this time.
-START = """
-with asked as materialized (
-    select t.*
-    from unnest((select $1::uuid[]), (select $2::bigint[]), (select $3::uuid[]), (select $4::smallint[]), (select $5::boolean[]))
-        with ordinality as t (job_id, message_id, owner, fence, wants_key, place)
-    order by (select j.generation_id from job as j where j.id = t.job_id)
-),
-at_work as materialized (
-    select asked.place, asked.wants_key, j.id, j.generation_id, g.thread_id, j.account_id, g.prompt, m.id as model_id,
-        m.upstream_id, m.provider_id, m.cost_micros, g.width, g.height, j.seed, j.deadline, g.request_id, g.traceparent,
-        g.parameters, g.partial_images, (select u.storage_key from upload as u where u.id = g.mask_upload_id) as mask,
-        has_errand is not null as was_tried, has_errand is true as has_errand,
-        array(
-            select coalesce(
-                (select u.storage_key from upload as u where u.id = r.upload_id),
-                (select i.storage_key from image as i where i.id = r.image_id)
-            )
-            from generation_reference as r where r.generation_id = g.id order by r.position
-        ) as "references"
-    from asked
-    cross join lateral job_start(asked.job_id, asked.message_id, asked.owner, asked.fence) as begun (id)
-    cross join lateral (select * from job where id = begun.id offset 0) as j
-    cross join lateral (select * from generation where id = j.generation_id offset 0) as g
-    cross join lateral (
-        select bool_or(a.is_resumable and a.finished_at is null) as has_errand from attempt as a where a.job_id = j.id
-    ) as before -- null: there is none
-    join model as m on m.id = g.model_id
-),
-leased as materialized (
-    select w.place, to_jsonb(l) as key
-    from (
-        select * from at_work where wants_key and not was_tried and mask is null and "references" = '{}'
-        order by provider_id, place
-    ) as w
-    cross join lateral key_lease(w.provider_id, w.model_id, w.id, '{}', null, w.deadline + make_interval(secs => $6)) as l
-)
-select w.*, extract(epoch from w.deadline - clock_timestamp())::float as seconds_left, l.key
-from at_work as w left join leased as l on l.place = w.place
-"""
+# V0049 has these functions.
+START = "select * from jobs_begin($1::uuid[], $2, $3::uuid[], $4, $5, $6)"
 Wanted = tuple[UUID, Fence, bool]
 
 
 async def start(db: Db, job_id: UUID, fence: Fence, *, wants_key: bool = False) -> Job | None:
-    """Begin, or begin again after a crash. None when the job has ended meanwhile.
+    """Begin, or begin again after a crash; on the disk. None when the job has ended meanwhile.
 
     ``wants_key``: with a key to paint with, if it is its first try, one is free, and all that it takes is at hand: see
     attempts.lease.
     """
     job = await db.together(_begun, (job_id, fence, wants_key))
     if job is not None:
-        db.tell(GENERATION_CHANGED, f"{job.thread_id} {job.generation_id}", can_wait=True)
-        if isinstance(job.key, Lease) and isinstance(db, Database):
-            await db.harden()
+        _tell_begun(db, job)
     return job
 
 
 async def _begun(db: Db, asked: Sequence[Wanted]) -> list[Job | None]:
     wanted = [(job_id, fence.id, fence.owner, fence.attempt, wants_key) for job_id, fence, wants_key in asked]
-    jobs: list[Job | None] = [None] * len(asked)
-    for row in await db.fetch(START, *zip(*wanted, strict=True), attempts.BEYOND):
-        fields = dict(row)
-        place, _, key = fields.pop("place") - 1, fields.pop("wants_key"), fields.pop("key")
-        jobs[place] = Job(fence=asked[place][1], key=None if key is None else attempts.from_fields(key), **fields)
-    return jobs
+    rows = {row["message_id"]: row for row in await db.fetch(START, *zip(*wanted, strict=True), attempts.BEYOND)}
+    return [_from_row(rows[fence.id], fence) if fence.id in rows else None for _, fence, _ in asked]
+
+
+TAKE = "select * from jobs_take($1, $2, $3, $4)"
+
+
+async def take(db: Db, owner: UUID, count: int, *, humbly: bool = False) -> tuple[list[Claimed], list[Job], bool]:
+    """``mailbox.take_turns`` of pictures to be painted, with their jobs begun as by ``start`` with ``wants_key``.
+
+    What has no job was not begun: ``start`` says why.
+    """
+    rows = await db.fetch(TAKE, owner, count, humbly, attempts.BEYOND)
+    claimed, is_all = mailbox.as_taken(rows, owner)
+    fences = {item.fence.id: item.fence for item in claimed}
+    begun = [_from_row(row, fences[row["message_id"]]) for row in rows if row["id"] is not None]
+    for job in begun:
+        _tell_begun(db, job)
+    return claimed, begun, is_all
+
+
+FIELDS = [field.name for field in fields(Job) if field.name not in ("fence", "key", "begun")]
+
+
+def _from_row(row: Any, fence: Fence) -> Job:
+    key = None if row["key"] is None else attempts.from_fields(dict(row["key"]))
+    return Job(fence=fence, key=key, **{name: row[name] for name in FIELDS})
+
+
+def _tell_begun(db: Db, job: Job) -> None:
+    db.tell(GENERATION_CHANGED, f"{job.thread_id} {job.generation_id}", can_wait=True)
 
 
 TAKEN_DOWN = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from uuid import UUID
 
 import pytest
@@ -90,11 +91,11 @@ async def test_after_a_rest_one_picture_tells_for_all(stage, db):
 async def test_a_trial_that_nobody_ends_runs_out(stage):
     key = await stage.key(concurrency=8)
     await rests.rest(stage.db, key, "simulator", 0, "a test")
-    jobs = await stage.jobs(3)
+    jobs = await stage.jobs(2)
     trial = await stage.lease(jobs[0], seconds=0.2)
     assert isinstance(await stage.lease(jobs[1]), Wait)
     await stage.until("select expires_at < now() from attempt where id = $1", trial.attempt_id)
-    assert isinstance(await stage.lease(jobs[2]), Lease)
+    assert isinstance(await stage.lease(jobs[1]), Lease)
 
 
 async def test_success_of_an_older_picture_does_not_shorten_a_rest(stage, db):
@@ -177,3 +178,91 @@ async def test_a_pictures_first_key_comes_with_its_start(stage, db):
     await db.execute(REFER, generation)
     again = await jobs.start(db, plain, taken[0].fence, wants_key=True)
     assert (again.key, again.references) == (None, ["uploads/one.png"])
+
+
+async def test_who_has_waited_longer_has_the_next_free_key(stage, db):
+    await stage.key(concurrency=1)
+    painting, waiting, fresh = await stage.jobs(3)
+    lease = await stage.leased(painting)
+    assert await stage.lease(waiting) == Wait(back=0, is_busy=True)
+    await db.execute("update key_wait set since = since - interval '1 s'")
+    await attempts.answered(db, lease.attempt_id)
+    assert await stage.lease(fresh) == Wait(back=0, is_busy=True), "it is the other one's turn"
+    lease = await stage.leased(waiting)
+    await attempts.answered(db, lease.attempt_id)
+    await stage.leased(fresh)
+    assert await db.fetchval("select count(*) from key_wait") == 0
+
+
+async def test_a_key_beyond_those_that_are_waited_for_is_free(stage, db):
+    await stage.key(concurrency=3)
+    painting, *busy, waiting, fresh, late = await stage.jobs(6)
+    leases = [await stage.leased(job) for job in (painting, *busy)]
+    assert isinstance(await stage.lease(waiting), Wait)
+    await db.execute("update key_wait set since = since - interval '1 s'")
+    for lease in leases[:2]:
+        await attempts.answered(db, lease.attempt_id)
+    await stage.leased(fresh)
+    assert isinstance(await stage.lease(late), Wait), "the last one is for who waits"
+    await stage.leased(waiting)
+
+
+async def test_nobody_is_kept_waiting_for_one_who_is_gone(stage, db):
+    await stage.key(concurrency=1)
+    painting, gone, fresh = await stage.jobs(3)
+    lease = await stage.leased(painting)
+    assert isinstance(await stage.lease(gone), Wait)
+    await db.execute("update key_wait set since = since - interval '9 s', seen_at = seen_at - interval '4 s'")
+    await attempts.answered(db, lease.attempt_id)
+    await stage.leased(fresh)
+
+
+async def test_those_that_begin_together_leave_a_key_to_who_waits(stage, db):
+    key = await stage.key(concurrency=1)
+    painting, waiting, *_ = await stage.jobs(6)
+    await stage.leased(painting)
+    assert isinstance(await stage.lease(waiting), Wait)
+    await db.execute("delete from message where payload ->> 'job_id' = any($1)", [str(painting), str(waiting)])
+    worker = Presence(db, "worker", lease=15)
+    await worker.beat()
+    await db.execute("update key_wait set since = since - interval '1 s'")
+    await db.execute("update provider_key set concurrency = 3 where id = $1", key)
+    await db.execute("update job set deadline = now() + interval '1 minute'")
+    taken, begun, _ = await jobs.take(db, worker.id, 4)
+    assert len(taken) == len(begun) == 4
+    assert [isinstance(job.key, Lease) for job in begun].count(True) == 1, "of two free ones"
+    await stage.leased(waiting)
+
+
+async def test_many_keys_are_shared_out_by_their_weights(stage, db):
+    """As if one after another had asked: the one that rested longest for its weight first."""
+    light, heavy, full = await stage.key(concurrency=9), await stage.key(concurrency=9), await stage.key(concurrency=1)
+    await db.execute("update provider_key set weight = 2 where id = $1", heavy)
+    await stage.jobs(8)
+    worker = Presence(db, "worker", lease=15)
+    await worker.beat()
+    await db.execute("update job set deadline = now() + interval '1 minute'")
+    _, begun, is_all = await jobs.take(db, worker.id, 8)
+    counts = Counter(job.key.key_id for job in begun)
+    assert counts[full] == 1
+    assert counts[heavy] > counts[light] >= 2
+    assert sum(counts.values()) == 8
+    assert is_all
+    for job in begun:
+        considered = await db.fetchval("select considered from attempt where id = $1", job.key.attempt_id)
+        assert (considered["chosen"][0], considered["of"], len(considered["passed"])) == (job.key.key_id, 3, 2)
+
+
+async def test_what_somebody_else_is_at_is_taken_and_begun_later(stage, db):
+    """Whoever cancels locks the generation before its messages; who has the messages must not wait for it."""
+    await stage.key(concurrency=9)
+    await stage.jobs(2)
+    worker = Presence(db, "worker", lease=15)
+    await worker.beat()
+    generation = await db.fetchval("select generation_id from job limit 1")
+    async with db.transaction() as tx:
+        await tx.execute("select from generation where id = $1 for update", generation)
+        taken, begun, _ = await jobs.take(db, worker.id, 2)
+    assert len(taken) == 2
+    assert generation not in {job.generation_id for job in begun}
+    assert len(begun) == (await db.fetchval("select count(*) from job where generation_id <> $1", generation))
