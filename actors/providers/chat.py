@@ -8,8 +8,8 @@ import re
 import orjson
 
 from limner.actors.providers import parcels
-from limner.actors.providers.base import Fault, Order, UpstreamError, Value
-from limner.actors.providers.discretion import without
+from limner.actors.providers.base import Access, Fault, Order, UpstreamError, Value
+from limner.actors.providers.discretion import caller, secrets, without
 from limner.actors.providers.parameters import Kind, refuse
 from limner.actors.providers.rules import Rule
 from limner.actors.providers.verdicts import Answer, verdict
@@ -60,35 +60,37 @@ def ratio(width: int, height: int) -> str:
     return min(RATIOS, key=distance)
 
 
-def picture(answer: Answer, secrets: tuple[str, ...], rules: tuple[Rule, ...]) -> str:
+def picture(answer: Answer, access: Access, rules: tuple[Rule, ...]) -> str:
     """The URL of the first picture, which may carry it. Raises UpstreamError."""
     choices = parcels.facts(answer.body).get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     if answer.status != 200 or not isinstance(first, dict):
-        raise verdict(answer, secrets, rules=rules)
+        raise verdict(answer, secrets(access), rules=rules, caller=caller(access))
     message = first.get("message")
     message = message if isinstance(message, dict) else {}
     for url in _urls(message):
         return url
-    raise _without(first, message, answer, secrets, rules)
+    raise _without(first, message, answer, access, rules)
 
 
 def _without(
     choice: dict[str, object],
     message: dict[str, object],
     answer: Answer,
-    secrets: tuple[str, ...],
+    access: Access,
     rules: tuple[Rule, ...],
 ) -> UpstreamError:
     """Why a choice has no picture."""
     if error := choice.get("error"):
-        return verdict(Answer(200, answer.headers, orjson.dumps({"error": error})), secrets, rules=rules)
+        inner = Answer(200, answer.headers, orjson.dumps({"error": error}))
+        return verdict(inner, secrets(access), rules=rules, caller=caller(access))
     ended = f"{choice.get('native_finish_reason') or ''} {choice.get('finish_reason') or ''}".strip()
     text = str(message.get("refusal") or "") or _text(message)
     refused = message.get("refusal") or WITHHELD.search(ended) or (REFUSING.search(text) and TOPICS.search(text))
     fault = Fault.MODERATION_OUTPUT if refused else Fault.NO_IMAGE
-    told = without(text, secrets)[:300]
-    return UpstreamError(fault, f"a message without a picture ({ended or 'no reason'}): {told}", secrets=secrets)
+    told = without(text, secrets(access))[:300]
+    detail = f"a message without a picture ({ended or 'no reason'}): {told}"
+    return UpstreamError(fault, detail, secrets=secrets(access))
 
 
 def _urls(message: dict[str, object]) -> list[str]:

@@ -35,6 +35,11 @@ def secrets(access: Access) -> tuple[str, ...]:
     return tuple(filter(None, (*kept, *map(_escaped, kept), *words)))
 
 
+def caller(access: Access) -> tuple[str, ...]:
+    """The caller's own words, as they came."""
+    return (access.prompt, *access.texts)
+
+
 def _escaped(secret: str) -> str:
     """As it stands in JSON that is shown as it came: with a quotation mark or a backslash in it, it looks different there."""
     return json.dumps(secret)[1:-1]
@@ -112,7 +117,7 @@ def _wholes(low: str, known: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 def _runs(low: str, known: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Every run of characters that is a part of what is known, and too long to stand in both by chance."""
-    for run, least in ((RUN, ""), (RUN_SIGNS, SIGNS)):
+    for run, least in ((RUN, ""), (RUN_SIGNS, SIGNS)) if max(low, default="") >= SIGNS else ((RUN, ""),):
         near = _near(low, known, run // 2)
         shared = set(_grams(low, run)).intersection(gram for each in near for gram in _grams(each, run)) if near else ()
         if shared:

@@ -43,7 +43,8 @@ RULES = (
 
 def judged(answer: Answer, access: Access) -> UpstreamError:
     """The one error that an answer without a picture is."""
-    error = verdict(answer, discretion.secrets(access), rules=RULES, said=said(answer), names=_names(answer))
+    secrets, caller = discretion.secrets(access), discretion.caller(access)
+    error = verdict(answer, secrets, rules=RULES, said=said(answer), names=_names(answer), caller=caller)
     if error.fault is Fault.INVALID_REQUEST and answer.headers.get("x-fal-retryable") == "true":
         error.fault = Fault.UPSTREAM_5XX  # they say themselves that the request is not to blame
     return error

@@ -11,7 +11,7 @@ import orjson
 
 from limner.actors.providers import dialects, discretion
 from limner.actors.providers.base import Access, Fault, UpstreamError
-from limner.actors.providers.rules import ANY, BEGINS, Rule, judge
+from limner.actors.providers.rules import ANY, BEGINS, Rule, holding
 from limner.actors.providers.verdicts import QUOTA_DELAY, Answer, delay
 
 Facts = dict[str, object]
@@ -107,8 +107,8 @@ def refusal(answer: Answer, access: Access, now: datetime | None = None) -> Upst
     message = str(error.get("message") or "") or dialects.raw(answer)
     said = " ".join(filter(None, [str(error.get("status") or ""), *_reasons(details), message]))
     own = discretion.without(said, secrets)
-    fault = judge(status, STOCK.sub("", f"{own} {_nothing(details)}"), RULES)
-    fault, is_vague = dialects.by_whom(fault, answer, error)
+    rule = holding(status, STOCK.sub("", f"{own} {_nothing(details)}"), RULES, discretion.caller(access))
+    fault, is_vague = dialects.by_whom(rule, answer, error)
     detail = f"HTTP {status} {own}"
     if status != 429 or fault is not Fault.RATE_LIMITED:
         return UpstreamError(fault, detail, after=_header(answer), secrets=secrets, is_vague=is_vague)

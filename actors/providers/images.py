@@ -72,7 +72,7 @@ def overlay(order: Order) -> str:
 
 def refusal(answer: Answer, order: Order, access: Access, rules: Sequence[Rule] = RULES) -> UpstreamError:
     """The one error that an answer without a picture is. Who has no address for edits says nothing about the model."""
-    error = verdict(answer, discretion.secrets(access), rules=rules)
+    error = _refusal(answer, access, rules)
     about = error.detail.lower()
     is_nowhere = bool(order.references) and answer.status in (404, 405)
     if (
@@ -83,6 +83,10 @@ def refusal(answer: Answer, order: Order, access: Access, rules: Sequence[Rule] 
     ):
         return UpstreamError(Fault.INVALID_REQUEST, error.detail, words="This painter takes no reference pictures.")
     return error
+
+
+def _refusal(answer: Answer, access: Access, rules: Sequence[Rule]) -> UpstreamError:
+    return verdict(answer, discretion.secrets(access), rules=rules, caller=discretion.caller(access))
 
 
 async def data(reply: Reply, access: Access) -> bytes:
@@ -128,7 +132,7 @@ async def _streamed(
                         shown += 1
                         await _show(event, shown, order, on_step)
                     elif final is None and (kind == "error" or event.get("error")):
-                        raise verdict(Answer(response.status, told, raw), discretion.secrets(access), rules=rules)
+                        raise _refusal(Answer(response.status, told, raw), access, rules)
                     if raw == b"[DONE]" or (final is not None and shown >= order.partial_images):
                         break
     except aiohttp.ClientError:

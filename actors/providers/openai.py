@@ -92,7 +92,7 @@ async def free(access: Access, path: str, *, headers: dict[str, str] | None = No
         ):
             answer = await parcels.answer(response, access)
     if answer.status != 200:
-        raise verdict(answer, discretion.secrets(access))
+        raise verdict(answer, discretion.secrets(access), caller=discretion.caller(access))
     return answer
 
 

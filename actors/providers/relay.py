@@ -8,7 +8,7 @@ import aiohttp
 import anyio
 import orjson
 
-from limner.actors.providers import chat, discretion, egress, images, openai, parcels, usages
+from limner.actors.providers import chat, egress, images, openai, parcels, usages
 from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, Step, UpstreamError, checked
 from limner.actors.providers.egress import Wire, translated
 from limner.actors.providers.images import bearer, url
@@ -146,7 +146,7 @@ async def _chatted(session: aiohttp.ClientSession, asked: images.Fields, access:
     upstream_id = str(whole.get("id") or "")[:200] or answer.headers.get("x-request-id")
     spent = _cost(whole.get("usage"))
     with parcels.costing(spent):
-        data = await parcels.fetched(chat.picture(answer, discretion.secrets(access), RELAYED), access)
+        data = await parcels.fetched(chat.picture(answer, access, RELAYED), access)
         return parcels.picture(data, upstream_id, spent, usages.openai(whole.get("usage")))
 
 

@@ -235,7 +235,8 @@ def _address(over: dict[str, object], access: Access) -> str:
             raise UpstreamError(Fault.CANCELLED, f"prediction {over.get('status')} {error}", secrets=secrets)
         case _:
             logs = discretion.without(str(over.get("logs") or "")[-discretion.JUDGED :], secrets)[-300:]
-            raise verdict(Answer(500, {}, b""), secrets, rules=FAILURES, said=f"prediction failed: {error or logs}")
+            said, caller = f"prediction failed: {error or logs}", discretion.caller(access)
+            raise verdict(Answer(500, {}, b""), secrets, rules=FAILURES, said=said, caller=caller)
 
 
 async def _ask(
@@ -271,7 +272,7 @@ def refusal(answer: Answer, access: Access) -> UpstreamError:
     """Errors are RFC 7807's: {"title", "detail", "status", "type"}; some have nothing but the detail."""
     told = parcels.facts(answer.body)
     said = " ".join(str(told[name]) for name in ("title", "detail", "error") if told.get(name))
-    return verdict(answer, discretion.secrets(access), rules=RULES, said=said)
+    return verdict(answer, discretion.secrets(access), rules=RULES, said=said, caller=discretion.caller(access))
 
 
 def _name(ref: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from limner.actors.providers.base import Fault
@@ -14,6 +14,8 @@ REQUEST = (400, 413, 415, 422)
 says there that a key is to blame. Anything else could be quoted from the request, cut short in any way."""
 BEYOND_REQUEST = tuple(status for status in ANY if status not in REQUEST)
 OF_KEYS = (Fault.AUTH_DEAD, Fault.REGION_BLOCKED, Fault.BALANCE_EXHAUSTED)
+OF_KEYS_ALONE = (401, 402)
+"""Statuses that are about the key, whatever the words are."""
 BEGINS = r"^(?:[\w.-]+ )?(?:code:\S+ )?(?:param:\S+ )?"
 """Where a message begins: behind the names that it has."""
 BROKE = (
@@ -62,8 +64,18 @@ class Rule:
     def holds(self, status: int, text: str) -> bool:
         if status not in self.statuses or not (self.pattern or self.names):
             return status in self.statuses
-        told = (self.pattern,) if status in REQUEST else (self.pattern, self.names)
-        return any(_found(each, text) for each in told if each)
+        return any(_found(each, text) for each in self._told(status))
+
+    def is_echo(self, status: int, text: str, caller: str) -> bool:
+        """Whether all in a text that makes it hold, and would blame a key, stands in the ``caller``'s own words: what an
+        upstream says of one of them is no word about the key. A group in a pattern is the part that a caller could have said."""
+        if not caller or self.fault not in OF_KEYS or status in OF_KEYS_ALONE or status not in self.statuses:
+            return False
+        found = [match.span(match.lastindex or 0) for each in self._told(status) for match in _all(each, text)]
+        return bool(found) and all(_says(caller, _word(text, *span)) for span in found)
+
+    def _told(self, status: int) -> list[str]:
+        return [each for each in ((self.pattern,) if status in REQUEST else (self.pattern, self.names)) if each]
 
 
 BY_STATUS = (
@@ -99,7 +111,7 @@ RULES = (
     ),
     Rule(Fault.BALANCE_EXHAUSTED, REQUEST, BROKE),
     Rule(Fault.BALANCE_EXHAUSTED, (402,)),
-    Rule(Fault.REGION_BLOCKED, (401, 403), r"\bip\b.*(?:allow|authori[sz]ed|permitted|whitelist)|ip_not_authorized"),
+    Rule(Fault.REGION_BLOCKED, (401, 403), r"\b(ip)\b.*(?:allow|authori[sz]ed|permitted|whitelist)|ip_not_authorized"),
     Rule(Fault.REGION_BLOCKED, (403,), r"unsupported_country|country|region\b|territory|location is not supported"),
     Rule(Fault.REGION_BLOCKED, (400,), ABROAD, names=r"unsupported_country"),
     Rule(Fault.AUTH_DEAD, (401,)),
@@ -127,16 +139,37 @@ RULES = (
 )
 
 
+VAGUE = Rule(Fault.MODEL_UNAVAILABLE, (403,))
+"""A 403 of which nothing is known."""
+
+
 def judge(status: int, text: str, rules: Sequence[Rule] = RULES) -> Fault:
     """The fault of the first rule that holds; the last rule of a table holds always."""
     return holding(status, text, rules).fault
 
 
-def holding(status: int, text: str, rules: Sequence[Rule] = RULES) -> Rule:
-    """The rule itself."""
-    folded = text.lower()
-    return next(rule for rule in rules if rule.holds(status, folded))
+def holding(status: int, text: str, rules: Sequence[Rule] = RULES, caller: Sequence[str] = ()) -> Rule:
+    """The rule itself. ``caller``: what the order says, in the caller's own words. One of them alone takes no key out: whether it
+    is quoted or about the key, another order without that word will show."""
+    folded, said = text.lower(), " ".join(" ".join(caller).lower().split())
+    held = [rule for rule in rules if rule.holds(status, folded)]
+    rule = next(each for each in held if not each.is_echo(status, folded, said))
+    return VAGUE if status == 403 and rule is not held[0] and rule.fault in OF_KEYS and not rule.pattern else rule
 
 
 def _found(pattern: str, text: str) -> bool:
     return re.search(pattern, text, re.DOTALL) is not None
+
+
+def _all(pattern: str, text: str) -> Iterator[re.Match[str]]:
+    return re.finditer(pattern, text, re.DOTALL)
+
+
+def _word(text: str, begin: int, end: int) -> str:
+    """What stands there, with the rest of the words that it is a part of."""
+    before, after = re.search(r"[a-z0-9_]*$", text[:begin]), re.match(r"[a-z0-9_]*", text[end:])
+    return (before[0] if before else "") + text[begin:end] + (after[0] if after else "")
+
+
+def _says(caller: str, word: str) -> bool:
+    return re.search(rf"(?<![a-z0-9_]){re.escape(word)}(?![a-z0-9_])", caller) is not None

@@ -12,7 +12,7 @@ from limner.actors.providers import dialects, discretion, parcels
 from limner.actors.providers.base import Access, Fault, OnStep, Order, Picture, QuotaScope, Step, UpstreamError
 from limner.actors.providers.egress import AGENT
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
-from limner.actors.providers.rules import BEGINS, BY_STATUS, Rule, judge
+from limner.actors.providers.rules import BEGINS, BY_STATUS, Rule, holding
 from limner.actors.providers.verdicts import QUOTA_DELAY, Answer, delay
 from limner.runtime import raster
 
@@ -185,7 +185,7 @@ def refusal(answer: Answer, access: Access) -> UpstreamError:
     text = " ".join(str(each) for each in said if each) or dialects.raw(answer)
     secrets = discretion.secrets(access)
     own = discretion.without(text, secrets)
-    fault, is_vague = dialects.by_whom(judge(answer.status, own, RULES), answer, error)
+    fault, is_vague = dialects.by_whom(holding(answer.status, own, RULES, discretion.caller(access)), answer, error)
     after = delay(answer.headers, own)
     if fault is Fault.RATE_LIMITED:
         after = PENALTY if after is None else after

@@ -75,9 +75,10 @@ def verdict(
     rules: Sequence[Rule] = RULES,
     said: str | None = None,
     names: str = "",
+    caller: Sequence[str] = (),
 ) -> UpstreamError:
     """The one error that an answer without a picture is. ``said``: its text, where it has another envelope than OpenAI's;
-    ``names``: the codes in it."""
+    ``names``: the codes in it; ``caller``: what the order says (discretion.caller)."""
     error = _envelope(answer.body)
     text = said if said is not None else _text(error, secrets)
     # What is cut is cut when the caller's words and our secrets are out of it: half of one is not known any more.
@@ -85,7 +86,8 @@ def verdict(
     own = shown if text else shown[:PAGE]
     status = _status(answer.status, error)
     rules = _about_keys(rules, str(error.get("param") or "")) if status in REQUEST else rules
-    rule = _by_name(status, _names(error) if said is None else names.lower(), rules) or holding(status, own, rules)
+    by_name = _by_name(status, _names(error) if said is None else names.lower(), rules)
+    rule = by_name or holding(status, own, rules, caller)
     fault = rule.fault
     after = delay(answer.headers | _inner_headers(error), own)
     if fault is Fault.RATE_LIMITED and after is not None and after > QUOTA_DELAY:

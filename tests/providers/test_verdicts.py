@@ -14,7 +14,7 @@ import pytest
 from limner.actors.providers import a1111, discretion, fal_answers, gemini_answers, replicate, stability
 from limner.actors.providers.base import WORDS, Access, Fault, UpstreamError
 from limner.actors.providers.relay import RELAYED
-from limner.actors.providers.rules import RULES, judge
+from limner.actors.providers.rules import OF_KEYS, RULES, judge
 from limner.actors.providers.verdicts import Answer, delay, verdict
 from tests.upstreams.openai import error
 
@@ -271,7 +271,7 @@ def of(painter: str, status: int, body: dict[str, Any], access: Access) -> Upstr
         case "a1111":
             return a1111.refusal(answer, replace(access, secret="none"))
         case _:
-            return verdict(answer, discretion.secrets(access), rules=RELAYED)
+            return verdict(answer, discretion.secrets(access), rules=RELAYED, caller=discretion.caller(access))
 
 
 @pytest.mark.parametrize(("painter", "status", "body"), REQUESTS)
@@ -475,3 +475,44 @@ def test_a_caller_does_not_say_how_long_a_key_rests(painter: str, status: int) -
     usual = of(painter, status, enveloped(painter, "cannot paint: a fox"), access).after
     quoted = of(painter, status, enveloped(painter, f"cannot paint: {access.prompt}"), access).after
     assert quoted == usual
+
+
+SAID_OF_A_WORD = [
+    ("openai", "a leaked pipe in an old house", error(None, "Request rejected: banned word 'leaked'")),
+    ("openai", "A Suspended bridge in the fog", error(None, "the word suspended is not wanted here")),
+    ("openai", "a house in the countryside", error(None, "banned word: countryside")),
+    ("openai", "the letters IP on a wall", error(None, "the word 'ip' is not allowed")),
+    ("openai", "墙上写着余额不足", error(None, "禁止的词：余额不足")),
+    ("gemini", "a country road", {"error": {"message": "no such word: country", "status": "PERMISSION_DENIED"}}),
+    ("stability", "a country road", {"name": "rejected", "errors": ["no such word: country"]}),
+    ("fal", "an old key on a hook", {"detail": "banned word: key"}),
+    ("replicate", "a disabled robot", {"detail": "banned word: disabled"}),
+]
+"""What each says of one short word at a 403."""
+
+
+@pytest.mark.parametrize(("painter", "prompt", "body"), SAID_OF_A_WORD)
+def test_one_short_word_of_a_caller_takes_no_key_out(painter: str, prompt: str, body: dict[str, Any]) -> None:
+    quoted = of(painter, 403, body, Access(KEY, "https://painter.example/v1", prompt=prompt))
+    assert (quoted.fault, quoted.is_vague) == (Fault.MODEL_UNAVAILABLE, True)
+    other = of(painter, 403, body, Access(KEY, "https://painter.example/v1", prompt="a fox"))
+    assert (other.fault in OF_KEYS, other.is_vague) == (True, False), "it is believed when no caller has said it"
+
+
+@pytest.mark.parametrize(("status", "message", "fault"), [
+    (403, "Your API key was leaked", Fault.AUTH_DEAD),
+    (403, "Country, region, or territory not supported", Fault.REGION_BLOCKED),
+    (403, "Your account: key_suspended", Fault.AUTH_DEAD),
+    (401, "leaked", Fault.AUTH_DEAD),
+    (402, "余额不足", Fault.BALANCE_EXHAUSTED),
+])  # fmt: skip
+def test_what_an_upstream_says_beside_a_callers_word_is_believed(status: int, message: str, fault: Fault) -> None:
+    access = Access(KEY, "https://relay.example/v1", prompt="a leaked pipe on suspended rails of a country, 余额不足")
+    assert of("openai", status, error(None, message), access).fault is fault
+
+
+def test_a_callers_signs_end_no_account_at_any_status() -> None:
+    access = Access(KEY, "https://relay.example/v1", prompt="墙上写着余额不足")
+    for status in (200, 403, 404, 429, 500):
+        usual = of("openai", status, error(None, "禁止的词"), access).fault
+        assert of("openai", status, error(None, "禁止的词：余额不足"), access).fault is usual, status
