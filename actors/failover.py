@@ -15,6 +15,8 @@ DAY_HITS = 3
 """So many failures in a row that name a quota of the day mean that the day is used up, however short the delays."""
 VAGUE = 30.0
 """Seconds of a rest over a refusal that may be about the order: one order must not keep a model from everybody else."""
+DOUBTERS = 3
+"""So many accounts that a key refuses in unknown words, with no picture between them: then it is the key, not an order."""
 SHORTEST, LONGEST = 1.0, 86_400.0
 """Seconds of a rest, whatever a provider says: below, trials follow each other; above, a moment was told as a span."""
 MOST_WAYS = 3
@@ -94,7 +96,7 @@ def is_poison(fault: Fault, before: int, failures: int, *, elsewhere: bool) -> b
 
     Twice could be a key that stumbles at times: it takes a third, or ``elsewhere``, another key that paints for others and
     broke down over it. ``failures``: how many of the key came in a row before this one. While nobody gets anything the
-    order waits on. A refusal in words that nobody knows is such a breakdown, too, and none is held against the key.
+    order waits on. A refusal in words that nobody knows is such a breakdown, too: it takes pictures to know who paints.
     """
     return (
         fault in (Fault.UPSTREAM_5XX, Fault.MODEL_UNAVAILABLE) and failures == 0 and before >= (1 if elsewhere else 2)

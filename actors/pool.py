@@ -103,13 +103,15 @@ class Pool:
         log.debug("attempt_detail", job=str(job.id), detail=error.detail)  # upstreams quote prompts
         cost = getattr(error, "cost_micros", 0)
         possible = job.cost_micros if reaction.may_cost and not cost else 0
-        before, elsewhere = 0, False
+        before, here, elsewhere = 0, False, False
         if fault is Fault.UPSTREAM_5XX or error.is_vague:
-            before, elsewhere = await attempts.of_key(self.db, job.id, lease.key_id, fault)
+            about = (job.id, lease.key_id, fault)
+            before, here, elsewhere = await attempts.of_key(self.db, *about, is_vague=error.is_vague)
+        counts = not before and (not error.is_vague or await self._is_doubted(job, lease, fault))
         # First the rest, then the slot: nobody takes the freed slot of a key, or a way, that is about to rest.
         # A model all of whose keys rest in the name of this fault is not offered any more (models.IS_OFFERED).
         cause = f"refused: {error.detail}" if error.is_vague else f"{fault}: {error.detail}"
-        await self._let_rest(lease, job.model_id, error, cause[:300], before)
+        await self._let_rest(lease, job.model_id, error, cause[:300], before, counts=counts)
         close = attempts.answered if reaction.blame is Blame.ORDER else attempts.close
         await close(
             self.db, lease.attempt_id, fault=fault, detail=error.detail, cost_micros=cost, possible_micros=possible
@@ -118,13 +120,19 @@ class Pool:
         # Only now: what fails here leaves no answered attempt open, to be asked for once more elsewhere.
         if error.param or error.categories:
             await attempts.note_blame(self.db, lease.attempt_id, error.param, error.categories)
-        if failover.is_poison(fault, before, lease.failures, elsewhere=elsewhere):
+        if here and failover.is_poison(fault, before, lease.failures, elsewhere=elsewhere):
             log.warning("order_breaks_painters", job=str(job.id), key=lease.label)
             return False
         return failover.goes_on(await attempts.faults(self.db, job.id), self._final)
 
-    async def _let_rest(self, lease: Lease, model_id: str, error: UpstreamError, cause: str, before: int) -> None:
-        """``before``: how often this key came to the same with this order."""
+    async def _is_doubted(self, job: Job, lease: Lease, fault: Fault) -> bool:
+        """Whether a refusal in unknown words is held against the key: so many get the same since it painted anything."""
+        return await attempts.others(self.db, lease.key_id, job.account_id, fault) >= failover.DOUBTERS - 1
+
+    async def _let_rest(
+        self, lease: Lease, model_id: str, error: UpstreamError, cause: str, before: int, *, counts: bool
+    ) -> None:
+        """``before``: how often this key came to the same with this order; ``counts``: whether a rest is held against it."""
         fault, key_id = error.fault, lease.key_id
         probe_in = failover.probe_in(self.config.key_probe_seconds)
         match failover.REACTIONS[fault].blame:
@@ -138,7 +146,7 @@ class Pool:
                 seconds = failover.rest_seconds(fault, error.after, lease.failures)
                 await rests.rest_route(self.db, key_id, lease.proxy_id, seconds, cause)
             case Blame.KEY_FOR_MODEL | Blame.PROXY:
-                await self._rest_from_model(lease, model_id, error, cause, before)
+                await self._rest_from_model(lease, model_id, error, cause, before, counts=counts)
                 await rests.review_if_hopeless(self.db, key_id, self.config.key_most_failures, probe_in)
             case Blame.COUNTED:
                 await rests.count(self.db, key_id)
@@ -147,12 +155,12 @@ class Pool:
                 log.debug("nobody_to_blame", fault=fault)
 
     async def _rest_from_model(
-        self, lease: Lease, model_id: str, error: UpstreamError, cause: str, before: int
+        self, lease: Lease, model_id: str, error: UpstreamError, cause: str, before: int, *, counts: bool
     ) -> None:
         """From this model alone; all keys of the account where the provider counts by project."""
         painter = base.provider(lease.kind)
-        counts = error.fault in (Fault.RATE_LIMITED, Fault.DAILY_QUOTA)
-        by_group = counts and getattr(painter, "quota_scope", "key") == "account_group"
+        by_project = error.fault in (Fault.RATE_LIMITED, Fault.DAILY_QUOTA)
+        by_group = by_project and getattr(painter, "quota_scope", "key") == "account_group"
         is_daily = bool(getattr(error, "is_daily", False))
         tomorrow = failover.until_tomorrow(datetime.now(UTC), getattr(painter, "quota_zone", "America/Los_Angeles"))
         after = error.after
@@ -161,7 +169,7 @@ class Pool:
         if error.is_vague and after is None:
             after = failover.VAGUE
         seconds = failover.rest_seconds(error.fault, after, max(lease.failures, before))
-        about = {"attempt_id": lease.attempt_id, "by_group": by_group, "counts": not before and not error.is_vague}
+        about = {"attempt_id": lease.attempt_id, "by_group": by_group, "counts": counts}
         hits = await rests.rest(self.db, lease.key_id, model_id, seconds, cause, is_daily=is_daily, **about)  # type: ignore[arg-type]
         if is_daily and hits >= failover.DAY_HITS and seconds < tomorrow:
             cause = f"{Fault.DAILY_QUOTA}: {hits} failures in a row named a quota of the day"

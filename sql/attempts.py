@@ -205,18 +205,47 @@ async def spent(db: Db, job_id: UUID, faults: Sequence[str]) -> dict[int, str]:
     return {row["key_id"]: row["fault"] for row in await db.fetch(SPENT, job_id, list(faults), LET_GO)}
 
 
+# Of a fault that is not held against a key, only a picture of the same model since then says that it paints for others.
 OF_KEY = """
-select count(*) filter (where a.key_id = $2) as often,
-    coalesce(bool_or(a.key_id <> $2 and k.failures = 0), false) as elsewhere
+select count(*) filter (where a.key_id = $2) as often, coalesce(bool_or(a.key_id = $2 and s.paints), false) as here,
+    coalesce(bool_or(a.key_id <> $2 and k.failures = 0 and s.paints), false) as elsewhere
 from attempt as a join provider_key as k on k.id = a.key_id
+cross join lateral (
+    select not $5::boolean or exists (
+        select from attempt as p
+        where p.key_id = a.key_id and p.model_id = a.model_id and p.fault is null and p.finished_at > a.finished_at
+            and p.started_at > a.finished_at
+    ) as paints
+) as s
 where a.job_id = $1 and a.fault = $3 and a.detail <> $4
 """
 
 
-async def of_key(db: Db, job_id: UUID, key_id: int, fault: str) -> tuple[int, bool]:
-    """How often this key came to this fault with this job; and whether another one did, that has painted for others since."""
-    ((often, elsewhere),) = await db.fetch(OF_KEY, job_id, key_id, fault, LET_GO)
-    return often, elsewhere
+async def of_key(db: Db, job_id: UUID, key_id: int, fault: str, *, is_vague: bool = False) -> tuple[int, bool, bool]:
+    """How often this key came to this fault with this job; and whether it, and another one that did, paint for others.
+
+    ``is_vague``: none is held against a key, and it takes a picture since then to know.
+    """
+    ((often, here, elsewhere),) = await db.fetch(OF_KEY, job_id, key_id, fault, LET_GO, is_vague)
+    return often, here, elsewhere
+
+
+RECENT = 20_000
+"""Attempts of all keys that are looked at for what became of one: there is no index by key, and it has to end."""
+OTHERS = """
+with recent as materialized (
+    select job_id, key_id, fault, finished_at from attempt where finished_at is not null order by finished_at desc limit $4
+),
+of_key as (select * from recent where key_id = $1)
+select count(distinct j.account_id) from of_key as a join job as j on j.id = a.job_id
+where a.fault = $3 and j.account_id <> $2
+    and a.finished_at > coalesce((select max(p.finished_at) from of_key as p where p.fault is null), '-infinity')
+"""
+
+
+async def others(db: Db, key_id: int, account_id: UUID, fault: str) -> int:
+    """How many other accounts this key came to this fault with, of late, since it painted anything."""
+    return int(await db.fetchval(OTHERS, key_id, account_id, fault, RECENT))
 
 
 CLOSE_LEFT = """

@@ -8,13 +8,14 @@ import pytest
 
 from limner.actors import failover
 from limner.actors.providers.base import WORDS, Fault
-from limner.sql import attempts, keys, models, proxies, rests
+from limner.sql import attempts, generations, keys, models, proxies, rests
 from tests.faults.crew import SETTLED
 from tests.pool.test_paid_once import asked, painter
 from tests.upstreams.base import Asked
 from tests.upstreams.openai import FakeOpenAI, Script, error, painted
 
 DAY = 86_400
+CAST = ("bob", "carol", "alice")
 EVENTS = "select state_before, state_after, cause, model_id from key_event where key_id = $1 order by id"
 
 
@@ -92,12 +93,17 @@ async def test_an_order_is_not_given_up_over_a_key_that_stumbled_twice(audited, 
     assert await stage.ends(unlucky) == ["delivered"]
 
 
+AGAIN = "update message set state = 0, ready_at = now() where state = 2"
+VAGUELY = Script(status=403, body=error("request_denied", "Denied by gateway rule 17.", "gateway"))
+REFUSED = "select count(*) = $1 from attempt where fault = 'model_unavailable'"
+
+
 class Particular(FakeOpenAI):
     """Something in front of it does not like what is poison, and says so in words of its own."""
 
     async def usual(self, asked: Asked) -> Script:
         if "poison" in str(asked.fields.get("prompt")):
-            return Script(status=403, body=error("request_denied", "Denied by gateway rule 17.", "gateway"))
+            return VAGUELY
         return await super().usual(asked)
 
 
@@ -110,13 +116,52 @@ async def test_one_order_that_is_refused_in_unknown_words_keeps_the_model_from_n
         assert await db.fetchval("select max(until) < now() + interval '40 seconds' from key_rest")
         assert "gpt-image-2" in [each.id for each in await models.on_offer(db)]
         await db.execute("update key_rest set until = now()")
-        await db.execute("update message set state = 0, ready_at = now() where state = 2")
-        other = await asked(stage, "a fox in the snow")
+        for number in range(1, 4):  # whoever has waited longest paints next: each of them once
+            await asked(stage, "a fox in the snow")
+            await stage.until("select count(*) = $1 from job where state = 'delivered'", number)
+        await db.execute(AGAIN)
         await stage.until(SETTLED)
-    assert (await stage.ends(refused), await stage.ends(other)) == (["failed"], ["delivered"])
+    assert await stage.ends(refused) == ["failed"]
     assert (await stage.faults()).count("model_unavailable") == 4, "by each key, and by one again"
     assert await db.fetchval("select sum(failures) from provider_key") == 0
     assert not await db.fetch("select from provider_key where state <> 'active'")
+
+
+async def test_a_good_order_waits_for_a_key_that_paints_while_others_are_dead_in_unknown_words(audited, db):
+    stage = audited
+    async with painter(stage, brushes=3) as upstream, stage.workers():
+        for number in range(2):
+            upstream.always(f"sk-brush-{number}-abcdefgh", VAGUELY)
+        good = await db.fetchval("select max(id) from provider_key")
+        await rests.rest(db, good, "gpt-image-2", 3600, "rate_limited: a test")
+        generation = await asked(stage)
+        for refusals in (2, 4, 6):
+            await stage.until(REFUSED, refusals)
+            await stage.until("select waits_until is not null from job where generation_id = $1", generation)
+            await db.execute("update key_rest set until = now() where key_id <> $1 or $2 = 6", good, refusals)
+            await db.execute(AGAIN)
+        await stage.until(SETTLED)
+    assert await stage.ends(generation) == ["delivered"]
+
+
+async def test_a_key_that_refuses_everybody_in_unknown_words_is_looked_at(stage, db):
+    whose = [await db.fetchval("select id from account where email_key = $1", f"{name}@example.com") for name in CAST]
+    told = []
+    async with painter(stage) as upstream, stage.workers(key_most_failures=1):
+        upstream.always("sk-brush-0-abcdefgh", VAGUELY)
+        for number, account in enumerate([*whose, *whose], 1):
+            generation = await asked(stage)
+            await stage.until(REFUSED, number)
+            await stage.until("select waits_until is not null from job where generation_id = $1", generation)
+            key = await db.fetchrow("select failures, state from provider_key where label = 'brush 0'")
+            told.append((key["failures"], key["state"]))
+            if key["state"] != "active":
+                break
+            await generations.cancel(db, generation, stage.alice)
+            await db.execute("update job set account_id = $2 where generation_id = $1", generation, account)
+            await db.execute("update key_rest set until = now()")
+            await db.execute("update provider_key set failed_at = failed_at - interval '5 seconds'")
+    assert told == [(0, "active"), (0, "active"), (1, "active"), (2, "manual_review")]
 
 
 async def test_another_key_that_broke_down_over_the_same_order_counts_when_it_paints_for_others(stage, db):
@@ -125,9 +170,9 @@ async def test_another_key_that_broke_down_over_the_same_order_counts_when_it_pa
     for tried in ([], [one]):
         lease = await stage.lease(job, tried=tried)
         await attempts.close(db, lease.attempt_id, fault="upstream_5xx")
-    assert await attempts.of_key(db, job, one, "upstream_5xx") == (1, True)
+    assert await attempts.of_key(db, job, one, "upstream_5xx") == (1, True, True)
     await db.execute("update provider_key set failures = 1 where id = $1", two)
-    assert await attempts.of_key(db, job, one, "upstream_5xx") == (1, False), "it is down for everybody"
+    assert await attempts.of_key(db, job, one, "upstream_5xx") == (1, True, False), "it is down for everybody"
 
 
 async def test_a_rest_of_an_account_group_is_told_of_each_of_its_keys(stage, db):
