@@ -66,9 +66,8 @@ async def _paid_there(db: Database, config: Config, name: str, way: Processor, p
         log.info("payment_of_somebody_else", processor=name, ref=payment.ref)
         return
     if invoice.state == "paid":
-        is_more = payment.received_cents > invoice.received_cents
         # What was in doubt one night may hold the next.
-        if invoice.paid_by or is_more or await _is_doubtful(db, invoice):
+        if invoice.paid_by or _is_more(invoice, payment) or await _is_doubtful(db, invoice):
             await settlement.apply(db, invoice, payment, way.store)
         return
     async with db.transaction() as tx:
@@ -87,6 +86,10 @@ async def _credited(tx: Transaction, config: Config, invoice: Invoice, payment: 
     await telling.send(tx, config, [news])
 
 
+def _is_more(invoice: Invoice, payment: Payment) -> bool:
+    return payment.received_cents > invoice.received_cents
+
+
 async def _is_doubtful(db: Database, invoice: Invoice) -> bool:
     """Also when an admin has decided: should it be taken back once more, they are told once more."""
     is_open = bool(invoice.frozen_credits) or await doubts.is_open(db, invoice.id)
@@ -103,7 +106,9 @@ async def _left_there(db: Database, name: str, way: Processor, payment: Payment)
 async def _paid_here(db: Database, way: Processor, invoice: Invoice) -> None:
     payment = await way.read(str(invoice.processor_ref))
     if payment is not None and payment.state == "paid":
-        if await _is_doubtful(db, invoice):  # it was opened too long ago to be in the list
+        if _is_more(invoice, payment) or await _is_doubtful(
+            db, invoice
+        ):  # it was opened too long ago to be in the list
             await settlement.apply(db, invoice, payment, way.store)
         return
     if payment is not None:

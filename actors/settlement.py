@@ -51,6 +51,7 @@ async def _paid(db: Db, seen: Invoice, payment: Payment) -> bool:
         is_ownerless = seen.state != "paid" and await payments.is_ownerless(tx, seen.id)
         invoice = await invoices.locked(tx, seen.id)
         if invoice.state != "paid" and any(each.state != "failed" for each in await refunds.of_invoice(tx, invoice.id)):
+            await payments.note(tx, invoice.id, payment.received_cents, is_late=payment.is_late)
             words = "It was paid in full after a part of it had been given back."
             await _mismatch(tx, invoice, payment, words)
             return False
@@ -84,7 +85,7 @@ async def _not_paid_there(db: Db, seen: Invoice, payment: Payment) -> None:
 async def _too_much(tx: Db, invoice: Invoice, payment: Payment) -> None:
     """What did not go back yet, of all that came: told again when more of it comes. The invoice is locked."""
     paid = await invoices.get(tx, invoice.id)
-    owed = (await refunds.owed(tx, paid))["surplus"]
+    owed = await refunds.surplus(tx, paid)
     if owed < invoices.DUST_CENTS:
         return
     said = _said(payment) | {"received_cents": paid.received_cents}
@@ -114,11 +115,20 @@ async def _moved(db: Db, seen: Invoice, payment: Payment) -> None:
             with contextlib.suppress(WrongState):  # what is over does not begin again
                 await invoices.move(tx, invoice.id, payment.state)
         if payment.state in CLOSED and payment.received_cents:
-            await payments.flag(tx, invoice.id, "partial", _came(invoice, payment), _said(payment), actor=ME)
+            await _too_little(tx, await invoices.get(tx, invoice.id), payment)
 
 
-def _came(invoice: Invoice, payment: Payment) -> str:
-    received, amount, currency = decimal(payment.received_cents), decimal(invoice.amount_cents), invoice.currency
+async def _too_little(tx: Db, invoice: Invoice, payment: Payment) -> None:
+    """What of it is here and did not go back: told again when more of it comes. The invoice is locked."""
+    owed = await refunds.owed(tx, invoice)
+    here = owed["whole"] or owed["surplus"]
+    if here:
+        said = _said(payment) | {"received_cents": invoice.received_cents}
+        await payments.flag(tx, invoice.id, "partial", _came(invoice, payment, decimal(here)), said, actor=ME)
+
+
+def _came(invoice: Invoice, payment: Payment, received: str) -> str:
+    amount, currency = decimal(invoice.amount_cents), invoice.currency
     words = (
         f"{received} of {amount} {currency} came before it was closed or called invalid there: give it back, or mark it paid "
         "when the rest has come."

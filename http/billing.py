@@ -105,7 +105,14 @@ async def _shown(request: web.Request, invoice: Invoice) -> dict[str, Any]:
         "code": qr.drawn(way["link"] or way["address"]) if way else None,
         "gift": await _gift(request, invoice),
         "refunds": await refunds.of_invoice(request.app[DB], invoice.id),
+        "more": await _more(request, invoice),
     }
+
+
+async def _more(request: web.Request, invoice: Invoice) -> int:
+    """What came too much, and somebody was told of."""
+    cents = await refunds.surplus(request.app[DB], invoice)
+    return cents if cents >= invoices.DUST_CENTS else 0
 
 
 def _drawn(invoice: Invoice) -> dict[str, str] | None:

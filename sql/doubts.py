@@ -60,7 +60,12 @@ async def beside(tx: Db, invoice: Invoice, trouble: str, words: str) -> tuple[st
     """What this invoice, which is locked, is troubled by from now on: a doubt that nobody has decided stays, in words of both."""
     if trouble in TROUBLES or invoice.trouble not in TROUBLES or not await is_open(tx, invoice.id):
         return trouble, words
-    return invoice.trouble, words + BESIDES + invoice.trouble_words.rpartition(BESIDES)[2]
+    return invoice.trouble, words + BESIDES + alone(invoice.trouble_words)
+
+
+def alone(words: str) -> str:
+    """The words of a doubt, without those of what came up beside it."""
+    return words.rpartition(BESIDES)[2]
 
 
 @dataclass(frozen=True)
@@ -72,16 +77,19 @@ class Doubtful:
     payments: int
 
 
-# What came for an invoice that is not paid was never revenue. Once somebody has decided, it is not in doubt any more: what was
-# neither held nor given back is lost.
+# What came for an invoice that is not paid was never revenue, and what of it goes back is not in doubt. Once somebody has
+# decided, it is not in doubt any more: what was neither held nor given back is lost.
 NOW = """
 select currency, sum(cents)::bigint as cents, count(*)::int as payments
 from (
     select i.currency, i.plan_id, d.cents from payment_doubt as d join invoice as i on i.id = d.invoice_id
     where d.until is null and i.trouble <> ''
     union all
-    select currency, plan_id, received_cents from invoice
-    where trouble in ('partial', 'mismatch', 'refund') and trouble <> '' and state <> 'paid' and received_cents > 0
+    select i.currency, i.plan_id, i.received_cents - back.cents from invoice as i, lateral (
+        select coalesce(sum(r.amount_cents), 0) as cents from refund as r where r.invoice_id = i.id and r.state <> 'failed'
+    ) as back
+    where i.trouble in ('partial', 'mismatch', 'refund') and i.trouble <> '' and i.state <> 'paid'
+        and i.received_cents > back.cents
 ) as doubt
 where $1::bigint is null or plan_id = $1
 group by currency order by currency <> 'USD', currency

@@ -64,12 +64,6 @@ class Invoice:
         return max(0, self.amount_cents - self.received_cents)
 
     @property
-    def surplus_cents(self) -> int:
-        """What was paid too much, unless giving it back costs more than it is. Paid by hand, all that came afterwards."""
-        more = self.received_cents - (self.known_cents if self.paid_by else self.amount_cents)
-        return more if self.state == "paid" and more >= DUST_CENTS else 0
-
-    @property
     def list_cents(self) -> int:
         """The price before a code took something off."""
         return self.amount_cents + self.discount_cents

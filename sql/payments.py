@@ -31,13 +31,16 @@ async def note(
 
 
 # Told once for each invoice: what somebody has dealt with does not come up again with the next look. What held meanwhile does,
-# and so does what is too much when more of it has come, or other words are to be said of it.
+# and so does what is too much or too little when more of it has come, or other words are to be said of it.
 FLAG = """
 update invoice as i set trouble = $4, trouble_words = $5
 where i.id = $1 and not exists (
     select from audit as told where told.subject = $1::uuid::text and told.action = 'invoice.' || $2 and not exists (
         select from audit as held where held.subject = told.subject and held.action = 'invoice.holds' and held.id > told.id
-    ) and ($2 <> 'over' or told.after ->> 'words' = $3 and (told.after ->> 'received_cents')::bigint >= i.received_cents)
+    ) and (
+        $2 not in ('over', 'partial')
+        or told.after ->> 'words' = $3 and (told.after ->> 'received_cents')::bigint >= i.received_cents
+    )
 )
 returning i.id
 """
@@ -145,8 +148,13 @@ async def is_ownerless(tx: Transaction, invoice_id: UUID) -> bool:
     return bool(await tx.fetchval(OWNERLESS, invoice_id))
 
 
-# What had come before it is a part of the price, and never more than that.
-BY_HAND = "update invoice set paid_by = $2, known_cents = least(received_cents, amount_cents) where id = $1"
+# What had come before it, and did not go back, is a part of the price, and never more than that.
+BY_HAND = """
+update invoice as i set paid_by = $2, known_cents = least(i.amount_cents, greatest(0, i.received_cents - (
+    select coalesce(sum(r.amount_cents), 0) from refund as r where r.invoice_id = i.id and r.state <> 'failed'
+)))
+where i.id = $1
+"""
 
 
 async def mark_paid(

@@ -52,12 +52,21 @@ COLUMNS = (
     "error, created_at, period_taken"
 )
 
-# What goes back: all that came, less what is on its way already; what came before anybody counted is the amount.
+# What goes back: all that came, less what is on its way already; what came before anybody counted is the amount. The whole
+# goes back once: whatever comes after it is a surplus, over a price of nothing.
 OWED = """
-select (case when $2 = 'surplus' then i.received_cents - case when i.paid_by = '' then i.amount_cents else i.known_cents end
-        when i.state = 'paid' then greatest(i.received_cents, i.amount_cents) else i.received_cents end
-    - coalesce((select sum(r.amount_cents) from refund as r where r.invoice_id = i.id and r.state <> 'failed'), 0))::bigint
-from invoice as i where i.id = $1
+select greatest(0, case
+    when $2 = 'whole' then case when back.is_whole then 0 when i.state = 'paid' then greatest(i.received_cents, i.amount_cents)
+        else i.received_cents end
+    when i.paid_by <> '' then i.received_cents - i.known_cents
+    when back.is_whole then i.received_cents
+    when i.state = 'paid' then i.received_cents - i.amount_cents
+    else 0 end - back.cents)::bigint
+from invoice as i, lateral (
+    select coalesce(sum(r.amount_cents), 0) as cents, coalesce(bool_or(r.kind = 'whole'), false) as is_whole
+    from refund as r where r.invoice_id = i.id and r.state <> 'failed'
+) as back
+where i.id = $1
 """
 
 UNSPENT = """
@@ -75,21 +84,19 @@ select coalesce((
 
 async def owed(db: Db, invoice: Invoice) -> dict[str, int]:
     """What could go back, in cents, as the whole or as the surplus; and the credits that the whole would cost."""
-    can = {"whole": not invoice.is_open and not invoice.paid_by, "surplus": not invoice.is_open}
-    amounts = {kind: max(0, await db.fetchval(OWED, invoice.id, kind)) if can[kind] else 0 for kind in KINDS}
-    if invoice.state != "paid":
-        amounts["surplus"] = 0
+    whole = 0 if invoice.is_open or invoice.paid_by else await db.fetchval(OWED, invoice.id, "whole")
     credits = await db.fetchval(OWED_CREDITS, invoice.id) + invoice.frozen_credits
-    return amounts | {"credits": credits}
+    return {"whole": whole, "surplus": await surplus(db, invoice), "credits": credits}
+
+
+async def surplus(db: Db, invoice: Invoice) -> int:
+    """What came too much and did not go back, in cents; of what went back as a whole, all that came since."""
+    return 0 if invoice.is_open else int(await db.fetchval(OWED, invoice.id, "surplus"))
 
 
 ORDER = f"""
 insert into refund (invoice_id, kind, amount_cents, currency, credits_taken, reason, actor, period_taken)
 values ($1, $2, $3, $4, $5, $6, $7, $8) returning {COLUMNS}
-"""
-# Whether all of it holds is another question than what becomes of a surplus.
-ANSWERED = """
-update invoice set trouble = '', trouble_words = '' where id = $1 and ($2 = 'whole' or trouble in ('over', 'refund'))
 """
 
 
@@ -135,7 +142,7 @@ async def order(
         refund = Refund(**row)
         if kind == "whole":
             await tx.execute("update invoice set frozen_credits = 0 where id = $1", invoice_id)
-        await tx.execute(ANSWERED, invoice_id, kind)
+        await tx.execute(TELL, invoice_id, *_still_to_decide(invoice, kind))
         after = {"kind": kind, "amount_cents": amount, "credits": -refund.credits_taken, "reason": reason}
         if cutback is not None:
             after |= {"plan": "ends now" if cutback.is_over else f"ends {cutback.by} sooner"}
@@ -152,10 +159,17 @@ def _is_as_shown(invoice: Invoice, amount: int, taken: int, seen: tuple[int, int
     return amount == cents and (credits is None or credits - few <= taken <= credits)
 
 
+def _still_to_decide(invoice: Invoice, kind: str) -> tuple[str, str]:
+    """Whether all of it holds is another question than what becomes of a surplus: that one stays, in its own words."""
+    if kind == "whole" or invoice.state != "paid" or invoice.trouble in ("over", "refund"):
+        return "", ""
+    return invoice.trouble, doubts.alone(invoice.trouble_words)
+
+
 async def _owed(db: Db, invoice: Invoice, kind: str) -> int:
     if invoice.paid_by and kind == "whole":
         raise WrongState("The invoice was marked paid by hand: give the money back by hand, too.", field="state")
-    if invoice.is_open or (kind == "surplus" and invoice.state != "paid"):
+    if invoice.is_open:
         raise WrongState(f"The invoice is {invoice.state}; it cannot be paid back.", field="state")
     amount = int(await db.fetchval(OWED, invoice.id, kind))
     if amount <= 0:
@@ -239,8 +253,9 @@ async def failed(db: Db, refund: Refund, why: str) -> None:
         await _credits_again(tx, invoice, refund.credits_taken - frozen, frozen)
         if refund.period_taken:
             await cutbacks.undo(tx, invoice.id, refund.period_taken)
-        await gifts.give_again(tx, refund.id)
-        await referrals.paid_after_all(tx, invoice.id)
+        if refund.kind == "whole":
+            await gifts.give_again(tx, refund.id)
+            await referrals.paid_after_all(tx, invoice.id)
         words = f"A refund could not be sent: {why[:200]}"
         await tx.execute(TELL, invoice.id, *await doubts.beside(tx, invoice, "refund", words))
         after = {"refund": str(refund.id), "why": why[:300], "credits": refund.credits_taken, "frozen": frozen}

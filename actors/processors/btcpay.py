@@ -74,7 +74,7 @@ class Btcpay:
             asked = {"name": name, "description": refund.reason, "payoutMethods": methods}
             if methods:
                 asked["payoutMethodId"] = methods[0]  # servers before 2.1 know one only
-            return self._paid_back(await self._ask("POST", f"{path}/refund", body=asked | _variant(invoice, refund)))
+            return self._paid_back(await self._ask("POST", f"{path}/refund", body=asked | _variant(refund)))
         except Missing as error:
             raise Unwilling("BTCPay Server does not know this invoice any more") from error
 
@@ -215,10 +215,7 @@ def _payout_methods(methods: Sequence[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(str(each).replace("-LNURL", "-LN") for each in paid))
 
 
-def _variant(invoice: Invoice, refund: Refund) -> dict[str, str]:
-    """Over there nothing is too much when it was paid here in another way, and all of it is, also what went back before."""
-    is_all = refund.amount_cents == invoice.received_cents - invoice.amount_cents
-    if refund.kind == "surplus" and not invoice.paid_by and is_all:
-        return {"refundVariant": "OverpaidAmount"}
+def _variant(refund: Refund) -> dict[str, str]:
+    """The amount that was ordered: "OverpaidAmount" is whatever is too much there by now, also what went back before."""
     amount = {"customAmount": plain(refund.amount_cents), "customCurrency": refund.currency}
     return {"refundVariant": "Custom", **amount}

@@ -151,6 +151,19 @@ async def test_what_is_left_of_the_thanks_is_taken_back_when_the_order_is_paid_b
     await sound(db)
 
 
+async def test_thanks_stay_taken_when_a_surplus_cannot_be_sent_while_the_rest_goes_back(db, cast):
+    await brought(db, cast.alice, cast.bob)
+    invoice = await buys(db, cast.bob)
+    before = (await ledger.balance(db, cast.alice.id)).available
+    await db.execute("update invoice set received_cents = amount_cents + 500 where id = $1", invoice.id)
+    surplus = await refunds.order(db, invoice.id, "surplus", "too much", actor="test")
+    await refunds.order(db, invoice.id, "whole", "a complaint", actor="test")
+    await refunds.failed(db, surplus, "no funds")
+    assert (await ledger.balance(db, cast.alice.id)).available == before - 10
+    assert await states(db, cast.alice) == ["taken"]
+    await sound(db)
+
+
 @pytest.mark.parametrize("left, taken", [(4, 4), (0, 0)])
 async def test_thanks_that_were_spent_stay_spent(db, cast, left, taken):
     await brought(db, cast.alice, cast.bob)
