@@ -27,7 +27,7 @@ from limner.runtime.presence import Presence
 from limner.runtime.storage import Storage, StorageUnavailable, Stored
 from limner.runtime.together import ONES_OWN
 from limner.runtime.vault import Vault
-from limner.sql import errands, images, jobs, progress
+from limner.sql import attempts, errands, images, jobs, progress
 from limner.sql.attempts import Lease
 from limner.sql.generations import PaintPicture
 from limner.sql.jobs import Job, Painted
@@ -63,13 +63,27 @@ class Generator(Actor):
         self.stopwatch = Stopwatch(db)
         self.concurrency = config.worker_slots
         self._begun: dict[Fence, Job] = {}
+        """Begun with their claim, and not yet received."""
 
     async def run(self) -> None:
         with as_raised():
             async with anyio.create_task_group() as group:
                 group.start_soon(self.stopwatch.run)
-                await super().run()
+                try:
+                    await super().run()
+                finally:
+                    await self._let_go()
                 group.cancel_scope.cancel()
+
+    async def _let_go(self) -> None:
+        """What was begun and put back before anybody received it has asked no painter."""
+        with anyio.move_on_after(3, shield=True):
+            try:
+                for job in self._begun.values():
+                    if isinstance(job.key, Lease):
+                        await attempts.close(self.db, job.key.attempt_id, fault="cancelled", detail=attempts.LET_GO)
+            except OUTAGE as error:
+                log.warning("not_let_go", count=len(self._begun), error=str(error) or type(error).__name__)
 
     async def take_turns(self, room: int, *, humbly: bool) -> tuple[list[Claimed], bool]:
         """With their jobs begun; one that cannot be begun with the others hinders none of them."""
@@ -78,8 +92,8 @@ class Generator(Actor):
         except ONES_OWN as error:
             log.warning("not_begun_together", error=repr(error))
             return await super().take_turns(room, humbly=humbly)
-        for job in begun:
-            self._begun[job.fence] = job
+        in_hand = {fence: job for fence, job in self._begun.items() if fence.id in self.in_hand}  # others were put back
+        self._begun = in_hand | {job.fence: job for job in begun}
         return taken, is_all
 
     async def receive(self, message: PaintPicture) -> None:

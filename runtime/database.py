@@ -31,7 +31,7 @@ BREATH = 0.002
 """Seconds between notifications of one process: what is told sooner goes out together, a breath later."""
 PATIENCE = 0.05
 """Seconds that what is not urgent waits for something that is."""
-# To notify serialises commits: one that waits for no disk holds nobody up. What it tells of is durable already.
+# To notify serialises commits: one that waits for no disk holds nobody up. What it tells of was committed before.
 TELL = """
 with quickly as materialized (select set_config('synchronous_commit', 'off', true))
 select pg_notify(channel, payload) from quickly, unnest($1::text[], $2::text[]) as t(channel, payload)

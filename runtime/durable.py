@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -14,6 +15,19 @@ def flush(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def kind_of(folder: Path) -> str:
+    """The type of its file system, such as "ext4"; "" where nobody tells."""
+    place, found = folder.resolve(), ("", "")
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            _, mount, kind, *_ = line.split(" ")
+            if place.is_relative_to(mount) and len(mount) >= len(
+                found[0]
+            ):  # of those mounted over each other, the last
+                found = mount, kind
+    return found[1]
 
 
 class Held:

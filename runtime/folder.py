@@ -36,6 +36,8 @@ MOST_SETTLED = 4096
 """Folders that a process remembers: those of pictures are 256, those of releases before as many as the pictures."""
 MOST_HELD = 256
 """Folders that a process keeps open."""
+NAMELESS = ("ext4", "xfs")
+"""File systems where bytes that were flushed before they had a name are there with it; on Btrfs they are not."""
 FRESH = 60.0
 """Seconds that one is kept open: an operator may put another in its place."""
 
@@ -117,17 +119,17 @@ class Folder:
             with contextlib.suppress(FileNotFoundError):  # another process of ours sweeps too
                 if left.stat().st_mtime < time.time() - self.LEFTOVER:
                     left.unlink()
+        self._written = self._unnamed if durable.kind_of(self._incoming) in NAMELESS else self._named
         try:
-            self._try_link(self._unnamed)
-        except (OSError, AttributeError):
-            self._try_link(self._named)
-            return
-        self._written = self._unnamed
+            self._try_link()
+        except OSError:
+            self._written = self._named
+            self._try_link()
 
-    def _try_link(self, written: Callable[[bytes], contextlib.AbstractContextManager[_Namer]]) -> None:
-        """Some network file systems have no hard links, others no files without a name."""
+    def _try_link(self) -> None:
+        """Some network file systems have no hard links."""
         probe = self._incoming / secrets.token_hex(16)
-        with written(b"") as name:
+        with self._written(b"") as name:
             name(probe)
         probe.unlink()
 
@@ -177,9 +179,8 @@ class Folder:
         handle = os.open(self._incoming, os.O_WRONLY | os.O_TMPFILE, 0o600)
         try:
             _write_all(handle, data)
-            yield partial(
-                os.link, f"/proc/self/fd/{handle}", src_dir_fd=handle
-            )  # with a folder's handle, links are followed
+            # With a handle of a folder, whichever, the link under /proc is followed.
+            yield partial(os.link, f"/proc/self/fd/{handle}", src_dir_fd=handle)
         finally:
             os.close(handle)
 

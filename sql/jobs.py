@@ -226,7 +226,9 @@ async def _fail(tx: Transaction, job: Job, reason: str, state: str, fault: str =
     await generations.settle_state(tx, job.generation_id)
 
 
+# It keeps its place among those that wait for a key, and none is kept for it meanwhile: V0049.
 POSTPONE = """
+with away as (update key_wait set is_away = true where job_id = $1)
 update job set state = 'queued', line = $2, percent = null, waits_until = now() + make_interval(secs => $3)
 where id = $1 and state = 'running' and not cancel_asked
 returning id

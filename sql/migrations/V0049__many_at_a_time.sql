@@ -47,22 +47,25 @@ begin
 end
 $body$;
 
--- Jobs that wait for a busy key. Unlogged: a crash forgets who came first. Who has not looked for 3.5 seconds waits no longer.
+-- Jobs that wait for a busy key. Unlogged: a crash forgets who came first.
 create unlogged table key_wait (
     job_id uuid primary key,
     provider_id bigint not null,
     model_id text not null,
     since timestamptz not null,
-    seen_at timestamptz not null
+    seen_at timestamptz not null,
+    is_away boolean not null default false
 );
 
--- How many wait for a key of this model since before p_since. A moment is no wait: else a key that is free already would stand
--- idle until somebody looks.
+comment on column key_wait.is_away is 'it was put back into the line: it keeps its place, and no key is kept for it';
+
+-- How many look for a key of this model, and have waited since before p_since. Who was not seen for a second is not there to
+-- take one. A moment is no wait: else a key that is free already would stand idle until somebody looks.
 create function keys_awaited(p_provider bigint, p_model text, p_at timestamptz, p_since timestamptz) returns bigint
 language sql stable
 set plan_cache_mode = force_generic_plan as $body$
 select count(*) from key_wait as w
-where w.provider_id = p_provider and w.model_id = p_model and w.seen_at > p_at - interval '3.5 seconds'
+where w.provider_id = p_provider and w.model_id = p_model and not w.is_away and w.seen_at > p_at - interval '1 second'
     and w.since < least(p_since, p_at - interval '0.4 seconds')
 $body$;
 
@@ -86,7 +89,7 @@ declare
 begin
     perform pg_advisory_xact_lock(hashtextextended('keys of provider ' || p_provider, 0));
     v_at := clock_timestamp();
-    select case when w.seen_at > v_at - interval '3.5 seconds' then w.since end into v_since from key_wait as w where w.job_id = p_job;
+    select w.since into v_since from key_wait as w where w.job_id = p_job and w.model_id = p_model;
     if p_tried = '{}' then
         v_ahead := keys_awaited(p_provider, p_model, v_at, coalesce(v_since, v_at));
     end if;
@@ -108,13 +111,49 @@ begin
             l.sealed_proxy, l.failures, l.settings, l.is_local, l.back, l.is_busy;
     end if;
     if l.attempt_id is null and l.is_busy and p_tried = '{}' then
-        delete from key_wait as w where w.seen_at < v_at - interval '1 minute';
+        delete from key_wait as w where w.provider_id = p_provider and w.seen_at < v_at - interval '2 minutes';
         insert into key_wait as w (job_id, provider_id, model_id, since, seen_at)
         values (p_job, p_provider, p_model, v_at, v_at)
         on conflict (job_id) do update set provider_id = excluded.provider_id, model_id = excluded.model_id,
-            since = coalesce(v_since, v_at), seen_at = v_at;
+            since = coalesce(v_since, v_at), seen_at = v_at, is_away = false
+            where w.is_away or w.seen_at < v_at - interval '0.3 seconds' or w.model_id <> excluded.model_id;
     else
         delete from key_wait as w where w.job_id = p_job;
+    end if;
+end
+$body$;
+
+-- key_verdicts for first tries. As long as no key of the provider rests, has a proxy or a limit a minute, a small query says
+-- the same: to start the large one takes longer than to run it.
+create function keys_seen(p_provider bigint, p_model text, p_at timestamptz)
+returns table (
+    key_id bigint, verdict text, until timestamptz, via bigint, trial text, idle double precision, place bigint,
+    comes_back boolean
+) language plpgsql
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off as $body$
+#variable_conflict use_column
+begin
+    if exists (
+        select from provider_key as k
+        where k.provider_id = p_provider and (
+            k.state = 'cooldown' or k.rpm is not null or k.proxy_id is not null
+            or exists (select from key_rest as r where r.key_id = k.id and r.model_id = p_model)
+            or exists (select from route_rest as r where r.key_id = k.id)
+        )
+    ) or exists (select from group_rest as g where g.provider_id = p_provider) then
+        return query select * from key_verdicts(p_provider, p_model, '{}', null, p_at);
+    else
+        return query
+        select k.id, case when k.state <> 'active' then k.state when o.n >= k.concurrency then 'no_slot' end,
+            null::timestamptz, null::bigint, null::text, extract(epoch from p_at - k.last_used_at)::double precision,
+            row_number() over (order by coalesce(extract(epoch from p_at - k.last_used_at), 1e12) * k.weight desc, k.id),
+            k.state = 'active'
+        from provider_key as k
+        cross join lateral (
+            select count(*) as n from attempt as a where a.key_id = k.id and a.finished_at is null and a.expires_at > p_at
+        ) as o
+        where k.provider_id = p_provider;
     end if;
 end
 $body$;
@@ -136,15 +175,14 @@ as $body$
 declare
     v_at timestamptz;
     v_shared integer := 0;
+    v_busy boolean := false;
 begin
-    if cardinality(p_jobs) > 1 then
-        perform pg_advisory_xact_lock(hashtextextended('keys of provider ' || p_provider, 0));
-        v_at := clock_timestamp();
-    end if;
-    if cardinality(p_jobs) > 1 and keys_awaited(p_provider, p_model, v_at, v_at) = 0 then
+    perform pg_advisory_xact_lock(hashtextextended('keys of provider ' || p_provider, 0));
+    v_at := clock_timestamp();
+    if keys_awaited(p_provider, p_model, v_at, v_at) = 0 then
         return query
         with v as materialized (
-            select * from key_verdicts(p_provider, p_model, '{}', null, v_at)
+            select * from keys_seen(p_provider, p_model, v_at)
             where exists (select from provider where id = p_provider and active)
         ),
         free as materialized (
@@ -201,7 +239,13 @@ begin
         get diagnostics v_shared = row_count;
     end if;
     for n in v_shared + 1 .. cardinality(p_jobs) loop
-        return query select p_jobs[n], l.* from key_in_turn(p_provider, p_model, p_jobs[n], '{}', null, p_untils[n]) as l;
+        if v_busy then -- then they all are, and each looks again in a moment
+            return query select p_jobs[n], null::bigint, null::smallint, null::bigint, null::text, null::text, null::text, null::text,
+                null::text, null::bigint, null::text, null::integer, null::jsonb, null::boolean, 0::double precision, true;
+        else
+            return query select p_jobs[n], l.* from key_in_turn(p_provider, p_model, p_jobs[n], '{}', null, p_untils[n]) as l;
+            v_busy := exists (select from key_wait as w where w.job_id = p_jobs[n]);
+        end if;
     end loop;
 end
 $body$;
@@ -228,7 +272,7 @@ set enable_mergejoin = off as $body$
 begin
     return query
     with at_work as materialized (
-        select t.message_id, t.wants_key, j.id, j.generation_id, g.thread_id, j.account_id, g.prompt, m.id as model_id,
+        select t.place, t.message_id, t.wants_key, j.id, j.generation_id, g.thread_id, j.account_id, g.prompt, m.id as model_id,
             m.upstream_id, m.provider_id, m.cost_micros, g.width, g.height, j.seed, j.deadline, g.request_id, g.traceparent,
             g.parameters, g.partial_images, (select u.storage_key from upload as u where u.id = g.mask_upload_id) as mask,
             before.has_errand is not null as was_tried, before.has_errand is true as has_errand,
@@ -240,7 +284,8 @@ begin
                 from generation_reference as r where r.generation_id = g.id order by r.position
             ) as "references"
         from jobs_start(p_jobs, p_messages, p_owners, p_attempts, p_waits) as begun (message_id)
-        join unnest(p_jobs, p_messages, p_want_keys) as t (job_id, message_id, wants_key) on t.message_id = begun.message_id
+        join unnest(p_jobs, p_messages, p_want_keys) with ordinality as t (job_id, message_id, wants_key, place)
+            on t.message_id = begun.message_id
         cross join lateral (select * from job where id = t.job_id offset 0) as j
         cross join lateral (select * from generation where id = j.generation_id offset 0) as g
         cross join lateral (
@@ -251,8 +296,8 @@ begin
     leased as materialized (
         select l.job_id, to_jsonb(l) - 'job_id' as key
         from (
-            select w.provider_id, w.model_id, array_agg(w.id order by w.message_id) as jobs,
-                array_agg(w.deadline + make_interval(secs => p_beyond) order by w.message_id) as untils
+            select w.provider_id, w.model_id, array_agg(w.id order by w.place) as jobs,
+                array_agg(w.deadline + make_interval(secs => p_beyond) order by w.place) as untils
             from at_work as w where w.wants_key and not w.was_tried and w.mask is null and w."references" = '{}'
             group by w.provider_id, w.model_id order by w.provider_id, w.model_id
         ) as w
@@ -291,9 +336,11 @@ declare
 begin
     select jsonb_agg(to_jsonb(m) order by m.priority desc, m.pos) into v_taken
     from message_take('painting', p_owner, p_count, p_humbly) as m;
-    select array_agg((m.payload ->> 'job_id')::uuid), array_agg(m.id), array_agg(m.attempts) into v_jobs, v_ids, v_attempts
-    from jsonb_to_recordset(v_taken) as m (id bigint, kind text, payload jsonb, attempts smallint)
-    where m.kind = 'PaintPicture';
+    select array_agg((t.item -> 'payload' ->> 'job_id')::uuid order by t.place), array_agg((t.item ->> 'id')::bigint order by t.place),
+        array_agg((t.item ->> 'attempts')::smallint order by t.place)
+    into v_jobs, v_ids, v_attempts
+    from jsonb_array_elements(v_taken) with ordinality as t (item, place)
+    where t.item ->> 'kind' = 'PaintPicture' and (t.item ->> 'attempts')::smallint <= (t.item ->> 'max_attempts')::smallint;
     n := coalesce(cardinality(v_ids), 0);
     if n > 0 then
         perform set_config('synchronous_commit', v_hardened, true);

@@ -14,9 +14,15 @@ begin
         select from jsonb_array_elements(p_orders) as t (item)
         where t.item -> 'thread_id' <> t.item -> 'id' or t.item -> 'uploads' <> '[]' or t.item -> 'idempotency_key' <> 'null'
     ) then
-        return query
-        select t.place, o.id, o.why from jsonb_array_elements(p_orders) with ordinality as t (item, place)
-        cross join lateral order_place(t.item) as o;
+        for a in
+            select t.place, t.item, o.id, o.why from jsonb_array_elements(p_orders) with ordinality as t (item, place)
+            cross join lateral order_place(t.item) as o
+        loop
+            if a.id is not null and a.item ->> 'most_unfinished' is not null then
+                perform order_fits((a.item ->> 'account_id')::uuid, (a.item ->> 'most_unfinished')::integer);
+            end if;
+            return query select a.place, a.id, a.why;
+        end loop;
     else
         insert into generation (
             id, account_id, thread_id, model_id, prompt, width, height, count, credits, request_hash, request_id, traceparent,
@@ -47,14 +53,14 @@ begin
         cross join lateral unnest(o.jobs) as t (id);
         return query
         select t.place, (t.item ->> 'id')::uuid, null::text from jsonb_array_elements(p_orders) with ordinality as t (item, place);
+        for a in
+            select o.account_id, min(o.most_unfinished) as most
+            from jsonb_to_recordset(p_orders) as o (account_id uuid, most_unfinished integer)
+            where o.most_unfinished is not null group by o.account_id order by o.account_id
+        loop
+            perform order_fits(a.account_id, a.most);
+        end loop;
     end if;
-    for a in
-        select o.account_id, min(o.most_unfinished) as most
-        from jsonb_to_recordset(p_orders) as o (account_id uuid, most_unfinished integer)
-        where o.most_unfinished is not null group by o.account_id order by o.account_id
-    loop
-        perform order_fits(a.account_id, a.most);
-    end loop;
 end
 $body$;
 

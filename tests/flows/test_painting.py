@@ -267,6 +267,24 @@ async def test_one_order_does_not_wait_for_sixty_of_somebody_else(stage, db):
         await end_the_rest(stage)
 
 
+async def test_a_key_is_at_work_as_long_as_somebody_waits_for_it(stage, db, monkeypatch):
+    """Those that were put back into the line keep their places, and no key stands idle for them."""
+    monkeypatch.setattr("limner.actors.pool.PATIENCE", 0.3)
+    await stage.key("slow seconds=0.7", concurrency=1)
+    await db.execute("update plan set concurrency = 20")
+    for _ in range(8):
+        await stage.order()
+    async with stage.workers(count=2, worker_slots=3):
+        await stage.until(SETTLED)
+    idle = """
+        select max(extract(epoch from started_at - ended))::float from (
+            select started_at, lag(finished_at) over (order by started_at) as ended from attempt where fault is null
+        ) as t
+    """
+    assert await db.fetchval("select count(*) from job where state = 'delivered'") == 8
+    assert await db.fetchval(idle) < 8, "those that are put back come back within two seconds"
+
+
 async def end_the_rest(stage: Stage) -> None:
     """The rest is of no interest."""
     for row in await stage.db.fetch("select id from generation where state in ('queued', 'running')"):

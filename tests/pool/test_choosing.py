@@ -212,9 +212,27 @@ async def test_nobody_is_kept_waiting_for_one_who_is_gone(stage, db):
     painting, gone, fresh = await stage.jobs(3)
     lease = await stage.leased(painting)
     assert isinstance(await stage.lease(gone), Wait)
-    await db.execute("update key_wait set since = since - interval '9 s', seen_at = seen_at - interval '4 s'")
+    await db.execute("update key_wait set since = since - interval '9 s', seen_at = seen_at - interval '1.1 s'")
     await attempts.answered(db, lease.attempt_id)
     await stage.leased(fresh)
+
+
+async def test_who_was_put_back_into_the_line_keeps_its_place_and_no_key(stage, db):
+    await stage.key(concurrency=1)
+    await stage.jobs(3)
+    worker = Presence(db, "worker", lease=15)
+    await worker.beat()
+    await db.execute("update job set deadline = now() + interval '1 minute'")
+    _, (painting, eldest, fresh), _ = await jobs.take(db, worker.id, 3)
+    assert isinstance(await stage.lease(eldest.id), Wait)
+    await db.execute("update key_wait set since = since - interval '9 s'")
+    await jobs.postpone(db, eldest, 0, "all painters are busy")
+    await attempts.answered(db, painting.key.attempt_id)
+    lease = await stage.leased(fresh.id)
+    assert isinstance(await stage.lease(eldest.id), Wait)
+    await attempts.answered(db, lease.attempt_id)
+    assert isinstance(await stage.lease(painting.id), Wait), "the eldest is back, and has its place again"
+    await stage.leased(eldest.id)
 
 
 async def test_those_that_begin_together_leave_a_key_to_who_waits(stage, db):
@@ -266,3 +284,32 @@ async def test_what_somebody_else_is_at_is_taken_and_begun_later(stage, db):
     assert len(taken) == 2
     assert generation not in {job.generation_id for job in begun}
     assert len(begun) == (await db.fetchval("select count(*) from job where generation_id <> $1", generation))
+
+
+SEEN = """
+with seen as (select * from keys_seen($1, 'simulator', $2)),
+judged as (select * from key_verdicts($1, 'simulator', '{}', null, $2))
+select (select count(*) from seen) as many, (select count(*) from (select * from seen except select * from judged) as t)
+    + (select count(*) from (select * from judged except select * from seen) as t) as differ
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "select 1",
+        "update provider_key set state = 'cooldown', rests_until = now() + interval '9 s' where id = $1",
+        "update provider_key set rpm = 1 where id = $1",
+        "insert into key_rest (key_id, model_id, until, cause) values ($1, 'simulator', now() + interval '9 s', 'a test')",
+    ],
+)
+async def test_the_small_look_at_all_keys_says_what_the_large_one_says(stage, db, change):
+    free, full, out, never = [await stage.key(concurrency=count) for count in (3, 1, 5, 2)]
+    for job in (await stage.jobs(4))[:3]:
+        await stage.leased(job)
+    await db.execute("update provider_key set last_used_at = null where id = $1", never)
+    await db.execute("update provider_key set state = 'disabled' where id = $1", out)
+    await db.execute(change, *([free] if "$1" in change else []))
+    provider = await db.fetchval("select provider_id from provider_key where id = $1", full)
+    row = await db.fetchrow(SEEN, provider, await db.fetchval("select now()"))
+    assert (row["many"], row["differ"]) == (4, 0)

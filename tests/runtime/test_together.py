@@ -132,23 +132,18 @@ async def test_who_gives_up_waiting_is_left_out_and_who_gives_up_on_the_way_hold
     assert crowd.got == {3: 6}
 
 
-async def test_who_comes_a_round_after_another_goes_along_where_many_come(carrier):
+async def test_who_is_ready_in_the_same_round_goes_along_where_many_come(carrier):
     carrier.gate = anyio.Semaphore(100)
     together = Together(carrier.carry)
 
-    async def after(rounds: int, number: int) -> None:
-        for _ in range(rounds):
-            await anyio.lowlevel.checkpoint()
-        assert await together.do(number) == number * 2
+    async def at_once(*numbers: int) -> None:
+        async with anyio.create_task_group() as group:
+            for number in numbers:
+                group.start_soon(together.do, number)
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(after, 0, 1)
-    async with anyio.create_task_group() as group:  # right after the first: there is company to be had
-        for number in (2, 3, 4):
-            group.start_soon(after, number - 2, number)
+    await at_once(1)
+    await at_once(2, 3, 4)  # right after the first: there is company to be had
     assert carrier.loads == [[1], [2, 3, 4]]
     await anyio.sleep(2 * RECENTLY)
-    async with anyio.create_task_group() as group:  # after a while there is none, and nobody waits for it
-        for number in (5, 6):
-            group.start_soon(after, number - 5, number)
+    await at_once(5, 6)  # after a while there is none, and nobody waits for it
     assert carrier.loads[2:] == [[5], [6]]
