@@ -106,9 +106,8 @@ async def _left_there(db: Database, name: str, way: Processor, payment: Payment)
 async def _paid_here(db: Database, way: Processor, invoice: Invoice) -> None:
     payment = await way.read(str(invoice.processor_ref))
     if payment is not None and payment.state == "paid":
-        if _is_more(invoice, payment) or await _is_doubtful(
-            db, invoice
-        ):  # it was opened too long ago to be in the list
+        # It was opened too long ago to be in the list.
+        if _is_more(invoice, payment) or await _is_doubtful(db, invoice):
             await settlement.apply(db, invoice, payment, way.store)
         return
     if payment is not None:

@@ -217,10 +217,11 @@ begin
             ) as others
             from free
         ),
+        moment as materialized (select clock_timestamp() as at), -- later than the end of whatever made room
         made as (
             insert into attempt (job_id, number, key_id, proxy_id, model_id, started_at, expires_at, considered)
             select p_jobs[p.n], (select coalesce(max(a.number), 0) + 1 from attempt as a where a.job_id = p_jobs[p.n]),
-                p.key_id, p.via, p_model, clock_timestamp(), p_untils[p.n], jsonb_build_object(
+                p.key_id, p.via, p_model, (select at from moment), p_untils[p.n], jsonb_build_object(
                     'chosen', jsonb_build_array(p.key_id, case p.turn when 0 then p.idle else 0 end, p.weight, null),
                     'of', (select count(*) from v), 'passed', (select others from passed where passed.key_id = p.key_id)
                 )
@@ -228,7 +229,7 @@ begin
             returning attempt.id, attempt.job_id, attempt.number, attempt.key_id
         ),
         used as (
-            update provider_key set last_used_at = clock_timestamp() where id = any(array(select distinct key_id from picked))
+            update provider_key set last_used_at = (select at from moment) where id = any(array(select distinct key_id from picked))
         )
         select m.job_id, m.id, m.number, k.id, k.label, p.kind, p.base_url, k.switch, k.sealed_secret, f.via, f.sealed_url,
             k.failures, p.settings, p.is_local, null::double precision, false
