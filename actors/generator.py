@@ -294,7 +294,7 @@ class Generator(Actor):
 
     def _access(self, lease: Lease, job: Job) -> Access:
         """What goes on over there may take all the time that is left: at its end the stop-watch is first, and calls it off."""
-        goes_on = isinstance(provider(lease.kind), Resumable)
+        goes_on = base.is_resumable(type(provider(lease.kind)))
         timeout = job.left + BREATH if goes_on else min(ATTEMPT, job.left - BREATH)
         texts = tuple(value for value in job.parameters.values() if isinstance(value, str))
         return self.pool.access(lease, timeout, job.prompt, texts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from pathlib import Path
 
 
@@ -28,24 +27,3 @@ def kind_of(folder: Path) -> str:
             ):  # of those mounted over each other, the last
                 found = mount, kind
     return found[1]
-
-
-class Held:
-    """A folder that is kept open, for whoever flushes it often. It is closed when nobody has it any more."""
-
-    def __init__(self, folder: Path) -> None:
-        self._handle = -1
-        self._handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        self._since = time.monotonic()
-
-    @property
-    def age(self) -> float:
-        """Seconds. Another folder may have taken its place since."""
-        return time.monotonic() - self._since
-
-    def flush(self) -> None:
-        os.fsync(self._handle)
-
-    def __del__(self) -> None:
-        if self._handle >= 0:
-            os.close(self._handle)

@@ -30,16 +30,14 @@ from limner.runtime.storage import (
 
 T = TypeVar("T")
 _Namer = Callable[[Path], None]
-"""Gives written bytes their name. Unlike a rename, it refuses to replace."""
+"""Gives written bytes their name, durably. Unlike a rename, it refuses to replace."""
 
 MOST_SETTLED = 4096
 """Folders that a process remembers: those of pictures are 256, those of releases before as many as the pictures."""
-MOST_HELD = 256
-"""Folders that a process keeps open."""
-NAMELESS = ("ext4", "xfs")
-"""File systems where bytes that were flushed before they had a name are there with it; on Btrfs they are not."""
-FRESH = 60.0
-"""Seconds that one is kept open: an operator may put another in its place."""
+NEAR = ("ext4", "xfs")
+"""File systems of a disk of this machine, where a file that is flushed is there with its last name; on Btrfs it is not."""
+INLINE = 2**20
+"""Bytes that are read on the spot when the system has them in memory: up to a tenth of a millisecond."""
 
 
 class Folder:
@@ -52,7 +50,7 @@ class Folder:
         self._incoming = root / "~incoming"
         self._settled: set[Path] = set()
         """Folders whose names are durable, as far as this process has seen to it."""
-        self._held: dict[Path, durable.Held] = {}
+        self._is_near = False
         self._written: Callable[[bytes], contextlib.AbstractContextManager[_Namer]] = self._named
 
     async def prepare(self) -> None:
@@ -64,6 +62,8 @@ class Folder:
 
     async def get(self, key: str) -> bytes:
         path = self._path(key)
+        if self._is_near and (found := _at_hand(path)) is not None:
+            return found
         return await self._in_thread(lambda: _read(path), key)
 
     async def stream(self, key: str, chunk: int = CHUNK) -> AsyncIterator[bytes]:
@@ -119,7 +119,8 @@ class Folder:
             with contextlib.suppress(FileNotFoundError):  # another process of ours sweeps too
                 if left.stat().st_mtime < time.time() - self.LEFTOVER:
                     left.unlink()
-        self._written = self._unnamed if durable.kind_of(self._incoming) in NAMELESS else self._named
+        self._is_near = durable.kind_of(self._incoming) in NEAR
+        self._written = self._unnamed if self._is_near else self._named
         try:
             self._try_link()
         except OSError:
@@ -144,6 +145,7 @@ class Folder:
             except (FileExistsError, NotADirectoryError):
                 if not path.is_file() or path.read_bytes() != data:
                     raise KeyTaken(f"other bytes are stored under {key}") from None
+                durable.flush(path.parent)  # whoever put them may not have come that far
         self._settle(path.parent)
         return describe(key, data)
 
@@ -152,35 +154,30 @@ class Folder:
             name(path)
         except FileNotFoundError:
             self._settled.discard(path.parent)
-            self._held.pop(path.parent, None)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             name(path)
 
     def _settle(self, folder: Path) -> None:
-        """Make the names in this folder durable, and its own."""
-        self._hold(folder).flush()
+        """Make the name of this folder durable, and of those that it is in."""
         while folder != self.root and folder not in self._settled:
             durable.flush(folder.parent)
             if len(self._settled) < MOST_SETTLED:
                 self._settled.add(folder)
             folder = folder.parent
 
-    def _hold(self, folder: Path) -> durable.Held:
-        held = self._held.get(folder)
-        if held is None or held.age > FRESH:
-            if len(self._held) >= MOST_HELD:
-                self._held.clear()
-            held = self._held[folder] = durable.Held(folder)
-        return held
-
     @contextlib.contextmanager
     def _unnamed(self, data: bytes) -> Iterator[_Namer]:
         """Durable bytes that are gone when nobody names them. Linux alone has this."""
-        handle = os.open(self._incoming, os.O_WRONLY | os.O_TMPFILE, 0o600)
+        handle = os.open(self._incoming, os.O_WRONLY | os.O_TMPFILE | os.O_SYNC, 0o600)
+
+        def name(path: Path) -> None:
+            # With a handle of a folder, whichever, the link under /proc is followed.
+            os.link(f"/proc/self/fd/{handle}", path, src_dir_fd=handle)
+            os.fsync(handle)  # the same transaction of the file system has the file's count of names and its name
+
         try:
             _write_all(handle, data)
-            # With a handle of a folder, whichever, the link under /proc is followed.
-            yield partial(os.link, f"/proc/self/fd/{handle}", src_dir_fd=handle)
+            yield name
         finally:
             os.close(handle)
 
@@ -188,13 +185,19 @@ class Folder:
     def _named(self, data: bytes) -> Iterator[_Namer]:
         """Durable bytes under a name that goes when they have another."""
         temporary = self._incoming / secrets.token_hex(16)
+
+        def name(path: Path) -> None:
+            os.link(temporary, path)
+            durable.flush(path.parent)
+
         try:
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 _write_all(handle, data)
+                os.fsync(handle)
             finally:
                 os.close(handle)
-            yield partial(os.link, temporary)
+            yield name
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -204,7 +207,23 @@ def _write_all(handle: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(handle, left) :]
-    os.fsync(handle)
+
+
+def _at_hand(path: Path) -> bytes | None:
+    """What the system has in memory, without a wait for the disk; None when it has to be read, or is not there."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        if (size := os.fstat(handle).st_size) > INLINE:
+            return None
+        found = bytearray(size)
+        return bytes(found) if os.preadv(handle, [found], 0, os.RWF_NOWAIT) == size else None
+    except OSError:  # BlockingIOError: it would have to wait
+        return None
+    finally:
+        os.close(handle)
 
 
 def _read(path: Path) -> bytes:

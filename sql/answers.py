@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound
 from limner.sql import subscriptions, usages
@@ -153,6 +155,35 @@ def _order(rows: Sequence[Any]) -> Order:
 def _answer(row: Any) -> Answer:
     fields = {name: row[name] for name in Answer.__dataclass_fields__}
     return Answer(**fields | {"usage": usages.kept(fields["usage"])})
+
+
+MOST_TOLD = 7900
+"""Bytes of a notification; Postgres takes less than 8000."""
+Told = dict[str, Any]
+"""An order of one picture, just delivered, by the names of ORDERS; and the ``token_id`` that it was ordered with."""
+DELIVERED: Told = {"order_state": "delivered", "state": "delivered", "reason": ""} | dict.fromkeys(
+    ("fault", "param", "categories", "takedown", "waits_until")
+)
+
+
+def told(about: Told) -> str | None:
+    """For GENERATION_ANSWERED: the order's id, a space, and the rest as JSON. None when it is too long to be told."""
+    text = orjson.dumps(about, default=str).decode()  # asyncpg has a UUID of its own
+    payload = f"{about['id']} {text}"
+    return payload if len(payload.encode()) <= MOST_TOLD else None
+
+
+def heard(text: str, token_id: UUID) -> Order | None:
+    """The order that was ``told``, as ``order`` finds it for this token; None when it is another's."""
+    about = orjson.loads(text)
+    if about["token_id"] != str(token_id):
+        return None
+    row = DELIVERED | about
+    for name in ("id", "job_id", "image_id"):
+        row[name] = UUID(row[name])
+    for name in ("created_at", "changed_at"):
+        row[name] = datetime.fromisoformat(row[name])
+    return _order([row])
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ GENERATION_CHANGED = "generation_changed"
 GENERATION_ENDED = "generation_ended"
 """The last job of a generation has ended. Payload: the generation's id."""
 
+GENERATION_ANSWERED = "generation_answered"
+"""What a program's order of one picture came to, told just before its end. Payload: see answers.told."""
+
 INVOICE_CHANGED = "invoice_changed"
 """An invoice changed its state. Payload: the invoice's id."""
 

@@ -120,15 +120,19 @@ async def order(db: Db, asked: Order, *, deadline: int, offer: terms.Offer | Non
     else:
         agreed = await terms.settled(db, offer, asked.model_id)
     agreed.model.check(asked.size, len(asked.uploads) + len(asked.pictures), len(asked.prompt))
-    jobs = [uuid4() for _ in range(asked.count)]
-    generation_id = await _place(db, asked, agreed, jobs, min(deadline, agreed.plan.longest_wait_seconds))
+    generation_id = await _place(db, asked, agreed, deadline)
     if generation_id is None:  # somebody else was faster with the same key
         return await _hardened(db, await _known(db, asked) or generation_id_missing(asked), hardens)
     if not isinstance(db, Database):
         db.tell(mailbox.SENT, PaintPicture.mailbox)
-    db.tell(GENERATION_CHANGED, f"{asked.thread_id or generation_id} {generation_id}", can_wait=True)
-    log.info("ordered", generation=str(generation_id), model=agreed.model.id, pictures=len(jobs))
+    taken(db, asked, generation_id)
     return await _hardened(db, generation_id, hardens)
+
+
+def taken(db: Db, asked: Order, generation_id: UUID) -> None:
+    """An order is in the books: whoever watches is told, and the log says so."""
+    db.tell(GENERATION_CHANGED, f"{asked.thread_id or generation_id} {generation_id}", can_wait=True)
+    log.info("ordered", generation=str(generation_id), model=asked.model_id, pictures=asked.count)
 
 
 async def _hardened(db: Db, generation_id: UUID, hardens: bool) -> UUID:
@@ -180,10 +184,10 @@ select o.id, o.why from quickly cross join lateral orders_place($1) as o order b
 """
 
 
-async def _place(db: Db, asked: Order, agreed: Terms, jobs: list[UUID], deadline: int) -> UUID | None:
+async def _place(db: Db, asked: Order, agreed: Terms, deadline: int) -> UUID | None:
     """None when its idempotency key is taken. Raises NotFound, QuotaExhausted, PlanCapReached, NoSubscription."""
     with ledger.covered(), terms.kept(agreed.plan, asked.count, agreed.model.credits):
-        row = await db.together(_placed, _as_item(asked, agreed, jobs, deadline))
+        row = await db.together(_placed, as_item(asked, deadline) | _by_terms(agreed, deadline))
     if row["why"] == "reference":
         raise NotFound("A reference picture is not there any more, or is not yours.")
     if row["why"] is not None:
@@ -191,18 +195,18 @@ async def _place(db: Db, asked: Order, agreed: Terms, jobs: list[UUID], deadline
     return row["id"]  # type: ignore[no-any-return]
 
 
-def _as_item(asked: Order, agreed: Terms, jobs: list[UUID], deadline: int) -> dict[str, Any]:
-    generation_id = uuid4()
+def as_item(asked: Order, deadline: int) -> dict[str, Any]:
+    """For orders_place, but for what only the terms of the moment tell: see ``_by_terms``."""
+    generation_id, jobs = uuid4(), [uuid4() for _ in range(asked.count)]
     return {
         "id": str(generation_id),
         "account_id": str(asked.account_id),
         "thread_id": str(asked.thread_id or generation_id),
-        "model_id": agreed.model.id,
+        "model_id": asked.model_id,
         "prompt": asked.prompt.strip(),
         "width": asked.size.width,
         "height": asked.size.height,
         "count": asked.count,
-        "credits": agreed.model.credits,
         "idempotency_key": asked.idempotency_key,
         "request_hash": asked.fingerprint.hex(),
         "request_id": request_id(),
@@ -217,13 +221,22 @@ def _as_item(asked: Order, agreed: Terms, jobs: list[UUID], deadline: int) -> di
         "uploads": [*asked.uploads, *[None] * len(asked.pictures)],
         "pictures": [*[None] * len(asked.uploads), *asked.pictures],
         "why": _title(asked.prompt),
+        "most_unfinished": asked.most_unfinished,
+    }
+
+
+def _by_terms(agreed: Terms, deadline: int) -> dict[str, Any]:
+    """``programs.ORDER`` says the same in SQL."""
+    return {
+        "model_id": agreed.model.id,
+        "credits": agreed.model.credits,
+        "deadline": float(min(deadline, agreed.plan.longest_wait_seconds)),
         "concurrency": agreed.plan.concurrency,
         "priority": agreed.plan.priority,
         "plan_id": agreed.plan.id,
         "plan_cents": agreed.plan.price_cents,
         "plan_currency": agreed.plan.price_currency,
         "plan_credits": agreed.plan.credits_per_cycle,
-        "most_unfinished": asked.most_unfinished,
     }
 
 

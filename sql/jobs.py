@@ -14,9 +14,9 @@ from limner.runtime.database import Db, Transaction
 from limner.runtime.errors import FenceLost
 from limner.runtime.log import following, logger
 from limner.runtime.mailbox import Claimed, Fence
-from limner.sql import attempts, generations, ledger
+from limner.sql import answers, attempts, generations, ledger
 from limner.sql.attempts import Lease, Wait
-from limner.sql.channels import GENERATION_CHANGED, GENERATION_ENDED, KEY_CHANGED
+from limner.sql.channels import GENERATION_ANSWERED, GENERATION_CHANGED, GENERATION_ENDED, KEY_CHANGED
 from limner.sql.images import FramePicture
 from limner.sql.usages import Usage
 
@@ -159,7 +159,8 @@ class Painted:
     usage: Usage | None = None
 
 
-DELIVER = "select job_id, is_over, changed_keys from pictures_deliver($1)"
+# V0053 has the function.
+DELIVER = "select job_id, is_over, changed_keys, alone from pictures_hand_over($1)"
 Delivery = tuple[Job, Painted]
 
 
@@ -174,19 +175,44 @@ async def deliver_all(db: Db, deliveries: Sequence[Delivery]) -> list[bool]:
     for job, _ in deliveries:
         faults.point("before-deliver-commit", job.id)
     rows = {row["job_id"]: row for row in await db.fetch(DELIVER, [_as_item(*each) for each in deliveries])}
-    for job, _ in deliveries:
+    for job, picture in deliveries:
         if job.id in rows:
             faults.point("after-deliver-commit", job.id)
-            tell(db, job)
-            for key_id in rows[job.id]["changed_keys"]:
-                db.tell(KEY_CHANGED, str(key_id))
-            if rows[job.id]["is_over"]:
-                db.tell(GENERATION_ENDED, str(job.generation_id))
+            _tell_delivered(db, job, picture, rows[job.id])
             with following(job.request_id):
                 log.info("delivered", job=str(job.id), generation=str(job.generation_id))
     if rows:
         db.tell(mailbox.SENT, FramePicture.mailbox, can_wait=True)
     return [job.id in rows for job, _ in deliveries]
+
+
+def _tell_delivered(db: Db, job: Job, picture: Painted, row: Any) -> None:
+    tell(db, job)
+    for key_id in row["changed_keys"]:
+        db.tell(KEY_CHANGED, str(key_id))
+    if row["alone"] is not None and (told := answers.told(_answer(job, picture, row["alone"]))) is not None:
+        db.tell(GENERATION_ANSWERED, told)
+    if row["is_over"]:
+        db.tell(GENERATION_ENDED, str(job.generation_id))
+
+
+def _answer(job: Job, picture: Painted, alone: dict[str, Any]) -> answers.Told:
+    """As answers.order would find it."""
+    return {
+        **alone,
+        "id": job.generation_id,
+        "job_id": job.id,
+        "model_id": job.model_id,
+        "asked_width": job.width,
+        "asked_height": job.height,
+        "parameters": job.parameters,
+        "is_edit": bool(job.references),
+        "storage_key": picture.storage_key,
+        "mime": picture.mime,
+        "width": picture.width,
+        "height": picture.height,
+        "usage": picture.usage,
+    }
 
 
 def _as_item(job: Job, picture: Painted) -> dict[str, object]:

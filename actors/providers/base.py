@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -217,6 +218,12 @@ class Resumable(Protocol):
     async def cancel(self, ref: str, access: Access) -> None:
         """Ask the upstream to stop; best effort."""
         ...
+
+
+@functools.cache
+def is_resumable(painter: type[Provider]) -> bool:
+    """Whether its jobs go on over there: asked for each picture, and dear before Python 3.12."""
+    return issubclass(painter, Resumable)
 
 
 @runtime_checkable

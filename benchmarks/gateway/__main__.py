@@ -45,6 +45,7 @@ class Target:
 def main() -> None:
     chosen = _options()
     log.set_up("bench", level="warning")
+    limner.install()
     version = litellm.install()
     rounds = asyncio.run(_run(chosen.rounds, chosen.seconds, chosen.callers))
     print(report.table(rounds))

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.gateway.processes import Failed, Started, answers, bare_environment, free_port, python, started
+from benchmarks.gateway.processes import ROOT, Failed, Started, answers, bare_environment, free_port, started
 from limner.runtime.config import Config
 from limner.runtime.database import Database
 from limner.runtime.opening import open_for
@@ -20,6 +20,7 @@ from limner.runtime.vault import Vault
 from limner.sql import accounts, keys, tokens
 from limner.sql.tokens import Caps
 
+VENV = ROOT / "build" / "limner"
 MODEL = "gpt-image-1-mini"
 CUSTOMERS = 1
 SLOTS = 64
@@ -56,12 +57,17 @@ class Limner:
         return await self.db.fetchval(BEHIND)  # type: ignore[no-any-return]
 
 
+def install() -> None:
+    """What an operator has, without the tools of development, in a virtual environment of its own. It runs this very code."""
+    subprocess.run(["make", "--no-print-directory", f"VENV={VENV.relative_to(ROOT)}", "cli"], cwd=ROOT, check=True)
+
+
 @contextlib.asynccontextmanager
 async def running(upstream: int, web: list[str] | None = None) -> AsyncIterator[Limner]:
     """Limner with the stand-in as its only painter, and customers with a token each."""
     with _settings(upstream) as environment, contextlib.ExitStack() as stack:
         folder = Path(environment["LIMNER_DATA_DIR"])
-        role = python("limner.runtime.cli")
+        role = [str(VENV / "bin" / "limner")]
 
         def start(name: str, *command: str) -> Started:
             return stack.enter_context(started(name, command, folder / f"{name}.out", environment))

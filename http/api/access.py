@@ -7,7 +7,9 @@ from aiohttp import web
 from limner.http.api.errors import ApiError
 from limner.http.state import CONFIG, DB, MORE_HEADERS, address_of
 from limner.sql import programs, tokens
+from limner.sql.generations import Order
 from limner.sql.models import Model
+from limner.sql.programs import Entry
 from limner.sql.terms import Offer
 from limner.sql.tokens import Token
 
@@ -36,6 +38,23 @@ async def enter_to_order(request: web.Request, scope: str, model: Model) -> tupl
         raise ApiError(401, "invalid_api_key", WRONG_KEY)
     token, offer = found
     return _let_in(request, token, scope), offer
+
+
+async def enter_and_order(request: web.Request, scope: str, order: Order) -> Entry:
+    """The same with the order, if nothing about it is unusual: see programs.order. Raises ApiError."""
+    config = request.app[CONFIG]
+    entry = await programs.order(
+        request.app[DB],
+        bearer(request),
+        order,
+        ip=address_of(request),
+        per_minute=config.api_rpm,
+        deadline=config.job_deadline,
+    )
+    if entry is None:
+        raise ApiError(401, "invalid_api_key", WRONG_KEY)
+    _let_in(request, entry.token, scope)
+    return entry
 
 
 def _let_in(request: web.Request, token: Token, scope: str) -> Token:

@@ -46,11 +46,19 @@ async def generate(request: web.Request) -> web.StreamResponse:
         await access.enter(request, "images:write", orders=True)  # a stranger is not told what was wrong
         raise
     began, offer = anyio.current_time(), None
-    if model is not None:
-        token, offer = await access.enter_to_order(request, "images:write", model)
-    else:  # nobody is asked about it for a stranger
+    if model is None:  # nobody is asked about it for a stranger
         token = await access.enter(request, "images:write", orders=True)
         model = await ordering.model_for(request, asked)
+    else:
+        waits = not (wants_async(request) or asked.stream)
+        entry = await ordering.at_once(request, asked, digest, model) if waits else None
+        if entry is None:
+            token, offer = await access.enter_to_order(request, "images:write", model)
+        elif entry.generation_id is None:
+            token, offer = entry.token, entry.offer
+        else:
+            placed = Placed(entry.generation_id, is_known=False)
+            return await _when_done(request, placed, entry.token, _form(asked), began)
     ordering.allow(token, model)
     order = ordering.draft(request, token, asked, digest, model)
     return await _take(request, token, asked, order, began, offer=offer)
@@ -83,7 +91,7 @@ async def _take(
 
     ``began``: the moment from which whoever asked waits.
     """
-    is_async, form = wants_async(request), asked.response_format or "b64_json"
+    is_async, form = wants_async(request), _form(asked)
     if is_async and asked.stream:
         raise invalid("stream", "An order is either streamed (stream: true) or asynchronous, not both.")
     placed = await ordering.known(request, order)
@@ -98,6 +106,10 @@ async def _take(
         partials = order.partial_images if asked.partial_images else None
         return await streams.answer(request, placed.id, token, form, partials=partials)
     return await _when_done(request, placed, token, form, began)
+
+
+def _form(asked: Asked) -> str:
+    return asked.response_format or "b64_json"
 
 
 def wants_async(request: web.Request) -> bool:
@@ -142,7 +154,7 @@ async def _over(request: web.Request, placed: Placed, token: Token, began: float
                     await watch.end()
             looks = False
             try:
-                order = await outcome.look(request, placed.id, token)
+                order = await outcome.look(request, placed.id, token, watch.told)
             except NotFound as error:
                 raise Lost(str(placed.id)) from error
             if order is not None and order.is_over:

@@ -8,23 +8,25 @@ from uuid import UUID
 
 from aiohttp import web
 
-from limner.http.api import parameters
+from limner.http.api import access, parameters
 from limner.http.api.catalogue import CATALOGUE
 from limner.http.api.errors import ApiError, overloaded
 from limner.http.api.schemas import Asked
 from limner.http.state import CONFIG, DB
-from limner.runtime.database import OUTAGE
-from limner.runtime.errors import Busy
+from limner.runtime.database import OUTAGE, UNREACHED
+from limner.runtime.errors import Busy, Refused
 from limner.runtime.log import logger
-from limner.sql import generations, ledger, tokens
+from limner.sql import generations, ledger, programs, tokens
 from limner.sql.generations import Order
 from limner.sql.models import Model, Offered
+from limner.sql.programs import Entry
 from limner.sql.terms import Offer
 from limner.sql.tokens import Token
 
 log = logger(__name__)
 
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
+NOBODY = UUID(int=0)
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,10 @@ class Placed:
     is_known: bool
 
 
-def draft(request: web.Request, token: Token, asked: Asked, digest: bytes, model: Offered) -> Order:
-    """The order, validated against its model; it has no references yet. Raises ApiError."""
+def draft(request: web.Request, token: Token | None, asked: Asked, digest: bytes, model: Offered) -> Order:
+    """The order, validated against its model; it has no references yet. Nobody's without a token. Raises ApiError."""
     return Order(
-        account_id=token.account_id,
+        account_id=token.account_id if token else NOBODY,
         prompt=asked.prompt,
         model_id=model.id,
         size=parameters.size(model, asked),
@@ -47,7 +49,7 @@ def draft(request: web.Request, token: Token, asked: Asked, digest: bytes, model
         partial_images=(asked.partial_images or 0) if asked.stream and model.sends_unfinished else 0,
         idempotency_key=_key(request),
         request_hash=digest,
-        api_token_id=token.id,
+        api_token_id=token.id if token else None,
         most_unfinished=request.app[CONFIG].api_queue,
     )
 
@@ -79,6 +81,30 @@ def _key(request: web.Request) -> str | None:
     return f"api {sent[0]}"
 
 
+async def at_once(request: web.Request, asked: Asked, digest: bytes, model: Offered) -> Entry | None:
+    """Let in and order with one statement, for whoever waits for the pictures. None: to be done step by step.
+
+    An entry without a generation_id was let in and has not ordered. Raises ApiError.
+    """
+    if "Idempotency-Key" in request.headers:
+        return None
+    try:
+        order = draft(request, None, asked, digest, model)
+        order.check()
+        model.check(order.size, 0, len(order.prompt))
+        await request.app[CATALOGUE].must_be_awake(model)
+    except (ApiError, Refused):  # not for a stranger to hear
+        return None
+    try:
+        return await access.enter_and_order(request, "images:write", order)
+    except programs.RefusedByTheBooks:
+        return None
+    except UNREACHED:
+        raise
+    except (Busy, *OUTAGE) as error:
+        raise _unknown(order, error) from error
+
+
 async def known(request: web.Request, order: Order) -> Placed | None:
     """The order that this key has named before. Raises KeyReused."""
     if order.idempotency_key is None:
@@ -103,13 +129,13 @@ async def place(
         with tokens.capped():
             generation_id = await generations.order(db, order, deadline=deadline, offer=offer, hardens=hardens)
     except (Busy, *OUTAGE) as error:
-        log.warning("order_unknown", error=str(error) or type(error).__name__)
-        raise _unknown(order) from error
+        raise _unknown(order, error) from error
     return Placed(generation_id, is_known=order.idempotency_key is not None)
 
 
-def _unknown(order: Order) -> ApiError:
+def _unknown(order: Order, error: Exception) -> ApiError:
     """It may be in the books or not. Only a caller that named its order may send it again: another could pay twice."""
+    log.warning("order_unknown", error=str(error) or type(error).__name__)
     words = "Nobody knows whether this order was taken."
     if order.idempotency_key is not None:
         return overloaded(f"{words} Sending it again with the same Idempotency-Key takes it once.", 2)

@@ -41,13 +41,15 @@ WORST_FIRST = ("moderation_input", "moderation_output", "invalid_request")
 """What the caller can do something about is said before what we can."""
 
 
-async def look(request: web.Request, generation_id: UUID, token: Token) -> Order | None:
+async def look(request: web.Request, generation_id: UUID, token: Token, told: str | None = None) -> Order | None:
     """How it stands; None while the database does not answer: it is in the books, so nobody should order it again.
 
-    Raises ApiError when the token has come to its end meanwhile.
+    ``told``: what was heard of its end, and need not be looked for. Raises ApiError when the token has come to its end
+    meanwhile.
     """
     try:
-        order = await answers.order(request.app[DB], generation_id, token)
+        heard = answers.heard(told, token.id) if told else None
+        order = heard or await answers.order(request.app[DB], generation_id, token)
     except TROUBLE:
         await anyio.sleep(1)
         return None

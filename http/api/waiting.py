@@ -13,7 +13,7 @@ from aiohttp import web
 
 from limner.runtime.bus import Bus
 from limner.runtime.config import Config
-from limner.sql.channels import GENERATION_CHANGED, GENERATION_ENDED
+from limner.sql.channels import GENERATION_ANSWERED, GENERATION_CHANGED, GENERATION_ENDED
 
 LOOK_AGAIN = 5.0
 """Seconds between looks when nothing is told: a lost notification costs no more than that."""
@@ -30,6 +30,8 @@ class Watch:
 
     def __init__(self, *, is_over: bool) -> None:
         self._end, self._change = anyio.Event(), anyio.Event()
+        self.told: str | None = None
+        """What it came to, for answers.heard, if that was told."""
         if is_over:
             self.wake()
 
@@ -70,6 +72,7 @@ class Waiting:
         self._ended: dict[UUID, None] = {}
 
     async def listen(self, bus: Bus) -> None:
+        await bus.on(GENERATION_ANSWERED, self._answers)
         await bus.on(GENERATION_ENDED, self._ends)
         await bus.on(GENERATION_CHANGED, self._changes)
 
@@ -87,6 +90,12 @@ class Waiting:
             self._watches[generation_id].discard(watch)
             if not self._watches[generation_id]:
                 del self._watches[generation_id]
+
+    def _answers(self, payload: str | None) -> None:
+        if payload is not None:
+            generation_id, _, told = payload.partition(" ")
+            for watch in self._watches.get(UUID(generation_id), ()):
+                watch.told = told
 
     def _ends(self, payload: str | None) -> None:
         """None: anything may be over."""

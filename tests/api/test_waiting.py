@@ -17,7 +17,7 @@ from limner.http.api import tasks
 from limner.http.api.waiting import WAITING, Waiting
 from limner.http.state import DB, STORAGE
 from limner.runtime.opening import open_database
-from limner.sql import accounts
+from limner.sql import accounts, answers
 from limner.sql.channels import GENERATION_CHANGED
 from limner.sql.tokens import Token
 from tests.api.conftest import error, json, program, studio
@@ -50,7 +50,33 @@ async def test_an_end_that_nobody_told(alices, site, db):
     assert (pages[0].status, "It broke" in error(pages[0])["message"]) == (502, True)
 
 
-async def test_somebody_who_is_banned_gets_no_answer(alices, site, db, cast):
+async def test_what_is_told_of_an_end_need_not_be_looked_for_and_says_the_same(alices, site, db, cast, monkeypatch):
+    found, pages = [], []
+
+    def remembering(text, token_id):
+        found.append(order := heard(text, token_id))
+        return order
+
+    heard = answers.heard
+    monkeypatch.setattr(answers, "heard", remembering)
+    looks = []
+    monkeypatch.setattr(answers, "_orders", lambda *asked: looks.append(asked))
+    async with anyio.create_task_group() as group:
+        group.start_soon(asked, alices, pages)
+        await site.until(GENERATION_CHANGED, partial(db.fetchval, "select exists (select from job)"))
+        await (await take_up(site)).deliver()
+    monkeypatch.undo()
+    assert (pages[0].status, len(found), looks) == (200, 1, [])
+    token_id = await db.fetchval("select api_token_id from generation")
+    token = Token(token_id, cast.alice.id, cast.alice.email, [], None, None, 1.0, 0)
+    assert found[0] == await answers.order(db, found[0].id, token)
+    assert heard(answers.told({"id": uuid4(), "token_id": token_id}).partition(" ")[2], uuid4()) is None
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_somebody_who_is_banned_gets_no_answer(alices, site, db, cast, monkeypatch, is_told):
+    if not is_told:
+        monkeypatch.setattr("limner.sql.answers.MOST_TOLD", 0)
     pages = []
     async with anyio.create_task_group() as group:
         group.start_soon(asked, alices, pages)
@@ -143,7 +169,13 @@ async def test_a_program_is_told_before_it_gives_up_and_orders_again(dsn, tmp_pa
         assert json(await alices.get(f"/v1/images/tasks/{generation}"))["status"] == "completed"
 
 
-async def test_an_order_whose_end_cannot_be_read_invites_no_second_one(alices, site, db):
+@pytest.fixture
+def untold(monkeypatch):
+    """What an order came to is too long to be told, so it has to be looked for."""
+    monkeypatch.setattr("limner.sql.answers.MOST_TOLD", 0)
+
+
+async def test_an_order_whose_end_cannot_be_read_invites_no_second_one(alices, site, db, untold):
     pages = []
     async with anyio.create_task_group() as group:
         group.start_soon(asked, alices, pages)
@@ -156,7 +188,7 @@ async def test_an_order_whose_end_cannot_be_read_invites_no_second_one(alices, s
 
 
 @pytest.mark.parametrize("named", [False, True])
-async def test_what_nobody_foresaw_invites_no_second_order_either(alices, site, db, named):
+async def test_what_nobody_foresaw_invites_no_second_order_either(alices, site, db, named, untold):
     pages = []
     async with anyio.create_task_group() as group:
         group.start_soon(partial(asked, alices, pages, **({"Idempotency_Key": "k"} if named else {})))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import anyio
 import pytest
@@ -112,7 +111,7 @@ async def test_a_period_that_ends_under_an_order_is_refused_by_the_schema_itself
     await db.execute("update subscription set period_end = now()")
     late = Order(cast.alice.id, "late", "demo", Size(512, 512))
     with pytest.raises(subscriptions.NoSubscription):
-        await generations._place(db, late, agreed, [uuid4()], 60)
+        await generations._place(db, late, agreed, 60)
     assert await db.fetchval("select count(*) from job") == 0
 
 
