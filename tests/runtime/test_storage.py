@@ -311,6 +311,27 @@ async def test_a_file_system_without_nameless_files_serves_as_well(
     assert list((tmp_path / "~incoming").iterdir()) == []
 
 
+async def test_what_the_system_does_not_have_in_memory_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("limner.runtime.durable.kind_of", lambda folder: "ext4")
+    async with open_storage(Config(storage_folder=tmp_path)) as storage:
+        await storage.put("a/b", b"one", "text/plain")
+        await storage.put("a/none", b"", "text/plain")
+        read = [await storage.get("a/b"), await storage.get("a/none")]
+
+        def would_wait(*_: object) -> int:
+            raise BlockingIOError
+
+        monkeypatch.setattr(os, "preadv", would_wait)
+        read.append(await storage.get("a/b"))
+        monkeypatch.setattr(os, "preadv", lambda *_: 2)  # a part of it alone
+        read.append(await storage.get("a/b"))
+        assert read == [b"one", b"", b"one", b"one"]
+        with pytest.raises(Missing):
+            await storage.get("a")
+
+
 async def test_what_is_put_is_found_by_its_name_also_when_folders_were_moved(tmp_path: Path) -> None:
     async with open_storage(Config(storage_folder=tmp_path)) as storage:
         await storage.put("a/b", b"one", "text/plain")
