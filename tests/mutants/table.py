@@ -105,7 +105,7 @@ TABLE = [
     Mutant(
         "a lost fence delivers nothing",
         GUARDS + "test_a_worker_whose_fence_is_lost_delivers_and_charges_nothing",
-        sql=function_without("pictures_deliver", "and m.owner = p.owner and m.attempts = p.fence", ""),
+        sql=function_without("pictures_hand_over", "and m.owner = p.owner and m.attempts = p.fence", ""),
     ),
     Mutant(
         "one name, one order",
