@@ -99,7 +99,7 @@ class Bucket:
             await self._put(stored, data, mime)
             return stored
 
-    async def get(self, key: str) -> bytes:
+    async def get(self, key: str, *, is_fresh: bool = False) -> bytes:
         with self._translated(check_key(key)):
             body = (await self._client.get_object(Bucket=self._name, Key=key))["Body"]
             async with body:

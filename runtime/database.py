@@ -53,14 +53,6 @@ TROUBLE = (
 OUTAGE = (*TROUBLE, asyncpg.InsufficientResourcesError, asyncpg.QueryCanceledError)
 """The same, its disk full, or a statement that somebody broke off: what whoever can wait outlives."""
 
-UNREACHED = (
-    ConnectionRefusedError,
-    FileNotFoundError,  # a socket that is not there
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-)
-"""An outage in which nothing was asked of the database, so nothing can have been written."""
-
 
 def is_outage(error: BaseException) -> bool:
     """Whether it is an outage. asyncpg's complaint about a wrongly typed argument looks like one, and is a bug."""

@@ -35,7 +35,7 @@ _Namer = Callable[[Path], None]
 MOST_SETTLED = 4096
 """Folders that a process remembers: those of pictures are 256, those of releases before as many as the pictures."""
 NEAR = ("ext4", "xfs")
-"""File systems of a disk of this machine, where a file that is flushed is there with its last name; on Btrfs it is not."""
+"""File systems where a file that is flushed is there with its last name, as on Btrfs it is not; and which read without a wait."""
 INLINE = 2**20
 """Bytes that are read on the spot when the system has them in memory: up to a tenth of a millisecond."""
 
@@ -60,9 +60,9 @@ class Folder:
         check_key(key)
         return await self._in_thread(lambda: self._write(key, data))
 
-    async def get(self, key: str) -> bytes:
+    async def get(self, key: str, *, is_fresh: bool = False) -> bytes:
         path = self._path(key)
-        if self._is_near and (found := _at_hand(path)) is not None:
+        if is_fresh and self._is_near and (found := _at_hand(path)) is not None:
             return found
         return await self._in_thread(lambda: _read(path), key)
 
@@ -119,7 +119,7 @@ class Folder:
             with contextlib.suppress(FileNotFoundError):  # another process of ours sweeps too
                 if left.stat().st_mtime < time.time() - self.LEFTOVER:
                     left.unlink()
-        self._is_near = durable.kind_of(self._incoming) in NEAR
+        self._is_near = durable.kind_of(self._incoming) in NEAR and hasattr(os, "RWF_NOWAIT")
         self._written = self._unnamed if self._is_near else self._named
         try:
             self._try_link()
@@ -210,9 +210,9 @@ def _write_all(handle: int, data: bytes) -> None:
 
 
 def _at_hand(path: Path) -> bytes | None:
-    """What the system has in memory, without a wait for the disk; None when it has to be read, or is not there."""
+    """What the system has in memory; None when it has to be read, or is not there. To open a fresh file takes no wait."""
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY | os.O_NOATIME)  # to note that it was read is a write
     except OSError:
         return None
     try:

@@ -12,6 +12,20 @@ AT_HAND = 2
 """Connections that are kept at the most."""
 COOL = 1.0
 """Seconds without use after which one goes back."""
+PATIENCE = 10.0
+"""Seconds that somebody waits for a connection."""
+
+
+NO_CONNECTION = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+class Unreached(OSError):
+    """There is no connection, so nothing was asked of the database, and nothing can have been written."""
 
 
 class Pool:
@@ -56,7 +70,11 @@ class Pool:
             await self.behind.release(connection)
         self._waiters += 1
         try:
-            return await self.behind.acquire()
+            with anyio.CancelScope(deadline=anyio.current_time() + PATIENCE):
+                return await self.behind.acquire()
+            raise Unreached(f"no connection to the database is free for {PATIENCE:.0f} s")
+        except NO_CONNECTION as error:
+            raise Unreached(str(error) or type(error).__name__) from error
         finally:
             self._waiters -= 1
 

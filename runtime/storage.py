@@ -54,8 +54,8 @@ class Storage(Protocol):
     async def put(self, key: str, data: bytes, mime: str) -> Stored:
         """Durable when it returns. Putting the same bytes again succeeds; other bytes raise KeyTaken."""
 
-    async def get(self, key: str) -> bytes:
-        """The bytes. Raises Missing."""
+    async def get(self, key: str, *, is_fresh: bool = False) -> bytes:
+        """The bytes. ``is_fresh``: they were put a moment ago, so they may be in memory. Raises Missing."""
 
     def stream(self, key: str, chunk: int = CHUNK) -> AsyncIterator[bytes]:
         """The bytes in pieces of at most ``chunk``. Raises Missing at the first piece."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -159,6 +159,8 @@ def _answer(row: Any) -> Answer:
 
 MOST_TOLD = 7900
 """Bytes of a notification; Postgres takes less than 8000."""
+GOOD_FOR = timedelta(seconds=5)
+"""How long what was told is believed: a process that stood still asks whether the token is still alive."""
 Told = dict[str, Any]
 """An order of one picture, just delivered, by the names of ORDERS; and the ``token_id`` that it was ordered with."""
 DELIVERED: Told = {"order_state": "delivered", "state": "delivered", "reason": ""} | dict.fromkeys(
@@ -174,16 +176,22 @@ def told(about: Told) -> str | None:
 
 
 def heard(text: str, token_id: UUID) -> Order | None:
-    """The order that was ``told``, as ``order`` finds it for this token; None when it is another's."""
-    about = orjson.loads(text)
-    if about["token_id"] != str(token_id):
+    """The order that was ``told``, as ``order`` finds it for this token.
+
+    None when it is another's, when it was told too long ago for its verdicts to hold, or by a release that tells it otherwise.
+    """
+    try:
+        row = DELIVERED | orjson.loads(text)
+        if row["token_id"] != str(token_id):
+            return None
+        for name in ("id", "job_id", "image_id"):
+            row[name] = UUID(row[name])
+        for name in ("created_at", "changed_at"):
+            row[name] = datetime.fromisoformat(row[name])
+        order = _order([row])
+    except (KeyError, TypeError, ValueError):
         return None
-    row = DELIVERED | about
-    for name in ("id", "job_id", "image_id"):
-        row[name] = UUID(row[name])
-    for name in ("created_at", "changed_at"):
-        row[name] = datetime.fromisoformat(row[name])
-    return _order([row])
+    return order if datetime.now(UTC) - order.changed_at < GOOD_FOR else None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from limner.runtime import mailbox
-from limner.runtime.database import Db
+from limner.runtime.database import Database, Db
 from limner.runtime.errors import LimnerError
 from limner.sql import generations, terms, tokens
 from limner.sql.generations import Order, PaintPicture
@@ -50,10 +50,12 @@ async def _entered(db: Db, asked: Sequence[Wanted]) -> list[tuple[Token, Offer] 
     return found
 
 
+SCOPE = "images:write"
+
 # ENTER, and for whom nothing is unusual (a token without models or networks of its own, a plan that is open and has all
 # models, a size that the model has) the order in the books, as generations.PLACE does it; these need their terms no more.
 # A row without a generation_id has come in and not ordered. No row: it is no token. Raises what orders_place raises: then
-# nobody has come in either.
+# nobody has come in either. The counts of requests stay locked while orders_place waits for the balances.
 ORDER = f"""
 with asked as materialized (
     select t.item, t.place, decode(t.item ->> 'token_hash', 'hex') as hash
@@ -77,9 +79,11 @@ ready as materialized (
         'plan_credits', e.plan -> 'credits_per_cycle'
     ) order by e.account_id, e.place) as items
     from entered as e
-    where e.left_over is not null and 'images:write' = any(e.scopes) and e.models is null and e.networks is null
+    where e.left_over is not null and '{SCOPE}' = any(e.scopes) and e.models is null and e.networks is null
         and e.is_open and e.plan -> 'allowed_models' = 'null'
         and e.model -> 'sizes' ? ((e.item ->> 'width') || 'x' || (e.item ->> 'height'))
+        and (select b.available from balance as b where b.account_id = e.account_id)
+            >= (e.item ->> 'count')::bigint * (e.model ->> 'credits')::bigint
 ),
 placed as materialized (
     select o.id from ready cross join lateral orders_place(ready.items) as o where ready.items is not null
@@ -107,7 +111,7 @@ class Entry:
     generation_id: UUID | None
 
 
-async def order(db: Db, token: str, asked: Order, *, ip: str, per_minute: int, deadline: int) -> Entry | None:
+async def order(db: Database, token: str, asked: Order, *, ip: str, per_minute: int, deadline: int) -> Entry | None:
     """``enter``, and ``generations.order`` with ``hardens`` False where nothing is unusual. None: it is no token.
 
     ``asked``: checked, without references or a name of its own; its account is the token's. ``deadline``: seconds.

@@ -100,7 +100,7 @@ class Shelf:
     async def delete(self, key: str) -> None:
         raise StorageUnavailable("a backup is only read")
 
-    async def get(self, key: str) -> bytes:
+    async def get(self, key: str, *, is_fresh: bool = False) -> bytes:
         return b"".join([chunk async for chunk in self.stream(key)])
 
     async def stream(self, key: str, chunk: int = CHUNK) -> AsyncIterator[bytes]:

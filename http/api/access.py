@@ -40,8 +40,8 @@ async def enter_to_order(request: web.Request, scope: str, model: Model) -> tupl
     return _let_in(request, token, scope), offer
 
 
-async def enter_and_order(request: web.Request, scope: str, order: Order) -> Entry:
-    """The same with the order, if nothing about it is unusual: see programs.order. Raises ApiError."""
+async def enter_and_order(request: web.Request, order: Order) -> Entry:
+    """``enter_to_order`` with the order, if nothing about it is unusual: see programs.order. Raises ApiError."""
     config = request.app[CONFIG]
     entry = await programs.order(
         request.app[DB],
@@ -53,7 +53,7 @@ async def enter_and_order(request: web.Request, scope: str, order: Order) -> Ent
     )
     if entry is None:
         raise ApiError(401, "invalid_api_key", WRONG_KEY)
-    _let_in(request, entry.token, scope)
+    _let_in(request, entry.token, programs.SCOPE)
     return entry
 
 

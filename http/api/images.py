@@ -48,7 +48,6 @@ async def generate(request: web.Request) -> web.StreamResponse:
     began, offer = anyio.current_time(), None
     if model is None:  # nobody is asked about it for a stranger
         token = await access.enter(request, "images:write", orders=True)
-        model = await ordering.model_for(request, asked)
     else:
         waits = not (wants_async(request) or asked.stream)
         entry = await ordering.at_once(request, asked, digest, model) if waits else None
@@ -59,6 +58,11 @@ async def generate(request: web.Request) -> web.StreamResponse:
         else:
             placed = Placed(entry.generation_id, is_known=False)
             return await _when_done(request, placed, entry.token, _form(asked), began)
+    known = await _known(request, token, asked, digest)
+    if known is not None:
+        return await _answered(request, known, token, asked, began, asked.partial_images or None)
+    if model is None:
+        model = await ordering.model_for(request, asked)
     ordering.allow(token, model)
     order = ordering.draft(request, token, asked, digest, model)
     return await _take(request, token, asked, order, began, offer=offer)
@@ -70,6 +74,9 @@ async def edit(request: web.Request) -> web.StreamResponse:
     token = await access.enter(request, "images:write", orders=True)
     asked, files, digest = await reading.form(request, Edit)
     began = anyio.current_time()
+    known = await _known(request, token, asked, digest)
+    if known is not None:
+        return await _answered(request, known, token, asked, began, asked.partial_images or None)
     model = await ordering.model_for(request, asked)
     ordering.allow(token, model)
     sent = edits.sent(model, files)
@@ -87,23 +94,31 @@ async def _take(
     complete: Complete | None = None,
     offer: Offer | None = None,
 ) -> web.StreamResponse:
-    """Order, unless it was ordered before, and answer in the way that was asked for.
+    """Order, and answer. ``began``: the moment from which whoever asked waits."""
+    is_async = wants_async(request)
+    if not is_async:
+        await ordering.wake(request, order)
+    whole, hardens = await complete(order) if complete else order, is_async or bool(asked.stream)
+    placed = await ordering.place(request, token, whole, offer=offer, hardens=hardens)
+    partials = order.partial_images if asked.partial_images else None
+    return await _answered(request, placed, token, asked, began, partials)
 
-    ``began``: the moment from which whoever asked waits.
-    """
-    is_async, form = wants_async(request), _form(asked)
-    if is_async and asked.stream:
+
+async def _known(request: web.Request, token: Token, asked: Asked, digest: bytes) -> Placed | None:
+    """The order, if it was ordered before. Raises ApiError, KeyReused."""
+    if wants_async(request) and asked.stream:
         raise invalid("stream", "An order is either streamed (stream: true) or asynchronous, not both.")
-    placed = await ordering.known(request, order)
-    if placed is None:
-        if not is_async:
-            await ordering.wake(request, order)
-        whole, hardens = await complete(order) if complete else order, is_async or bool(asked.stream)
-        placed = await ordering.place(request, token, whole, offer=offer, hardens=hardens)
-    if is_async:
+    return await ordering.known(request, token, digest)
+
+
+async def _answered(
+    request: web.Request, placed: Placed, token: Token, asked: Asked, began: float, partials: int | None
+) -> web.StreamResponse:
+    """In the way that was asked for. ``partials``: see streams.answer."""
+    form = _form(asked)
+    if wants_async(request):
         return await tasks.accepted(request, placed.id, token, form)
     if asked.stream:
-        partials = order.partial_images if asked.partial_images else None
         return await streams.answer(request, placed.id, token, form, partials=partials)
     return await _when_done(request, placed, token, form, began)
 

@@ -13,9 +13,10 @@ from limner.http.api.catalogue import CATALOGUE
 from limner.http.api.errors import ApiError, overloaded
 from limner.http.api.schemas import Asked
 from limner.http.state import CONFIG, DB
-from limner.runtime.database import OUTAGE, UNREACHED
+from limner.runtime.database import OUTAGE
 from limner.runtime.errors import Busy, Refused
 from limner.runtime.log import logger
+from limner.runtime.pool import Unreached
 from limner.sql import generations, ledger, programs, tokens
 from limner.sql.generations import Order
 from limner.sql.models import Model, Offered
@@ -27,6 +28,8 @@ log = logger(__name__)
 
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 NOBODY = UUID(int=0)
+MOST_OF_A_STRANGER = 4096
+"""Characters of a prompt that go along before it is known whose it is."""
 
 
 @dataclass(frozen=True)
@@ -84,36 +87,37 @@ def _key(request: web.Request) -> str | None:
 async def at_once(request: web.Request, asked: Asked, digest: bytes, model: Offered) -> Entry | None:
     """Let in and order with one statement, for whoever waits for the pictures. None: to be done step by step.
 
-    An entry without a generation_id was let in and has not ordered. Raises ApiError.
+    An entry without a generation_id was let in and has not ordered. Raises ApiError, Unreached.
     """
-    if "Idempotency-Key" in request.headers:
+    if "Idempotency-Key" in request.headers or len(asked.prompt) > MOST_OF_A_STRANGER:
         return None
     try:
         order = draft(request, None, asked, digest, model)
         order.check()
         model.check(order.size, 0, len(order.prompt))
         await request.app[CATALOGUE].must_be_awake(model)
-    except (ApiError, Refused):  # not for a stranger to hear
+    except Refused:  # not for a stranger to hear
         return None
     try:
-        return await access.enter_and_order(request, "images:write", order)
+        return await access.enter_and_order(request, order)
     except programs.RefusedByTheBooks:
         return None
-    except UNREACHED:
+    except Unreached:
         raise
     except (Busy, *OUTAGE) as error:
         raise _unknown(order, error) from error
 
 
-async def known(request: web.Request, order: Order) -> Placed | None:
-    """The order that this key has named before. Raises KeyReused."""
-    if order.idempotency_key is None:
+async def known(request: web.Request, token: Token, digest: bytes) -> Placed | None:
+    """The order that this key has named before, whatever has become of its model since. Raises ApiError, KeyReused."""
+    if (key := _key(request)) is None:
         return None
     db = request.app[DB]
-    if await generations.known(db, order.account_id, order.idempotency_key, order.fingerprint) is None:
+    found = await generations.known(db, token.account_id, key, digest)
+    if found is None:
         return None
-    # To order it again gives the same one, and answers only when that is durable.
-    return Placed(await generations.order(db, order, deadline=request.app[CONFIG].job_deadline), is_known=True)
+    await db.harden()  # whoever ordered it may not have come that far
+    return Placed(found, is_known=True)
 
 
 async def place(

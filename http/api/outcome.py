@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Container
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +40,8 @@ LATE = ("it took too long", "no painter was free in time")
 """Reasons of sql/lost_jobs.py and actors/stopwatch.py."""
 WORST_FIRST = ("moderation_input", "moderation_output", "invalid_request")
 """What the caller can do something about is said before what we can."""
+FRESH = timedelta(seconds=30)
+"""After it came, a picture's file is likely in the memory of this machine."""
 
 
 async def look(request: web.Request, generation_id: UUID, token: Token, told: str | None = None) -> Order | None:
@@ -75,7 +78,7 @@ async def images(request: web.Request, order: Order, form: str) -> Body:
     are_many = form == "b64_json" and len(order.delivered) > 1
     for answer in order.delivered:
         with contextlib.suppress(Missing):
-            data[answer.job_id] = await (_later if are_many else picture)(request, answer, form)
+            data[answer.job_id] = await (_later if are_many else picture)(request, order, answer, form)
     order = without(order, {each.job_id for each in order.delivered} - data.keys())
     if not data:
         raise failure(order)
@@ -101,15 +104,16 @@ def _lost(answer: Answer) -> Answer:
     return replace(answer, image_id=None, reason="its file is not in the storage any more")
 
 
-async def picture(request: web.Request, answer: Answer, form: str) -> dict[str, Any]:
+async def picture(request: web.Request, order: Order, answer: Answer, form: str) -> dict[str, Any]:
     assert answer.image_id is not None
     assert answer.storage_key is not None
     if form == "url":
         return {"url": files.link(request, answer.image_id)}
-    return {"b64_json": base64(await request.app[STORAGE].get(answer.storage_key))}
+    is_fresh = datetime.now(UTC) - order.changed_at < FRESH
+    return {"b64_json": base64(await request.app[STORAGE].get(answer.storage_key, is_fresh=is_fresh))}
 
 
-async def _later(request: web.Request, answer: Answer, _: str) -> dict[str, Any]:
+async def _later(request: web.Request, _: Order, answer: Answer, __: str) -> dict[str, Any]:
     """To be read when it is written."""
     if await request.app[STORAGE].head(str(answer.storage_key)) is None:
         raise Missing(str(answer.storage_key))

@@ -132,7 +132,7 @@ class _Feed:
         await self._event(
             f"{_kind(order)}.completed",
             {
-                **await outcome.picture(self.request, each, self.form),
+                **await outcome.picture(self.request, order, each, self.form),
                 **outcome.used(order, each),
                 "created_at": int(order.changed_at.timestamp()),
                 "usage": (each.usage or NOTHING).fields,  # no client of OpenAI's expects an event without it

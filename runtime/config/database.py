@@ -17,7 +17,7 @@ class DatabaseSettings(Section):
     database_url: PostgresAddress | None = Field(
         None, description="postgresql://user:password@host/database; empty: the embedded Postgres"
     )
-    database_pool: int = Field(8, ge=2, le=200, description="connections per process at the most")
+    database_pool: int = Field(5, ge=2, le=200, description="connections per process at the most")
     database_pooled: bool = Field(
         False, description="true: the database's address leads through a pooler in transaction mode, such as PgBouncer"
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import anyio
 
-from tests.api.conftest import json, program
+from limner.http.api.catalogue import CATALOGUE
+from tests.api.conftest import error, json, program
 from tests.http.conftest import available
+from tests.http.painting import take_up
 
 
 async def test_a_hundred_equal_orders_are_one(working, db, cast):
@@ -63,3 +65,22 @@ async def test_whoever_hangs_up_loses_nothing(working, at_work, db, cast):
     await at_work.until("generation_ended", lambda: db.fetchval("select exists (select from image)"))
     alice = await at_work.browser(cast.alice)
     assert "a red boat" in (await alice.get("/gallery")).text
+
+
+async def gone(site) -> None:
+    """Every key is dead, so no model is on offer."""
+    await site.db.execute("update provider_key set state = 'disabled'")
+    site.app[CATALOGUE]._forget(None)
+
+
+async def test_the_same_order_is_found_when_its_model_is_not_on_offer_any_more(alices, site, db):
+    task = json(await alices.order(Idempotency_Key="k", Prefer="respond-async"))
+    easel = await take_up(site)
+    await gone(site)
+    assert (await alices.order()).status == 404
+    assert json(await alices.order(Idempotency_Key="k", Prefer="respond-async"))["id"] == task["id"]
+    await easel.deliver()
+    assert json(await alices.order(Idempotency_Key="k"))["metadata"]["generation"] == task["id"]
+    other = await alices.order(Idempotency_Key="k", prompt="another")
+    assert (other.status, error(other)["code"]) == (422, "idempotency_key_reused")
+    assert await db.fetchval("select count(*) from generation") == 1

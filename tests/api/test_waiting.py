@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import anyio
@@ -17,7 +19,7 @@ from limner.http.api import tasks
 from limner.http.api.waiting import WAITING, Waiting
 from limner.http.state import DB, STORAGE
 from limner.runtime.opening import open_database
-from limner.sql import accounts, answers
+from limner.sql import accounts, answers, programs
 from limner.sql.channels import GENERATION_CHANGED
 from limner.sql.tokens import Token
 from tests.api.conftest import error, json, program, studio
@@ -51,9 +53,10 @@ async def test_an_end_that_nobody_told(alices, site, db):
 
 
 async def test_what_is_told_of_an_end_need_not_be_looked_for_and_says_the_same(alices, site, db, cast, monkeypatch):
-    found, pages = [], []
+    found, pages, texts = [], [], []
 
     def remembering(text, token_id):
+        texts.append(text)
         found.append(order := heard(text, token_id))
         return order
 
@@ -70,7 +73,12 @@ async def test_what_is_told_of_an_end_need_not_be_looked_for_and_says_the_same(a
     token_id = await db.fetchval("select api_token_id from generation")
     token = Token(token_id, cast.alice.id, cast.alice.email, [], None, None, 1.0, 0)
     assert found[0] == await answers.order(db, found[0].id, token)
-    assert heard(answers.told({"id": uuid4(), "token_id": token_id}).partition(" ")[2], uuid4()) is None
+    about = orjson.loads(texts[0])
+    assert heard(texts[0], uuid4()) is None
+    for otherwise in (about | {"changed_at": 5}, {"token_id": str(token_id)}, about | {"job_id": "1"}, [], "x"):
+        assert heard(orjson.dumps(otherwise).decode(), token_id) is None, "as another release tells it"
+    stood_still = about | {"changed_at": (datetime.now(UTC) - timedelta(seconds=6)).isoformat()}
+    assert heard(orjson.dumps(stood_still).decode(), token_id) is None
 
 
 @pytest.mark.parametrize("is_told", [True, False])
@@ -125,6 +133,49 @@ async def test_an_order_of_which_nobody_knows_whether_it_was_taken_invites_no_se
     assert (page.headers["x-should-retry"], "Retry-After" in page.headers) == ("false", False)
     named = await alices.order(Prefer="respond-async", Idempotency_Key="k")
     assert (named.status, error(named)["code"], named.headers["Retry-After"]) == (503, "server_is_overloaded", "2")
+
+
+async def test_an_order_whose_answer_is_lost_on_its_way_is_not_ordered_again(alices, db, monkeypatch):
+    order = programs.order
+
+    async def cut_off(*asked, **options):
+        await order(*asked, **options)
+        raise ConnectionResetError("the connection broke")
+
+    monkeypatch.setattr(programs, "order", cut_off)
+    pages = []
+    with anyio.move_on_after(5):
+        await asked(alices, pages)
+    assert await db.fetchval("select count(*) from generation") == 1
+    assert (pages[0].status, error(pages[0])["code"]) == (500, "order_unknown")
+    assert pages[0].headers["x-should-retry"] == "false"
+
+
+async def refused():
+    raise ConnectionRefusedError("no database")
+
+
+@pytest.mark.parametrize("connect", [refused, anyio.sleep_forever])
+async def test_an_order_that_reached_no_database_may_be_sent_again(alices, site, db, monkeypatch, connect):
+    await alices.order(Prefer="respond-async")  # what is on offer is known by now
+    await site.app[DB].pool.cool()
+    monkeypatch.setattr("limner.runtime.pool.PATIENCE", 0.2)
+    monkeypatch.setattr(site.app[DB].pool, "behind", SimpleNamespace(acquire=connect))
+    page = await alices.order()
+    monkeypatch.undo()
+    assert (page.status, error(page)["code"], page.headers["Retry-After"]) == (503, "server_is_overloaded", "2")
+    assert await db.fetchval("select count(*) from generation") == 1
+
+
+async def test_a_long_prompt_goes_nowhere_before_it_is_known_whose_it_is(alices, site, db, monkeypatch):
+    monkeypatch.setattr("limner.http.api.ordering.MOST_OF_A_STRANGER", 5)
+    monkeypatch.setattr(programs, "order", None)
+    pages = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(asked, alices, pages)
+        await site.until(GENERATION_CHANGED, partial(db.fetchval, "select exists (select from job)"))
+        await (await take_up(site)).deliver()
+    assert pages[0].status == 200
 
 
 @pytest.mark.parametrize("how", ["away", "57014", "53100"])

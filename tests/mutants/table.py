@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from limner.http.api.errors import ApiError
+
 LEDGER = "tests/sql/test_ledger.py::"
 GUARDS = "tests/ledger/test_guards.py::"
 PAYING = "tests/http/test_paying.py::"
@@ -53,6 +55,16 @@ def function_without(name: str, text: str, instead: str) -> str:
 def always(answer: Any) -> Callable[[Any], Any]:
     """A function that looks at nothing."""
     return lambda _: lambda *args, **options: answer
+
+
+def stepwise_after_all(at_once: Any) -> Any:
+    async def order(*args: Any) -> Any:
+        try:
+            return await at_once(*args)
+        except ApiError:
+            return None
+
+    return order
 
 
 def asking_nobody(_: Any) -> Any:
@@ -151,6 +163,11 @@ TABLE = [
         "a link is used once",
         "tests/sql/test_tickets.py::test_a_link_is_used_once_even_by_ten_at_a_time",
         swap=("limner.sql.tickets.USE", without("and used_at is null")),
+    ),
+    Mutant(
+        "an order of which nobody knows is not sent once more",
+        "tests/api/test_waiting.py::test_an_order_whose_answer_is_lost_on_its_way_is_not_ordered_again",
+        swap=("limner.http.api.ordering.at_once", stepwise_after_all),
     ),
     Mutant(
         "the plan's cap of a day",

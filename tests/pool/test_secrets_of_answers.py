@@ -82,7 +82,6 @@ async def as_task(alices, number: int) -> list[Page]:
     order = await tried(alices, prompt)
     over = "select state not in ('queued', 'running') from generation where id = $1"
     await until(alices.site.db.dsn, over, order)
-    await alone(alices, number)  # a dead key took its model from the offer
     return [
         accepted,
         await alices.get(f"/v1/images/tasks/{order}"),

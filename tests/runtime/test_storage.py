@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import signal
+import stat
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from pydantic import SecretStr
 
+from limner.runtime import durable
 from limner.runtime.config import Config
 from limner.runtime.storage import KeyTaken, Missing, Storage, StorageUnavailable, open_storage
 from tests.storage_servers import FaultyS3, Server, free_ports, seaweed, weed
@@ -318,18 +322,89 @@ async def test_what_the_system_does_not_have_in_memory_is_read_all_the_same(
     async with open_storage(Config(storage_folder=tmp_path)) as storage:
         await storage.put("a/b", b"one", "text/plain")
         await storage.put("a/none", b"", "text/plain")
-        read = [await storage.get("a/b"), await storage.get("a/none")]
+        read = [await storage.get("a/b", is_fresh=True), await storage.get("a/none", is_fresh=True)]
 
         def would_wait(*_: object) -> int:
             raise BlockingIOError
 
         monkeypatch.setattr(os, "preadv", would_wait)
-        read.append(await storage.get("a/b"))
+        read.append(await storage.get("a/b", is_fresh=True))
         monkeypatch.setattr(os, "preadv", lambda *_: 2)  # a part of it alone
-        read.append(await storage.get("a/b"))
+        read.append(await storage.get("a/b", is_fresh=True))
         assert read == [b"one", b"", b"one", b"one"]
         with pytest.raises(Missing):
             await storage.get("a")
+
+
+async def test_what_is_fresh_and_in_memory_is_read_without_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the event loop, so nothing else is: to open a file that is not in memory waits for the disk."""
+    monkeypatch.setattr("limner.runtime.durable.kind_of", lambda folder: "ext4")
+    read = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda handle, into, offset, _: read(handle, into, offset))
+    threads = []
+    async with open_storage(Config(storage_folder=tmp_path)) as storage:
+        await storage.put("a/b", b"one", "text/plain")
+        monkeypatch.setattr("limner.runtime.folder._read", lambda path: threads.append(path) or b"from a thread")
+        assert await storage.get("a/b", is_fresh=True) == b"one"
+        assert await storage.get("a/b") == b"from a thread"
+    assert threads == [tmp_path / "a/b"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "calls"),
+    [
+        ("ext4", ["write through", "link", "flush a file"]),
+        ("btrfs", ["write", "flush a file", "link", "flush a folder"]),
+    ],
+)
+async def test_bytes_and_name_are_on_the_disk_before_a_put_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, calls: list[str]
+) -> None:
+    """After a power cut a name without its bytes, or bytes without their name, would be a picture that was paid for."""
+    monkeypatch.setattr("limner.runtime.durable.kind_of", lambda folder: kind)
+    made, write, link, fsync = [], os.write, os.link, os.fsync
+
+    def writing(handle: int, data: bytes) -> int:
+        is_through = fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_SYNC == os.O_SYNC
+        made.append("write through" if is_through else "write")
+        return write(handle, data)
+
+    def linking(*about: Any, **more: Any) -> None:
+        made.append("link")
+        link(*about, **more)
+
+    def flushing(handle: int) -> None:
+        made.append("flush a folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "flush a file")
+        fsync(handle)
+
+    async with open_storage(Config(storage_folder=tmp_path)) as storage:
+        await storage.put("a/before", b"one", "text/plain")  # the folder is durable by now
+        for name, call in {"write": writing, "link": linking, "fsync": flushing}.items():
+            monkeypatch.setattr(os, name, call)
+        await storage.put("a/b", b"one", "text/plain")
+        monkeypatch.undo()
+    assert made == calls
+
+
+async def test_whoever_puts_the_same_bytes_again_waits_for_the_disk_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("limner.runtime.durable.kind_of", lambda folder: "ext4")
+    flushed: list[Path] = []
+    async with open_storage(Config(storage_folder=tmp_path)) as storage:
+        await storage.put("a/b", b"one", "text/plain")
+        monkeypatch.setattr("limner.runtime.durable.flush", flushed.append)
+        await storage.put("a/b", b"one", "text/plain")
+    assert flushed == [tmp_path / "a"]
+
+
+def test_a_mount_with_a_blank_in_its_name_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = "/dev/vda / ext4 rw 0 0\nhost:/big /mnt/big\\040disk nfs4 rw 0 0\n/dev/vdb /mnt/big xfs rw 0 0\n"
+    monkeypatch.setattr(Path, "read_text", lambda _: mounts)
+    kinds = [durable.kind_of(Path(place)) for place in ("/mnt/big disk/pictures", "/mnt/big", "/mnt/bigger")]
+    assert kinds == ["nfs4", "xfs", "ext4"]
 
 
 async def test_what_is_put_is_found_by_its_name_also_when_folders_were_moved(tmp_path: Path) -> None:
