@@ -1,0 +1,49 @@
+"""No answer, however long, keeps a worker from its other pictures: reading it takes time in proportion to its length."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from limner.actors.providers import chat
+from limner.actors.providers.base import Access, Fault, UpstreamError
+from limner.actors.providers.relay import RELAYED
+from limner.actors.providers.verdicts import Answer
+from tests.upstreams.relay import chatted
+
+ACCESS = Access("sk-live-abcdefghijklmnopqrstuvwx", "https://relay.example/v1", prompt="a fox")
+MOST = 4.0
+"""Seconds of processor time; all of these take far less, and took minutes where a length was squared."""
+
+
+@contextlib.contextmanager
+def swiftly() -> Iterator[None]:
+    began = time.process_time()
+    yield
+    assert time.process_time() - began < MOST
+
+
+def drawn(body: dict[str, Any]) -> str:
+    return chat.picture(Answer(200, {}, orjson.dumps(body)), ACCESS, RELAYED)
+
+
+LONG = ["![" * 100_000, "![](" * 100_000, "![fox](" + " " * 400_000, "data:image/" * 50_000, "cannot " * 1_000_000]
+
+
+@pytest.mark.parametrize("text", LONG, ids=lambda text: text[:9])
+def test_what_a_model_says_at_any_length_is_read_in_no_time(text: str) -> None:
+    with swiftly(), pytest.raises(UpstreamError) as caught:
+        drawn(chatted(text))
+    assert caught.value.fault is Fault.NO_IMAGE
+
+
+def test_a_picture_behind_a_long_text_is_found_and_the_text_beside_one_is_not_read() -> None:
+    carried = f"data:image/png;base64,{'A' * 1_000_000}"
+    with swiftly():
+        assert drawn(chatted(f"{LONG[0]} ![a fox]({carried})")) == carried
+        assert drawn(chatted(LONG[0], images=[carried])) == carried
