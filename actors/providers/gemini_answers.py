@@ -12,7 +12,7 @@ import orjson
 from limner.actors.providers import dialects, discretion
 from limner.actors.providers.base import Access, Fault, UpstreamError
 from limner.actors.providers.rules import ANY, BEGINS, Rule, holding
-from limner.actors.providers.verdicts import QUOTA_DELAY, Answer, delay
+from limner.actors.providers.verdicts import QUOTA_DELAY, Answer, by_whom, delay
 
 Facts = dict[str, object]
 
@@ -107,11 +107,11 @@ def refusal(answer: Answer, access: Access, now: datetime | None = None) -> Upst
     message = str(error.get("message") or "") or dialects.raw(answer)
     said = " ".join(filter(None, [str(error.get("status") or ""), *_reasons(details), message]))
     own = discretion.without(said, secrets)
-    rule = holding(status, STOCK.sub("", f"{own} {_nothing(details)}"), RULES, discretion.caller(access))
-    fault, is_vague = dialects.by_whom(rule, answer, error)
-    detail = f"HTTP {status} {own}"
+    judged = STOCK.sub("", f"{own} {_nothing(details)}")
+    rule = by_whom(holding(status, judged, RULES, discretion.caller(access)), answer, error)
+    fault, detail = rule.fault, f"HTTP {status} {own}"
     if status != 429 or fault is not Fault.RATE_LIMITED:
-        return UpstreamError(fault, detail, after=_header(answer), secrets=secrets, is_vague=is_vague)
+        return UpstreamError(fault, detail, after=_header(answer), secrets=secrets, is_vague=rule.is_vague(status))
     quotas = " ".join(str(each.get("quotaId")) for each in _violations(details))
     after = _told(details, discretion.without(message, secrets))
     return _limited(after if after is not None else _header(answer), quotas, f"{detail} {quotas}", secrets, now)

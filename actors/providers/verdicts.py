@@ -12,7 +12,7 @@ import orjson
 
 from limner.actors.providers.base import WORDS, Fault, UpstreamError
 from limner.actors.providers.discretion import READ, without
-from limner.actors.providers.rules import OF_KEYS, REQUEST, RULES, Rule, holding
+from limner.actors.providers.rules import OF_KEYS, REQUEST, RULES, VAGUE, Rule, holding
 
 QUOTA_DELAY = 120.0
 """Seconds: who says to wait longer has run out for the day, not for the moment (PROTOCOLS §0)."""
@@ -87,7 +87,8 @@ def verdict(
     status = _status(answer.status, error)
     rules = _about_keys(rules, str(error.get("param") or "")) if status in REQUEST else rules
     by_name = _by_name(status, _names(error) if said is None else names.lower(), rules)
-    rule = by_name or holding(status, own, rules, caller)
+    is_own = error or text or not own.lstrip().startswith("<")
+    rule = by_whom(by_name or holding(status, own, rules, caller), answer, is_own)
     fault = rule.fault
     after = delay(answer.headers | _inner_headers(error), own)
     if fault is Fault.RATE_LIMITED and after is not None and after > QUOTA_DELAY:
@@ -100,6 +101,12 @@ def verdict(
         fault, detail, after=after, words=_words(fault, named), secrets=secrets, param=param, categories=named,
         is_vague=rule.is_vague(status),
     )  # fmt: skip
+
+
+def by_whom(rule: Rule, answer: Answer, is_own: object) -> Rule:
+    """The rule that holds, unless a 403 that is not the upstream's own, but a page of a firewall in front of it, would blame a
+    key: it says nothing of one, and may be about what an order says."""
+    return VAGUE if answer.status == 403 and not is_own and rule.fault is Fault.AUTH_DEAD else rule
 
 
 def _about_keys(rules: Sequence[Rule], param: str) -> Sequence[Rule]:

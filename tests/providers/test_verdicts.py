@@ -124,16 +124,6 @@ def test_a_403_in_unknown_words_may_be_about_the_order(
     assert told(status, body).is_vague is is_vague
 
 
-@pytest.mark.parametrize("refusal", [stability.refusal, gemini_answers.refusal])
-def test_a_firewalls_page_says_nothing_of_a_key(refusal: Any) -> None:
-    access = Access(KEY, "https://painter.example")
-    page = refusal(Answer(403, {}, b"<html><h1>Sorry, you have been blocked</h1></html>"), access)
-    assert (page.fault, page.is_vague) == (Fault.MODEL_UNAVAILABLE, True)
-    denied = orjson.dumps({"name": "permission_denied", "error": {"code": 403, "message": "denied"}})
-    own = refusal(Answer(403, {}, denied), access)
-    assert (own.fault, own.is_vague) == (Fault.AUTH_DEAD, False)
-
-
 @pytest.mark.parametrize("status", range(100, 1000, 7))
 def test_every_status_has_a_fault_even_without_words(status: int) -> None:
     assert judge(status, "") in Fault
@@ -258,7 +248,10 @@ REQUESTS: list[tuple[str, int, dict[str, Any]]] = [
 
 
 def of(painter: str, status: int, body: dict[str, Any], access: Access) -> UpstreamError:
-    answer = Answer(status, {}, orjson.dumps(body))
+    return answered(painter, Answer(status, {}, orjson.dumps(body)), access)
+
+
+def answered(painter: str, answer: Answer, access: Access) -> UpstreamError:
     match painter:
         case "fal":
             return fal_answers.judged(answer, access)
@@ -329,6 +322,37 @@ def enveloped(painter: str, message: str) -> dict[str, Any]:
             return {"error": "HTTPException", "detail": message}
         case _:
             return error(None, message)
+
+
+PAGES = [
+    b"<html><h1>Sorry, you have been blocked</h1></html>",
+    b"<!DOCTYPE HTML>\n<title>403 Forbidden</title><p>You don't have permission to access this resource.</p>",
+    b"\n<HTML><TITLE>Access Denied</TITLE>You don't have permission to access this server: token 18.2f, key 7</HTML>",
+    b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
+    b"<h1>Account Suspended</h1>",
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=range(len(PAGES)))
+@pytest.mark.parametrize("painter", PAINTERS)
+def test_a_firewalls_page_says_nothing_of_a_key(painter: str, page: bytes) -> None:
+    caught = answered(painter, Answer(403, {}, page), Access("limner:" + KEY, "https://painter.example"))
+    assert (caught.fault, caught.is_vague) == (Fault.MODEL_UNAVAILABLE, True)
+
+
+@pytest.mark.parametrize(("painter", "body"), [
+    ("openai", orjson.dumps(error("invalid_api_key", "no"))),
+    ("openai", b"this API key was leaked"),
+    ("fal", b'{"detail": "Cannot access application: no permission"}'),
+    ("fal", b'["this key has no such scope"]'),
+    ("replicate", b'{"detail": "This token is disabled"}'),
+    ("stability", b'{"name": "permission_denied"}'),
+    ("gemini", b'{"error": {"code": 403, "message": "denied"}}'),
+    ("a1111", b'{"detail": "Forbidden"}'),
+])  # fmt: skip
+def test_an_upstreams_own_word_of_a_key_at_a_403_is_believed(painter: str, body: bytes) -> None:
+    caught = answered(painter, Answer(403, {}, body), Access(KEY, "https://painter.example"))
+    assert (caught.fault, caught.is_vague) == (Fault.AUTH_DEAD, False)
 
 
 @pytest.mark.parametrize("said", CODES)
