@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from limner.actors.providers import chat
+from limner.actors.providers import chat, parcels, replicate
 from limner.actors.providers.base import Access, Fault, UpstreamError
 from limner.actors.providers.relay import RELAYED
 from limner.actors.providers.verdicts import Answer
@@ -47,3 +47,16 @@ def test_a_picture_behind_a_long_text_is_found_and_the_text_beside_one_is_not_re
     with swiftly():
         assert drawn(chatted(f"{LONG[0]} ![a fox]({carried})")) == carried
         assert drawn(chatted(LONG[0], images=[carried])) == carried
+
+
+async def test_base64_in_the_place_of_an_address_is_told_of_in_no_time() -> None:
+    with swiftly(), pytest.raises(UpstreamError) as caught:
+        await parcels.fetched("iVBORw0KGgo" * 5_000_000, ACCESS)
+    assert caught.value.detail.startswith("picture at a forbidden address iVBORw0KGgo")
+
+
+@pytest.mark.parametrize("error", ["out of memory\n" * 3_000_000, "Failing row contains (" * 100_000])
+def test_so_is_the_error_of_a_prediction_that_was_canceled(error: str) -> None:
+    with swiftly(), pytest.raises(UpstreamError) as caught:
+        replicate._address({"status": "canceled", "error": error}, ACCESS)
+    assert caught.value.detail.startswith(f"prediction canceled {error[:13]}")
