@@ -9,9 +9,12 @@ from urllib.parse import unquote, urlsplit
 from limner.actors.providers.base import Access
 
 SHORT = 8
-"""Characters of a prompt below which it is cut out of an upstream's words only where it is quoted."""
+"""Characters of a prompt below which it is cut out of an upstream's words only where it is quoted; and of what an extra header
+carries, such as a language, below which it is no secret."""
+SHORT_PASSWORD = 4
+"""Characters below which a password stands in too many words to be cut out of them: nobody could judge by what is left."""
 SHORT_SIGNS = 2
-"""The same where a sign is a word, as in Chinese."""
+"""Characters of a prompt for the same where a sign is a word, as in Chinese."""
 ELLIPSES = ("...", "…")
 """Where an upstream left something out of what it quotes."""
 JUDGED = 2**14
@@ -26,12 +29,12 @@ SIGNS = "\u2e80"
 
 def secrets(access: Access) -> tuple[str, ...]:
     """What must never be written down of an access, nor judged: its key, its proxy's password, what its extra headers carry,
-    and the caller's own words, as an upstream may quote them."""
+    unless that is too short, and the caller's own words, as an upstream may quote them."""
     proxy = access.proxy or ""
     headers = access.settings.get("extra_headers")
-    carried = [str(value) for value in headers.values()] if isinstance(headers, Mapping) else []
+    carried = map(str, headers.values()) if isinstance(headers, Mapping) else ()
     words = (*_quoted(access.prompt), *_texts(access))
-    kept = (access.secret, proxy, *_signed_in(proxy), *carried)
+    kept = (access.secret, proxy, *_signed_in(proxy), *(each for each in carried if len(each) >= SHORT))
     return tuple(filter(None, (*kept, *map(_escaped, kept), *words)))
 
 
@@ -48,8 +51,8 @@ def _escaped(secret: str) -> str:
 def _signed_in(proxy: str) -> list[str]:
     """A proxy's password, and a name that is no everyday word: as they stand in its address, and as they are meant."""
     parts = urlsplit(proxy) if "://" in proxy else urlsplit("")
-    told = [parts.password or "", *(name for name in [parts.username or ""] if len(name) >= SHORT)]
-    return [form for each in told for form in (each, unquote(each))]
+    told = ((parts.password or "", SHORT_PASSWORD), (parts.username or "", SHORT))
+    return [form for each, least in told for form in (each, unquote(each)) if len(form) >= least]
 
 
 def _texts(access: Access) -> list[str]:

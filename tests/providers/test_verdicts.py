@@ -540,3 +540,29 @@ def test_a_callers_signs_end_no_account_at_any_status() -> None:
     for status in (200, 403, 404, 429, 500):
         usual = of("openai", status, error(None, "禁止的词"), access).fault
         assert of("openai", status, error(None, "禁止的词：余额不足"), access).fault is usual, status
+
+
+@pytest.mark.parametrize("way", [
+    {"settings": {"extra_headers": {"Accept-Language": "en", "X-Tier": "current"}}},
+    {"proxy": "http://user:ur@proxy.example:8080"},
+    {"proxy": "http://quota:%75%72@proxy.example:8080"},
+])  # fmt: skip
+def test_what_is_too_short_for_a_secret_blots_out_no_words(way: dict[str, Any]) -> None:
+    access = Access(KEY, "https://relay.example/v1", **way)
+    caught = of("openai", 429, error(None, "You exceeded your current quota"), access)
+    assert caught.fault is Fault.BALANCE_EXHAUSTED
+    assert caught.detail.endswith("You exceeded your current quota")
+
+
+def test_a_short_password_of_a_node_blots_out_no_words() -> None:
+    told = a1111.refusal(
+        Answer(500, {}, b'{"detail": "checkpoint fox not found"}'), Access("limner:fox", "http://node")
+    )
+    assert (told.fault, told.detail) == (Fault.MODEL_UNAVAILABLE, "HTTP 500 checkpoint fox not found")
+
+
+def test_what_is_long_enough_is_a_secret() -> None:
+    way = {"proxy": "http://user:pa%21s@proxy.example:8080", "settings": {"extra_headers": {"X-Account": "acct-991"}}}
+    access = Access(KEY, "https://relay.example/v1", **way)
+    detail = of("openai", 500, error(None, f"of acct-991 by pa%21s, pa!s and {KEY} in a node"), access).detail
+    assert detail.endswith("of *** by ***, *** and *** in a node")
