@@ -23,6 +23,8 @@ READ = 2**16
 """Characters of it that are looked at at all: twice the longest prompt."""
 RUN, RUN_SIGNS = 16, 6
 """Characters in a row that an upstream has of the caller when both have them; and when the first is a sign for a word."""
+PIECE = 3
+"""Characters beside a mark of omission below which they are the caller's only as a word."""
 SIGNS = "\u2e80"
 """Where signs for words begin, as in Chinese."""
 
@@ -156,10 +158,17 @@ def _trimmed(text: str, begins: Container[str], ends: Container[str]) -> str:
 def _begun(text: str, begins: Container[str]) -> int:
     """Characters at the end of a text that are the beginning of something known; longer ones are cut out already."""
     low = _low(text[-RUN:])
-    return next((size for size in range(min(len(low), RUN - 1), 0, -1) if low[-size:] in begins), 0)
+    sizes = range(min(len(low), RUN - 1), 0, -1)
+    return next((size for size in sizes if low[-size:] in begins and _stands(low[-size - 1 : -size], low[-size:])), 0)
 
 
 def _ended(text: str, ends: Container[str]) -> int:
     """Characters at the beginning of a text that are the end of something known."""
     low = _low(text[:RUN])
-    return next((size for size in range(min(len(low), RUN - 1), 0, -1) if low[:size] in ends), 0)
+    sizes = range(min(len(low), RUN - 1), 0, -1)
+    return next((size for size in sizes if low[:size] in ends and _stands(low[size : size + 1], low[:size])), 0)
+
+
+def _stands(beside: str, piece: str) -> bool:
+    """A letter or two of a word, beside the rest of it, are the upstream's own by chance."""
+    return len(piece) >= PIECE or not beside.isalnum() or max(beside, piece) >= SIGNS

@@ -566,3 +566,17 @@ def test_what_is_long_enough_is_a_secret() -> None:
     access = Access(KEY, "https://relay.example/v1", **way)
     detail = of("openai", 500, error(None, f"of acct-991 by pa%21s, pa!s and {KEY} in a node"), access).detail
     assert detail.endswith("of *** by ***, *** and *** in a node")
+
+
+def test_marks_of_omission_take_no_letters_of_an_upstreams_own_words() -> None:
+    access = Access(KEY, "https://relay.example/v1", prompt="a tall fox, said to be so very sad")
+    told = "you exceeded your current quota... add credits"
+    assert of("openai", 429, error(None, told), access).detail.endswith(told)
+    for text, kept in (
+        ("cannot paint 'a...'", "cannot paint '...'"),
+        ("cannot paint 'a tall...sad', sorry", "cannot paint '...', sorry"),
+        ("cannot paint 'a t…ad' sorry", "cannot paint '…' sorry"),
+        ("I cannot paint a…d", "I cannot paint …"),
+    ):
+        assert discretion.without(text, [access.prompt]) == kept
+    assert discretion.without("不能画余…足", ["余额不足"]) == "不能画…"
