@@ -44,7 +44,7 @@ RULES = (
         rf"{BEGINS}(?:the |this |requested )*models?\b[^'\"]{{0,100}}"
         r"(?:not found|not supported|does not support|no longer|retired)",
     ),
-    Rule(Fault.MODEL_UNAVAILABLE, (403,), r"(?:access|permission).* models?(?:/|\b.*may not exist)"),
+    Rule(Fault.MODEL_UNAVAILABLE, (403,), r"(?:access|permission).{0,200} models?(?:/|\b.{0,200}may not exist)"),
     Rule(Fault.AUTH_DEAD, (401, 403)),
     Rule(Fault.MODEL_UNAVAILABLE, (404, 410)),
     Rule(Fault.PROXY_FAILED, (407,)),

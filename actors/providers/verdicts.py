@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 import orjson
 
 from limner.actors.providers.base import WORDS, Fault, UpstreamError
-from limner.actors.providers.discretion import READ, without
+from limner.actors.providers.discretion import JUDGED, READ, without
 from limner.actors.providers.rules import OF_KEYS, REQUEST, RULES, VAGUE, Rule, holding
 
 QUOTA_DELAY = 120.0
@@ -86,7 +86,7 @@ def verdict(
     own = shown if text else shown[:PAGE]
     status = _status(answer.status, error)
     rules = _about_keys(rules, str(error.get("param") or "")) if status in REQUEST else rules
-    by_name = _by_name(status, _names(error) if said is None else names.lower(), rules)
+    by_name = _by_name(status, (_names(error) if said is None else names.lower())[:JUDGED], rules)
     is_own = error or text or not own.lstrip().startswith("<")
     rule = by_whom(by_name or holding(status, own, rules, caller), answer, is_own)
     fault = rule.fault

@@ -511,6 +511,8 @@ SAID_OF_A_WORD = [
     ("stability", "a country road", {"name": "rejected", "errors": ["no such word: country"]}),
     ("fal", "an old key on a hook", {"detail": "banned word: key"}),
     ("replicate", "a disabled robot", {"detail": "banned word: disabled"}),
+    ("fal", "a red keyboard", {"detail": "'a red keyb' is refused"}),
+    ("openai", "a pipe, suspendedly drawn", error(None, "rejected near 'e, suspended'")),
 ]
 """What each says of one short word at a 403."""
 
