@@ -73,9 +73,14 @@ class Rule:
         return any(_found(each, text) for each in self._told(status))
 
     def is_echo(self, status: int, text: str, caller: str) -> bool:
-        """Whether all in a text that makes it hold, and would blame a key, stands in the ``caller``'s own words: what an
+        """Whether all in a text that makes it hold, and would rest a key for long, stands in the ``caller``'s own words: what an
         upstream says of one of them is no word about the key. A group in a pattern is the part that a caller could have said."""
-        if not caller or self.fault not in OF_KEYS or status in OF_KEYS_ALONE or status not in self.statuses:
+        if (
+            not caller
+            or self.fault not in (*OF_KEYS, Fault.DAILY_QUOTA)
+            or status in OF_KEYS_ALONE
+            or status not in self.statuses
+        ):
             return False
         found = (match.span(match.lastindex or 0) for each in self._told(status) for match in _all(each, text))
         words = {_word(text, *span) for span in found}
@@ -162,10 +167,15 @@ def judge(status: int, text: str, rules: Sequence[Rule] = RULES) -> Fault:
 def holding(status: int, text: str, rules: Sequence[Rule] = RULES, caller: Sequence[str] = ()) -> Rule:
     """The rule itself. ``caller``: what the order says, in the caller's own words. One of them alone takes no key out: whether it
     is quoted or about the key, another order without that word will show."""
-    folded, said = text.lower(), " ".join(" ".join(caller).lower().split())
-    held = [rule for rule in rules if rule.holds(status, folded)]
-    rule = next(each for each in held if not each.is_echo(status, folded, said))
+    low, said = text.lower(), folded(caller)
+    held = [rule for rule in rules if rule.holds(status, low)]
+    rule = next(each for each in held if not each.is_echo(status, low, said))
     return VAGUE if status == 403 and rule is not held[0] and rule.fault in OF_KEYS and not rule.pattern else rule
+
+
+def folded(caller: Sequence[str]) -> str:
+    """A caller's words on one line and in lower case: what an upstream says is looked for in them."""
+    return " ".join(" ".join(caller).lower().split())
 
 
 def _found(pattern: str, text: str) -> bool:

@@ -185,8 +185,9 @@ def refusal(answer: Answer, access: Access) -> UpstreamError:
     text = " ".join(str(each) for each in said if each) or dialects.raw(answer)
     secrets = discretion.secrets(access)
     own = discretion.without(text, secrets)
-    rule = by_whom(holding(answer.status, own, RULES, discretion.caller(access)), answer, error)
-    fault, after = rule.fault, delay(answer.headers, own)
+    caller = discretion.caller(access)
+    rule = by_whom(holding(answer.status, own, RULES, caller), answer, error)
+    fault, after = rule.fault, delay(answer.headers, own, caller)
     if fault is Fault.RATE_LIMITED:
         after = PENALTY if after is None else after
         fault = Fault.DAILY_QUOTA if after > QUOTA_DELAY else fault

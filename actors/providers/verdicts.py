@@ -12,7 +12,7 @@ import orjson
 
 from limner.actors.providers.base import WORDS, Fault, UpstreamError
 from limner.actors.providers.discretion import JUDGED, READ, without
-from limner.actors.providers.rules import OF_KEYS, REQUEST, RULES, VAGUE, Rule, holding
+from limner.actors.providers.rules import OF_KEYS, REQUEST, RULES, VAGUE, Rule, folded, holding
 
 QUOTA_DELAY = 120.0
 """Seconds: who says to wait longer has run out for the day, not for the moment (PROTOCOLS §0)."""
@@ -20,6 +20,7 @@ QUOTA_DELAY = 120.0
 PAGE, BEHIND = 400, 600
 """Characters that are judged of an answer that is no JSON, such as a proxy's page; and of what stands behind a relay's words."""
 
+WAIT = re.compile(r"(?:try again|retry|resets) in ~?((?:\d+(?:\.\d+)?(?:ms|[hms]))+)")
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 ECHOES = ("input", "inputs", "prompt", "messages", "ctx")
@@ -90,7 +91,7 @@ def verdict(
     is_own = error or text or not own.lstrip().startswith("<")
     rule = by_whom(by_name or holding(status, own, rules, caller), answer, is_own)
     fault = rule.fault
-    after = delay(answer.headers | _inner_headers(error), own)
+    after = delay(answer.headers | _inner_headers(error), own, caller)
     if fault is Fault.RATE_LIMITED and after is not None and after > QUOTA_DELAY:
         fault = Fault.DAILY_QUOTA
     request = answer.headers.get("x-request-id", "")
@@ -120,15 +121,15 @@ def _by_name(status: int, names: str, rules: Sequence[Rule]) -> Rule | None:
     return next((rule for rule in rules if rule.is_named(status, names)), None)
 
 
-def delay(headers: Mapping[str, str], text: str = "") -> float | None:
+def delay(headers: Mapping[str, str], text: str = "", caller: Sequence[str] = ()) -> float | None:
     """Seconds to wait, from retry-after-ms, retry-after (seconds or a date), the message or x-ratelimit-reset (a moment
-    since 1970, in seconds or milliseconds); None where none say."""
+    since 1970, in seconds or milliseconds); None where none say. What the ``caller`` says, too, could be quoted."""
     for value, unit in ((headers.get("retry-after-ms", ""), 0.001), (headers.get("retry-after", ""), 1.0)):
         if re.fullmatch(r"\s*\d+(?:\.\d+)?\s*", value):
             return float(value) * unit
     if (date := headers.get("retry-after")) and (until := _date(date)):
         return max(0.0, (until - (_date(headers.get("date", "")) or datetime.now(UTC))).total_seconds())
-    if (said := _said(text)) is not None:
+    if (said := _said(text, folded(caller))) is not None:
         return said
     if re.fullmatch(r"\d{10}(?:\d{3})?", moment := headers.get("x-ratelimit-reset", "")):
         now = (_date(headers.get("date", "")) or datetime.now(UTC)).timestamp()
@@ -136,13 +137,14 @@ def delay(headers: Mapping[str, str], text: str = "") -> float | None:
     return None
 
 
-def _said(text: str) -> float | None:
+def _said(text: str, caller: str) -> float | None:
     """Seconds in "try again in 1m3.5s", "20ms", or "resets in ~30s"."""
-    found = re.search(r"(?:try again|retry|resets) in ~?((?:\d+(?:\.\d+)?(?:ms|[hms]))+)", text, re.IGNORECASE)
-    if not found:
-        return None
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[hms])", found[1].lower())
-    return sum(float(number) * UNITS[unit] for number, unit in parts)
+    for found in WAIT.finditer(text.lower()):
+        if found[0] not in caller:
+            return sum(
+                float(number) * UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|[hms])", found[1])
+            )
+    return None
 
 
 def _date(value: str) -> datetime | None:

@@ -501,6 +501,18 @@ def test_a_caller_does_not_say_how_long_a_key_rests(painter: str, status: int) -
     assert quoted == usual
 
 
+@pytest.mark.parametrize("painter", PAINTERS)
+def test_nor_by_a_few_words_that_are_quoted(painter: str) -> None:
+    access = Access(KEY, "https://relay.example/v1", prompt="A clock that says Retry in 24hours, painted daily")
+    usual = of(painter, 429, enveloped(painter, "cannot paint: a fox"), access)
+    for quoted in ("rejected near 'retry in 24h'", "rejected near 'retry in 24', 'daily'", "no such word: 'ed daily'"):
+        caught = of(painter, 429, enveloped(painter, quoted), access)
+        assert (caught.fault, caught.after) == (usual.fault, usual.after), quoted
+    own = of("openai", 429, error(None, "not 'retry in 24h': please retry in 7s"), access)
+    assert (own.fault, own.after) == (Fault.RATE_LIMITED, 7.0)
+    assert of("openai", 429, error(None, "your daily limit per day"), access).fault is Fault.DAILY_QUOTA
+
+
 SAID_OF_A_WORD = [
     ("openai", "a leaked pipe in an old house", error(None, "Request rejected: banned word 'leaked'")),
     ("openai", "A Suspended bridge in the fog", error(None, "the word suspended is not wanted here")),
