@@ -139,12 +139,10 @@ def delay(headers: Mapping[str, str], text: str = "", caller: Sequence[str] = ()
 
 def _said(text: str, caller: str) -> float | None:
     """Seconds in "try again in 1m3.5s", "20ms", or "resets in ~30s"."""
-    for found in WAIT.finditer(text.lower()):
-        if found[0] not in caller:
-            return sum(
-                float(number) * UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|[hms])", found[1])
-            )
-    return None
+    own = next((found[1] for found in WAIT.finditer(text.lower()) if found[0] not in caller), None)
+    if own is None:
+        return None
+    return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|[hms])", own))
 
 
 def _date(value: str) -> datetime | None:

@@ -589,8 +589,28 @@ def test_marks_of_omission_take_no_letters_of_an_upstreams_own_words() -> None:
     for text, kept in (
         ("cannot paint 'a...'", "cannot paint '...'"),
         ("cannot paint 'a tall...sad', sorry", "cannot paint '...', sorry"),
-        ("cannot paint 'a t…ad' sorry", "cannot paint '…' sorry"),
-        ("I cannot paint a…d", "I cannot paint …"),
+        ("cannot paint 'a t…ad' sorry", "cannot paint '...' sorry"),
+        ("I cannot paint a…d", "I cannot paint ..."),
     ):
         assert discretion.without(text, [access.prompt]) == kept
-    assert discretion.without("不能画余…足", ["余额不足"]) == "不能画…"
+    assert discretion.without("不能画余…足", ["余额不足"]) == "不能画..."
+
+
+@pytest.mark.parametrize("hide", [
+    "".join, lambda words: "\u200b".join(words), lambda words: "\u200d\ufe0f".join(words),
+    lambda words: "".join(chr(ord(each) + 0xFEE0) if "!" <= each <= "~" else each for each in words),
+], ids=["as it is", "without width", "joined", "full width"])  # fmt: skip
+@pytest.mark.parametrize("said", ["insufficient funds", "daily: retry in 24h", "this api key was leaked"])
+def test_what_an_upstream_quotes_in_another_form_than_it_was_sent_is_the_callers(said: str, hide: Any) -> None:
+    for prompt in (f"a wall in the rain with {hide(said)} on it", hide(said)):
+        access = Access(KEY, "https://relay.example/v1", prompt=prompt)
+        for status, quoted in itertools.product((403, 429, 500), (said, prompt, f"near '{said[-9:]}'")):
+            usual = of("openai", status, error(None, "cannot paint: a fox"), access)
+            caught = of("openai", status, error(None, f"cannot paint: {quoted}"), access)
+            assert (caught.fault, caught.after, caught.is_vague) == (usual.fault, usual.after, usual.is_vague)
+
+
+def test_signs_without_a_width_make_no_short_word_a_long_one() -> None:
+    access = Access(KEY, "https://relay.example/v1", prompt="u" + "\u200b" * 20, texts=("current\u2060",))
+    told = "You exceeded your current quota"
+    assert of("openai", 429, error(None, told), access).detail.endswith(told)
