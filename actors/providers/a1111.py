@@ -15,8 +15,8 @@ from limner.actors.providers import a1111_node, dialects, discretion, parcels
 from limner.actors.providers.a1111_node import API, DEFAULT_URL, Facts, Watch, ask, interrupt
 from limner.actors.providers.base import Access, Fault, Listed, OnStep, Order, Picture, Step, UpstreamError
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
-from limner.actors.providers.rules import ANY, BEYOND_REQUEST, BY_STATUS, Rule, judge
-from limner.actors.providers.verdicts import QUOTA_DELAY, Answer, delay
+from limner.actors.providers.rules import ANY, BEYOND_REQUEST, BY_STATUS, Rule, holding
+from limner.actors.providers.verdicts import QUOTA_DELAY, Answer, by_whom, delay
 from limner.runtime import raster
 from limner.runtime.errors import as_raised
 
@@ -147,10 +147,12 @@ def refusal(answer: Answer, access: Access) -> UpstreamError:
     text = " ".join(str(each) for each in said) or dialects.raw(answer)
     secrets = a1111_node.secrets(access)
     own = discretion.without(text, secrets)
-    fault, after = judge(answer.status, own, RULES), delay(answer.headers)
+    rule = by_whom(holding(answer.status, own, RULES), answer, error)
+    fault, after = rule.fault, delay(answer.headers)
     if fault is Fault.RATE_LIMITED and after is not None and after > QUOTA_DELAY:
         fault = Fault.DAILY_QUOTA
-    return UpstreamError(fault, f"HTTP {answer.status} {own}", after=after, secrets=secrets)
+    detail, is_vague = f"HTTP {answer.status} {own}", rule.is_vague(answer.status)
+    return UpstreamError(fault, detail, after=after, secrets=secrets, is_vague=is_vague)
 
 
 async def _posted(path: str, body: Facts, access: Access) -> Answer:

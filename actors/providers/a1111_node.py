@@ -139,5 +139,6 @@ def _basic(access: Access) -> dict[str, str]:
 def secrets(access: Access) -> tuple[str, ...]:
     """Also the password alone, and the form in which both travel; but not the word that says that there is none."""
     header = _basic(access).get("Authorization", "")
-    own = (access.secret.partition(":")[2], header.partition(" ")[2]) if header else ()
-    return (*own, *(secret for secret in discretion.secrets(access) if header or secret != access.secret))
+    password = access.secret.partition(":")[2]
+    own = (password if len(password) >= discretion.SHORT_PASSWORD else "", header.partition(" ")[2]) if header else ()
+    return (*filter(None, own), *(secret for secret in discretion.secrets(access) if header or secret != access.secret))

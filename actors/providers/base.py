@@ -16,6 +16,8 @@ from limner.sql.usages import Usage
 T = TypeVar("T")
 
 DETAIL_LIMIT = 500
+READ = 16 * DETAIL_LIMIT
+"""Characters of a text that are looked at for a detail: what else there is costs time that other pictures wait."""
 PREVIEW_LIMIT = 24_000
 
 KINDS = {
@@ -283,12 +285,18 @@ def checked(check: Callable[[Mapping[str, object]], T], access: Access) -> T:
 
 def clean(text: str, *secrets: str) -> str:
     """The text on one line without these secrets or anything that looks like one, cut to DETAIL_LIMIT characters."""
-    text = printable(text)
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+    known = sorted(filter(None, secrets), key=len, reverse=True)
+    # Of a secret that is cut in two its beginning would not be known: so much is read more, and dropped at the end.
+    spare = max([DETAIL_LIMIT, *map(len, known)])
+    is_cut, text = len(text) > READ + spare, printable(text[: READ + spare])
+    for secret in known:
         text = text.replace(secret, "***")
-    return redact(text)[:DETAIL_LIMIT]
+    text = redact(text)
+    return (text[:-spare] if is_cut else text)[:DETAIL_LIMIT]
 
 
 def printable(text: str) -> str:
     """On one line, without control characters and halves of characters: no database takes them all."""
-    return " ".join("".join(char if char.isprintable() or char.isspace() else "" for char in text).split())
+    if not text.isprintable():
+        text = "".join(char for char in text if char.isprintable() or char.isspace())
+    return " ".join(text.split())

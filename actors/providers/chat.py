@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 
 import orjson
 
 from limner.actors.providers import parcels
 from limner.actors.providers.base import Access, Fault, Order, UpstreamError, Value
-from limner.actors.providers.discretion import caller, secrets, without
+from limner.actors.providers.discretion import JUDGED, caller, secrets, without
 from limner.actors.providers.parameters import Kind, refuse
 from limner.actors.providers.rules import Rule
 from limner.actors.providers.verdicts import Answer, verdict
@@ -21,9 +22,10 @@ PARAMETERS: dict[str, Kind] = {"aspect_ratio": list(RATIOS), "image_size": ["1K"
 WITHHELD = re.compile(r"content_filter|safety|prohibited|recitation|blocklist|spii", re.IGNORECASE)
 """Why a message ended, where the content rules ended it."""
 LINKED = re.compile(
-    r"!\[[^\]]*\]\(\s*(data:image/[^)\s]+|https?://[^)\s]+)|(data:image/[a-z+]+;base64,[A-Za-z0-9+/=]+)"
+    r"!\[[^\[\]]*\]\(\s*(data:image/[^)\s]+|https?://[^)\s]+)|(data:image/[a-z+]+;base64,[A-Za-z0-9+/=]+)"
 )
-"""A picture in a text: as Markdown, or a bare data URL."""
+"""A picture in a text: as Markdown, or a bare data URL. What is read from one place is never read again from the next: a caller
+may have a model say anything, at any length."""
 REFUSING = re.compile(r"\b(?:can(?:no|')?t|cannot|can not|unable to|won't|not able to|decline)\b.{0,80}"
     r"\b(?:generat|creat|produc|edit|draw|mak|fulfil|assist|help)", re.IGNORECASE | re.DOTALL)  # fmt: skip
 TOPICS = re.compile(
@@ -85,7 +87,7 @@ def _without(
         inner = Answer(200, answer.headers, orjson.dumps({"error": error}))
         return verdict(inner, secrets(access), rules=rules, caller=caller(access))
     ended = f"{choice.get('native_finish_reason') or ''} {choice.get('finish_reason') or ''}".strip()
-    text = str(message.get("refusal") or "") or _text(message)
+    text = (str(message.get("refusal") or "") or _text(message))[:JUDGED]
     refused = message.get("refusal") or WITHHELD.search(ended) or (REFUSING.search(text) and TOPICS.search(text))
     fault = Fault.MODERATION_OUTPUT if refused else Fault.NO_IMAGE
     told = without(text, secrets(access))[:300]
@@ -93,12 +95,10 @@ def _without(
     return UpstreamError(fault, detail, secrets=secrets(access))
 
 
-def _urls(message: dict[str, object]) -> list[str]:
+def _urls(message: dict[str, object]) -> Iterator[str]:
     """Pictures of a message: in ``images``, as parts of its content, in its text."""
-    content = message.get("content")
-    parts = [*_parts(message.get("images")), *_parts(content)]
-    found = [url for part in parts for url in (_url(part),) if url]
-    return found + [linked[1] or linked[2] for linked in LINKED.finditer(_text(message))]
+    yield from filter(None, map(_url, (*_parts(message.get("images")), *_parts(message.get("content")))))
+    yield from (linked[1] or linked[2] for linked in LINKED.finditer(_text(message)))
 
 
 def _parts(value: object) -> list[object]:

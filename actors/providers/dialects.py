@@ -12,7 +12,6 @@ import orjson
 from limner.actors.providers import egress, parcels
 from limner.actors.providers.base import Access, Fault, Picture, UpstreamError
 from limner.actors.providers.egress import Wire, translated
-from limner.actors.providers.rules import Rule
 from limner.actors.providers.verdicts import Answer
 from limner.runtime import raster
 
@@ -63,13 +62,6 @@ def nearest_ratio(width: int, height: int, ratios: Sequence[str]) -> str:
     """The nearest of ratios such as "16:9"."""
     sides = {each: [int(side) for side in each.split(":")] for each in ratios}
     return min(ratios, key=lambda each: abs(math.log(sides[each][0] / sides[each][1] * height / width)))
-
-
-def by_whom(rule: Rule, answer: Answer, error: Mapping[str, object]) -> tuple[Fault, bool]:
-    """A 403 that is a page, and not the upstream's own ``error``, comes from a firewall in front of it: that says nothing of a
-    key, and may be about what an order says. The fault of the ``rule`` that holds, or that; and whether it is vague."""
-    is_page = answer.status == 403 and not error and rule.fault is Fault.AUTH_DEAD
-    return (Fault.MODEL_UNAVAILABLE, True) if is_page else (rule.fault, rule.is_vague(answer.status))
 
 
 def raw(answer: Answer) -> str:

@@ -12,7 +12,7 @@ import orjson
 from limner.actors.providers import dialects, discretion
 from limner.actors.providers.base import Access, Fault, UpstreamError
 from limner.actors.providers.rules import ANY, BEGINS, Rule, holding
-from limner.actors.providers.verdicts import QUOTA_DELAY, Answer, delay
+from limner.actors.providers.verdicts import QUOTA_DELAY, Answer, by_whom, delay
 
 Facts = dict[str, object]
 
@@ -44,7 +44,7 @@ RULES = (
         rf"{BEGINS}(?:the |this |requested )*models?\b[^'\"]{{0,100}}"
         r"(?:not found|not supported|does not support|no longer|retired)",
     ),
-    Rule(Fault.MODEL_UNAVAILABLE, (403,), r"(?:access|permission).* models?(?:/|\b.*may not exist)"),
+    Rule(Fault.MODEL_UNAVAILABLE, (403,), r"(?:access|permission).{0,200} models?(?:/|\b.{0,200}may not exist)"),
     Rule(Fault.AUTH_DEAD, (401, 403)),
     Rule(Fault.MODEL_UNAVAILABLE, (404, 410)),
     Rule(Fault.PROXY_FAILED, (407,)),
@@ -100,20 +100,20 @@ that is not here is booked at 0."""
 
 def refusal(answer: Answer, access: Access, now: datetime | None = None) -> UpstreamError:
     """The one error that an answer with an HTTP error, or with an error inside, is."""
-    secrets = discretion.secrets(access)
+    secrets, caller = discretion.secrets(access), discretion.caller(access)
     error = _error(answer.body)
     status = answer.status if answer.status != 200 else _number(error.get("code")) or 200
     details = [each for each in _list(error.get("details")) if isinstance(each, dict)]
     message = str(error.get("message") or "") or dialects.raw(answer)
     said = " ".join(filter(None, [str(error.get("status") or ""), *_reasons(details), message]))
     own = discretion.without(said, secrets)
-    rule = holding(status, STOCK.sub("", f"{own} {_nothing(details)}"), RULES, discretion.caller(access))
-    fault, is_vague = dialects.by_whom(rule, answer, error)
-    detail = f"HTTP {status} {own}"
+    judged = STOCK.sub("", f"{own} {_nothing(details)}")
+    rule = by_whom(holding(status, judged, RULES, caller), answer, error)
+    fault, detail = rule.fault, f"HTTP {status} {own}"
     if status != 429 or fault is not Fault.RATE_LIMITED:
-        return UpstreamError(fault, detail, after=_header(answer), secrets=secrets, is_vague=is_vague)
+        return UpstreamError(fault, detail, after=_header(answer), secrets=secrets, is_vague=rule.is_vague(status))
     quotas = " ".join(str(each.get("quotaId")) for each in _violations(details))
-    after = _told(details, discretion.without(message, secrets))
+    after = _told(details, discretion.without(message, secrets), caller)
     return _limited(after if after is not None else _header(answer), quotas, f"{detail} {quotas}", secrets, now)
 
 
@@ -175,12 +175,12 @@ def _limited(
     )
 
 
-def _told(details: list[Facts], message: str) -> float | None:
+def _told(details: list[Facts], message: str, caller: tuple[str, ...]) -> float | None:
     """Seconds of RetryInfo, a protobuf duration of up to nine decimals, or else of the message."""
     for each in details:
         if found := re.fullmatch(r"(\d+(?:\.\d+)?)s", str(each.get("retryDelay"))):
             return float(found[1])
-    return delay({}, re.sub(r"(?i)retry in", "try again in", message))
+    return delay({}, message, caller)
 
 
 def _header(answer: Answer) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ REQUEST = (400, 413, 415, 422)
 """Statuses that are about the request: only a code of the upstream's own, or a message that begins with a phrase that is known,
 says there that a key is to blame. Anything else could be quoted from the request, cut short in any way."""
 BEYOND_REQUEST = tuple(status for status in ANY if status not in REQUEST)
+LETTERS = frozenset(f"{string.ascii_lowercase}{string.digits}_")
+LONG = 64
+"""Characters of a word on each side of what is found in it that are looked at."""
 OF_KEYS = (Fault.AUTH_DEAD, Fault.REGION_BLOCKED, Fault.BALANCE_EXHAUSTED)
 OF_KEYS_ALONE = (401, 402)
 """Statuses that are about the key, whatever the words are."""
@@ -46,6 +50,8 @@ GONE_MODEL = (
 class Rule:
     """``fault`` holds when the status is one of these and the text matches; the first rule that holds wins.
 
+    What lies between two parts of a pattern has a length, unless it begins where the text begins: else long texts take too long.
+
     ``names``: codes, which count anywhere in a text as well, but at REQUEST in an upstream's own type and code alone.
     """
 
@@ -67,12 +73,18 @@ class Rule:
         return any(_found(each, text) for each in self._told(status))
 
     def is_echo(self, status: int, text: str, caller: str) -> bool:
-        """Whether all in a text that makes it hold, and would blame a key, stands in the ``caller``'s own words: what an
+        """Whether all in a text that makes it hold, and would rest a key for long, stands in the ``caller``'s own words: what an
         upstream says of one of them is no word about the key. A group in a pattern is the part that a caller could have said."""
-        if not caller or self.fault not in OF_KEYS or status in OF_KEYS_ALONE or status not in self.statuses:
+        if (
+            not caller
+            or self.fault not in (*OF_KEYS, Fault.DAILY_QUOTA)
+            or status in OF_KEYS_ALONE
+            or status not in self.statuses
+        ):
             return False
-        found = [match.span(match.lastindex or 0) for each in self._told(status) for match in _all(each, text)]
-        return bool(found) and all(_says(caller, _word(text, *span)) for span in found)
+        found = (match.span(match.lastindex or 0) for each in self._told(status) for match in _all(each, text))
+        words = {_word(text, *span) for span in found}
+        return bool(words) and all(_says(caller, word) for word in words)
 
     def _told(self, status: int) -> list[str]:
         return [each for each in ((self.pattern,) if status in REQUEST else (self.pattern, self.names)) if each]
@@ -90,7 +102,7 @@ RULES = (
     Rule(
         Fault.MODERATION_OUTPUT,
         ANY,
-        r"moderation_blocked.* stage:output|image_safety|image_prohibited|output (?:was )?blocked",
+        r"moderation_blocked.{0,200} stage:output|image_safety|image_prohibited|output (?:was )?blocked",
     ),
     Rule(
         Fault.MODERATION_INPUT,
@@ -111,7 +123,11 @@ RULES = (
     ),
     Rule(Fault.BALANCE_EXHAUSTED, REQUEST, BROKE),
     Rule(Fault.BALANCE_EXHAUSTED, (402,)),
-    Rule(Fault.REGION_BLOCKED, (401, 403), r"\b(ip)\b.*(?:allow|authori[sz]ed|permitted|whitelist)|ip_not_authorized"),
+    Rule(
+        Fault.REGION_BLOCKED,
+        (401, 403),
+        r"\b(ip)\b.{0,200}(?:allow|authori[sz]ed|permitted|whitelist)|ip_not_authorized",
+    ),
     Rule(Fault.REGION_BLOCKED, (403,), r"unsupported_country|country|region\b|territory|location is not supported"),
     Rule(Fault.REGION_BLOCKED, (400,), ABROAD, names=r"unsupported_country"),
     Rule(Fault.AUTH_DEAD, (401,)),
@@ -128,7 +144,7 @@ RULES = (
     Rule(
         Fault.MODEL_UNAVAILABLE,
         (404, 410, 503),
-        r"model .*(?:does not exist|not found|deprecated|retired|no longer)",
+        r"model .{0,200}(?:does not exist|not found|deprecated|retired|no longer)",
     ),
     Rule(Fault.MODEL_UNAVAILABLE, (400, 422), GONE_MODEL),
     Rule(Fault.MODEL_UNAVAILABLE, (503,), r"no available channel for model"),
@@ -151,10 +167,15 @@ def judge(status: int, text: str, rules: Sequence[Rule] = RULES) -> Fault:
 def holding(status: int, text: str, rules: Sequence[Rule] = RULES, caller: Sequence[str] = ()) -> Rule:
     """The rule itself. ``caller``: what the order says, in the caller's own words. One of them alone takes no key out: whether it
     is quoted or about the key, another order without that word will show."""
-    folded, said = text.lower(), " ".join(" ".join(caller).lower().split())
-    held = [rule for rule in rules if rule.holds(status, folded)]
-    rule = next(each for each in held if not each.is_echo(status, folded, said))
+    low, said = text.lower(), folded(caller)
+    held = [rule for rule in rules if rule.holds(status, low)]
+    rule = next(each for each in held if not each.is_echo(status, low, said))
     return VAGUE if status == 403 and rule is not held[0] and rule.fault in OF_KEYS and not rule.pattern else rule
+
+
+def folded(caller: Sequence[str]) -> str:
+    """A caller's words on one line and in lower case: what an upstream says is looked for in them."""
+    return " ".join(" ".join(caller).lower().split())
 
 
 def _found(pattern: str, text: str) -> bool:
@@ -166,10 +187,15 @@ def _all(pattern: str, text: str) -> Iterator[re.Match[str]]:
 
 
 def _word(text: str, begin: int, end: int) -> str:
-    """What stands there, with the rest of the words that it is a part of."""
-    before, after = re.search(r"[a-z0-9_]*$", text[:begin]), re.match(r"[a-z0-9_]*", text[end:])
+    """What stands there, with the rest of the words that it is a part of; of very long ones, as much as tells."""
+    before = re.search(r"[a-z0-9_]*$", text[max(0, begin - LONG) : begin])
+    after = re.match(r"[a-z0-9_]*", text[end : end + LONG])
     return (before[0] if before else "") + text[begin:end] + (after[0] if after else "")
 
 
 def _says(caller: str, word: str) -> bool:
-    return re.search(rf"(?<![a-z0-9_]){re.escape(word)}(?![a-z0-9_])", caller) is not None
+    """Whether one of the caller's words begins so: a quotation may be cut in the middle of one."""
+    at = caller.find(word)
+    while at > 0 and caller[at - 1] in LETTERS:
+        at = caller.find(word, at + 1)
+    return at >= 0

@@ -13,7 +13,7 @@ from limner.actors.providers.base import Access, Fault, OnStep, Order, Picture, 
 from limner.actors.providers.egress import AGENT
 from limner.actors.providers.parameters import Kind, refuse, refuse_unknown
 from limner.actors.providers.rules import BEGINS, BY_STATUS, Rule, holding
-from limner.actors.providers.verdicts import QUOTA_DELAY, Answer, delay
+from limner.actors.providers.verdicts import QUOTA_DELAY, Answer, by_whom, delay
 from limner.runtime import raster
 
 DEFAULT_URL = "https://api.stability.ai"
@@ -185,14 +185,15 @@ def refusal(answer: Answer, access: Access) -> UpstreamError:
     text = " ".join(str(each) for each in said if each) or dialects.raw(answer)
     secrets = discretion.secrets(access)
     own = discretion.without(text, secrets)
-    fault, is_vague = dialects.by_whom(holding(answer.status, own, RULES, discretion.caller(access)), answer, error)
-    after = delay(answer.headers, own)
+    caller = discretion.caller(access)
+    rule = by_whom(holding(answer.status, own, RULES, caller), answer, error)
+    fault, after = rule.fault, delay(answer.headers, own, caller)
     if fault is Fault.RATE_LIMITED:
         after = PENALTY if after is None else after
         fault = Fault.DAILY_QUOTA if after > QUOTA_DELAY else fault
     request_id = answer.headers.get("x-request-id") or error.get("id")
     detail = f"HTTP {answer.status} {own}" + (f" (request {request_id})" if request_id else "")
-    return UpstreamError(fault, detail, after=after, secrets=secrets, is_vague=is_vague)
+    return UpstreamError(fault, detail, after=after, secrets=secrets, is_vague=rule.is_vague(answer.status))
 
 
 def ratio(width: int, height: int) -> str:

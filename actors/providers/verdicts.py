@@ -11,8 +11,8 @@ from email.utils import parsedate_to_datetime
 import orjson
 
 from limner.actors.providers.base import WORDS, Fault, UpstreamError
-from limner.actors.providers.discretion import READ, without
-from limner.actors.providers.rules import OF_KEYS, REQUEST, RULES, Rule, holding
+from limner.actors.providers.discretion import JUDGED, READ, without
+from limner.actors.providers.rules import OF_KEYS, REQUEST, RULES, VAGUE, Rule, folded, holding
 
 QUOTA_DELAY = 120.0
 """Seconds: who says to wait longer has run out for the day, not for the moment (PROTOCOLS §0)."""
@@ -20,6 +20,7 @@ QUOTA_DELAY = 120.0
 PAGE, BEHIND = 400, 600
 """Characters that are judged of an answer that is no JSON, such as a proxy's page; and of what stands behind a relay's words."""
 
+WAIT = re.compile(r"(?:try again|retry|resets) in ~?((?:\d+(?:\.\d+)?(?:ms|[hms]))+)")
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 ECHOES = ("input", "inputs", "prompt", "messages", "ctx")
@@ -86,10 +87,11 @@ def verdict(
     own = shown if text else shown[:PAGE]
     status = _status(answer.status, error)
     rules = _about_keys(rules, str(error.get("param") or "")) if status in REQUEST else rules
-    by_name = _by_name(status, _names(error) if said is None else names.lower(), rules)
-    rule = by_name or holding(status, own, rules, caller)
+    by_name = _by_name(status, (_names(error) if said is None else names.lower())[:JUDGED], rules)
+    is_own = error or text or not own.lstrip().startswith("<")
+    rule = by_whom(by_name or holding(status, own, rules, caller), answer, is_own)
     fault = rule.fault
-    after = delay(answer.headers | _inner_headers(error), own)
+    after = delay(answer.headers | _inner_headers(error), own, caller)
     if fault is Fault.RATE_LIMITED and after is not None and after > QUOTA_DELAY:
         fault = Fault.DAILY_QUOTA
     request = answer.headers.get("x-request-id", "")
@@ -100,6 +102,12 @@ def verdict(
         fault, detail, after=after, words=_words(fault, named), secrets=secrets, param=param, categories=named,
         is_vague=rule.is_vague(status),
     )  # fmt: skip
+
+
+def by_whom(rule: Rule, answer: Answer, is_own: object) -> Rule:
+    """The rule that holds, unless a 403 that is not the upstream's own, but a page of a firewall in front of it, would blame a
+    key: it says nothing of one, and may be about what an order says."""
+    return VAGUE if answer.status == 403 and not is_own and rule.fault is Fault.AUTH_DEAD else rule
 
 
 def _about_keys(rules: Sequence[Rule], param: str) -> Sequence[Rule]:
@@ -113,15 +121,15 @@ def _by_name(status: int, names: str, rules: Sequence[Rule]) -> Rule | None:
     return next((rule for rule in rules if rule.is_named(status, names)), None)
 
 
-def delay(headers: Mapping[str, str], text: str = "") -> float | None:
+def delay(headers: Mapping[str, str], text: str = "", caller: Sequence[str] = ()) -> float | None:
     """Seconds to wait, from retry-after-ms, retry-after (seconds or a date), the message or x-ratelimit-reset (a moment
-    since 1970, in seconds or milliseconds); None where none say."""
+    since 1970, in seconds or milliseconds); None where none say. What the ``caller`` says, too, could be quoted."""
     for value, unit in ((headers.get("retry-after-ms", ""), 0.001), (headers.get("retry-after", ""), 1.0)):
         if re.fullmatch(r"\s*\d+(?:\.\d+)?\s*", value):
             return float(value) * unit
     if (date := headers.get("retry-after")) and (until := _date(date)):
         return max(0.0, (until - (_date(headers.get("date", "")) or datetime.now(UTC))).total_seconds())
-    if (said := _said(text)) is not None:
+    if (said := _said(text, folded(caller))) is not None:
         return said
     if re.fullmatch(r"\d{10}(?:\d{3})?", moment := headers.get("x-ratelimit-reset", "")):
         now = (_date(headers.get("date", "")) or datetime.now(UTC)).timestamp()
@@ -129,13 +137,12 @@ def delay(headers: Mapping[str, str], text: str = "") -> float | None:
     return None
 
 
-def _said(text: str) -> float | None:
+def _said(text: str, caller: str) -> float | None:
     """Seconds in "try again in 1m3.5s", "20ms", or "resets in ~30s"."""
-    found = re.search(r"(?:try again|retry|resets) in ~?((?:\d+(?:\.\d+)?(?:ms|[hms]))+)", text, re.IGNORECASE)
-    if not found:
+    own = next((found[1] for found in WAIT.finditer(text.lower()) if found[0] not in caller), None)
+    if own is None:
         return None
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[hms])", found[1].lower())
-    return sum(float(number) * UNITS[unit] for number, unit in parts)
+    return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|[hms])", own))
 
 
 def _date(value: str) -> datetime | None:

@@ -124,16 +124,6 @@ def test_a_403_in_unknown_words_may_be_about_the_order(
     assert told(status, body).is_vague is is_vague
 
 
-@pytest.mark.parametrize("refusal", [stability.refusal, gemini_answers.refusal])
-def test_a_firewalls_page_says_nothing_of_a_key(refusal: Any) -> None:
-    access = Access(KEY, "https://painter.example")
-    page = refusal(Answer(403, {}, b"<html><h1>Sorry, you have been blocked</h1></html>"), access)
-    assert (page.fault, page.is_vague) == (Fault.MODEL_UNAVAILABLE, True)
-    denied = orjson.dumps({"name": "permission_denied", "error": {"code": 403, "message": "denied"}})
-    own = refusal(Answer(403, {}, denied), access)
-    assert (own.fault, own.is_vague) == (Fault.AUTH_DEAD, False)
-
-
 @pytest.mark.parametrize("status", range(100, 1000, 7))
 def test_every_status_has_a_fault_even_without_words(status: int) -> None:
     assert judge(status, "") in Fault
@@ -258,7 +248,10 @@ REQUESTS: list[tuple[str, int, dict[str, Any]]] = [
 
 
 def of(painter: str, status: int, body: dict[str, Any], access: Access) -> UpstreamError:
-    answer = Answer(status, {}, orjson.dumps(body))
+    return answered(painter, Answer(status, {}, orjson.dumps(body)), access)
+
+
+def answered(painter: str, answer: Answer, access: Access) -> UpstreamError:
     match painter:
         case "fal":
             return fal_answers.judged(answer, access)
@@ -329,6 +322,37 @@ def enveloped(painter: str, message: str) -> dict[str, Any]:
             return {"error": "HTTPException", "detail": message}
         case _:
             return error(None, message)
+
+
+PAGES = [
+    b"<html><h1>Sorry, you have been blocked</h1></html>",
+    b"<!DOCTYPE HTML>\n<title>403 Forbidden</title><p>You don't have permission to access this resource.</p>",
+    b"\n<HTML><TITLE>Access Denied</TITLE>You don't have permission to access this server: token 18.2f, key 7</HTML>",
+    b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
+    b"<h1>Account Suspended</h1>",
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=range(len(PAGES)))
+@pytest.mark.parametrize("painter", PAINTERS)
+def test_a_firewalls_page_says_nothing_of_a_key(painter: str, page: bytes) -> None:
+    caught = answered(painter, Answer(403, {}, page), Access("limner:" + KEY, "https://painter.example"))
+    assert (caught.fault, caught.is_vague) == (Fault.MODEL_UNAVAILABLE, True)
+
+
+@pytest.mark.parametrize(("painter", "body"), [
+    ("openai", orjson.dumps(error("invalid_api_key", "no"))),
+    ("openai", b"this API key was leaked"),
+    ("fal", b'{"detail": "Cannot access application: no permission"}'),
+    ("fal", b'["this key has no such scope"]'),
+    ("replicate", b'{"detail": "This token is disabled"}'),
+    ("stability", b'{"name": "permission_denied"}'),
+    ("gemini", b'{"error": {"code": 403, "message": "denied"}}'),
+    ("a1111", b'{"detail": "Forbidden"}'),
+])  # fmt: skip
+def test_an_upstreams_own_word_of_a_key_at_a_403_is_believed(painter: str, body: bytes) -> None:
+    caught = answered(painter, Answer(403, {}, body), Access(KEY, "https://painter.example"))
+    assert (caught.fault, caught.is_vague) == (Fault.AUTH_DEAD, False)
 
 
 @pytest.mark.parametrize("said", CODES)
@@ -477,6 +501,18 @@ def test_a_caller_does_not_say_how_long_a_key_rests(painter: str, status: int) -
     assert quoted == usual
 
 
+@pytest.mark.parametrize("painter", PAINTERS)
+def test_nor_by_a_few_words_that_are_quoted(painter: str) -> None:
+    access = Access(KEY, "https://relay.example/v1", prompt="A clock that says Retry in 24hours, painted daily")
+    usual = of(painter, 429, enveloped(painter, "cannot paint: a fox"), access)
+    for quoted in ("rejected near 'retry in 24h'", "rejected near 'retry in 24', 'daily'", "no such word: 'ed daily'"):
+        caught = of(painter, 429, enveloped(painter, quoted), access)
+        assert (caught.fault, caught.after) == (usual.fault, usual.after), quoted
+    own = of("openai", 429, error(None, "not 'retry in 24h': please retry in 7s"), access)
+    assert (own.fault, own.after) == (Fault.RATE_LIMITED, 7.0)
+    assert of("openai", 429, error(None, "your daily limit per day"), access).fault is Fault.DAILY_QUOTA
+
+
 SAID_OF_A_WORD = [
     ("openai", "a leaked pipe in an old house", error(None, "Request rejected: banned word 'leaked'")),
     ("openai", "A Suspended bridge in the fog", error(None, "the word suspended is not wanted here")),
@@ -487,6 +523,8 @@ SAID_OF_A_WORD = [
     ("stability", "a country road", {"name": "rejected", "errors": ["no such word: country"]}),
     ("fal", "an old key on a hook", {"detail": "banned word: key"}),
     ("replicate", "a disabled robot", {"detail": "banned word: disabled"}),
+    ("fal", "a red keyboard", {"detail": "'a red keyb' is refused"}),
+    ("openai", "a pipe, suspendedly drawn", error(None, "rejected near 'e, suspended'")),
 ]
 """What each says of one short word at a 403."""
 
@@ -516,3 +554,63 @@ def test_a_callers_signs_end_no_account_at_any_status() -> None:
     for status in (200, 403, 404, 429, 500):
         usual = of("openai", status, error(None, "禁止的词"), access).fault
         assert of("openai", status, error(None, "禁止的词：余额不足"), access).fault is usual, status
+
+
+@pytest.mark.parametrize("way", [
+    {"settings": {"extra_headers": {"Accept-Language": "en", "X-Tier": "current"}}},
+    {"proxy": "http://user:ur@proxy.example:8080"},
+    {"proxy": "http://quota:%75%72@proxy.example:8080"},
+])  # fmt: skip
+def test_what_is_too_short_for_a_secret_blots_out_no_words(way: dict[str, Any]) -> None:
+    access = Access(KEY, "https://relay.example/v1", **way)
+    caught = of("openai", 429, error(None, "You exceeded your current quota"), access)
+    assert caught.fault is Fault.BALANCE_EXHAUSTED
+    assert caught.detail.endswith("You exceeded your current quota")
+
+
+def test_a_short_password_of_a_node_blots_out_no_words() -> None:
+    told = a1111.refusal(
+        Answer(500, {}, b'{"detail": "checkpoint fox not found"}'), Access("limner:fox", "http://node")
+    )
+    assert (told.fault, told.detail) == (Fault.MODEL_UNAVAILABLE, "HTTP 500 checkpoint fox not found")
+
+
+def test_what_is_long_enough_is_a_secret() -> None:
+    way = {"proxy": "http://user:pa%21s@proxy.example:8080", "settings": {"extra_headers": {"X-Account": "acct-991"}}}
+    access = Access(KEY, "https://relay.example/v1", **way)
+    detail = of("openai", 500, error(None, f"of acct-991 by pa%21s, pa!s and {KEY} in a node"), access).detail
+    assert detail.endswith("of *** by ***, *** and *** in a node")
+
+
+def test_marks_of_omission_take_no_letters_of_an_upstreams_own_words() -> None:
+    access = Access(KEY, "https://relay.example/v1", prompt="a tall fox, said to be so very sad")
+    told = "you exceeded your current quota... add credits"
+    assert of("openai", 429, error(None, told), access).detail.endswith(told)
+    for text, kept in (
+        ("cannot paint 'a...'", "cannot paint '...'"),
+        ("cannot paint 'a tall...sad', sorry", "cannot paint '...', sorry"),
+        ("cannot paint 'a t…ad' sorry", "cannot paint '...' sorry"),
+        ("I cannot paint a…d", "I cannot paint ..."),
+    ):
+        assert discretion.without(text, [access.prompt]) == kept
+    assert discretion.without("不能画余…足", ["余额不足"]) == "不能画..."
+
+
+@pytest.mark.parametrize("hide", [
+    "".join, lambda words: "\u200b".join(words), lambda words: "\u200d\ufe0f".join(words),
+    lambda words: "".join(chr(ord(each) + 0xFEE0) if "!" <= each <= "~" else each for each in words),
+], ids=["as it is", "without width", "joined", "full width"])  # fmt: skip
+@pytest.mark.parametrize("said", ["insufficient funds", "daily: retry in 24h", "this api key was leaked"])
+def test_what_an_upstream_quotes_in_another_form_than_it_was_sent_is_the_callers(said: str, hide: Any) -> None:
+    for prompt in (f"a wall in the rain with {hide(said)} on it", hide(said)):
+        access = Access(KEY, "https://relay.example/v1", prompt=prompt)
+        for status, quoted in itertools.product((403, 429, 500), (said, prompt, f"near '{said[-9:]}'")):
+            usual = of("openai", status, error(None, "cannot paint: a fox"), access)
+            caught = of("openai", status, error(None, f"cannot paint: {quoted}"), access)
+            assert (caught.fault, caught.after, caught.is_vague) == (usual.fault, usual.after, usual.is_vague)
+
+
+def test_signs_without_a_width_make_no_short_word_a_long_one() -> None:
+    access = Access(KEY, "https://relay.example/v1", prompt="u" + "\u200b" * 20, texts=("current\u2060",))
+    told = "You exceeded your current quota"
+    assert of("openai", 429, error(None, told), access).detail.endswith(told)
