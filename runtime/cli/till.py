@@ -59,7 +59,7 @@ def invoice_paid(id: Any, reason: str, yes: bool) -> None:
 @invoice.command("refund")
 @click.argument("id", type=click.UUID)
 @click.option("--reason", required=True, help="Why; whoever paid reads it.")
-@click.option("--surplus", is_flag=True, help="Only what was paid too much; the plan stays.")
+@click.option("--surplus", is_flag=True, help="Only what came too much; no credits are taken.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def invoice_refund(id: Any, reason: str, surplus: bool, yes: bool) -> None:
     """Give the money back through the processor, once, and take back what is left of the credits."""

@@ -114,6 +114,36 @@ async def test_another_amount_than_was_agreed_to_does_not_go_back(owner, cast, d
     assert "another amount by now" in owner.shown.toast and await refunds.of_invoice(db, invoice.id) == []
 
 
+@pytest.mark.parametrize("state", ["paid", "expired"])
+async def test_what_comes_after_all_went_back_is_asked_about_without_a_plan_that_stays(owner, cast, db, state):
+    invoice = await bought(db, cast.bob)
+    if state == "paid":
+        await invoices.settle(db, invoice.id, actor="test")
+    await db.execute("update invoice set received_cents = 400, state = $2 where id = $1", invoice.id, state)
+    await refunds.order(db, invoice.id, "whole", "a complaint", actor="test")
+    await paid(db, cast.bob)
+    await db.execute("update invoice set received_cents = 5000 where id = $1", invoice.id)
+    await owner.press(f"payments:surplus:{invoice.id}")
+    await owner.say("It came later")
+    assert "back to <b>bob@example.com</b> through sandbox?" in owner.shown.text
+    assert "All else that came went back, or is about to; no credits are taken.\nWhy: It came" in owner.shown.text
+    assert "plan" not in owner.shown.text and "surplus" not in owner.shown.text
+    await owner.yes()
+    assert (await refunds.of_invoice(db, invoice.id))[-1].kind == "surplus"
+    assert (await ledger.balance(db, cast.bob.id)).available == 100
+
+
+@pytest.mark.parametrize(
+    ("purpose", "words"), [("plan", "The plan stays, and so do its 100"), ("gift", "The gift stays.")]
+)
+async def test_what_stays_when_a_surplus_goes_back_is_what_was_paid_for(owner, cast, db, purpose, words):
+    invoice = await paid(db, cast.bob)
+    await db.execute("update invoice set purpose = $2 where id = $1", invoice.id, purpose)
+    await owner.press(f"payments:surplus:{invoice.id}")
+    await owner.say("Too much came")
+    assert "Give the surplus of 2.01 USD back" in owner.shown.text and words in owner.shown.text
+
+
 async def test_what_was_decided_is_not_asked_again(owner, cast, db):
     invoice = await bought(db, cast.bob)
     await db.execute("update invoice set trouble = 'over', trouble_words = 'Too much.' where id = $1", invoice.id)

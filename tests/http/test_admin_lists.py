@@ -102,6 +102,26 @@ async def test_each_order_of_the_users_is_read_whole_and_once(carol, db):
     assert len(set(found["newest"])) == len(found["newest"]) == 123
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "users",
+        "generations",
+        "keys",
+        "providers",
+        "proxies",
+        "plans",
+        "invoices",
+        "subscriptions",
+        "codes",
+        "audit",
+        "sessions",
+    ],
+)
+async def test_a_search_without_hits_says_so(carol, name):
+    assert "Nothing matches that." in (await carol.get(f"/admin/{name}?q=nothing-is-called-so")).text
+
+
 async def test_one_filter_can_be_taken_away_and_the_others_stay(carol):
     page = await carol.get("/admin/users?q=alice&role=user&state=active")
     assert 'href="/admin/users?state=active&amp;role=user" aria-label="Without “alice”"' in page.text

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from limner.http import pages
 from tests.http.conftest import hang
+
+TEMPLATES = pages.HERE / "templates"
 
 
 @pytest.mark.parametrize(
@@ -108,3 +113,13 @@ async def test_carol_sees_a_user_and_a_generation(carol, alice, cast, site):
     generation = await site.db.fetchval("select id from generation")
     for path in (f"/admin/users/{cast.alice.id}", f"/admin/generations/{generation}"):
         assert (await carol.get(path)).status == 200, path
+
+
+def test_every_table_has_a_name_and_every_row_a_heading():
+    texts = {path.relative_to(TEMPLATES): path.read_text() for path in TEMPLATES.rglob("*.html")}
+    tables = [(path, each) for path, text in texts.items() for each in re.findall("<table.*?>", text)]
+    rows = [(path, each) for path, text in texts.items() for each in re.findall("<tr.*?</tr>", text, re.DOTALL)]
+    assert len(tables) >= 3 and len(rows) > 40, "nothing is looked at any more"
+    assert [(path, each) for path, each in tables if "aria-label" not in each] == []
+    rows = [(path, each) for path, each in rows if "colspan" not in each]
+    assert [(str(path), each[:60]) for path, each in rows if not re.search('scope="(row|col)"', each)] == []

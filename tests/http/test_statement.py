@@ -9,6 +9,7 @@ import re
 
 import pytest
 
+from limner.http import pages
 from limner.sql import ledger, statements
 from limner.sql.cells import safe
 from limner.sql.statements import Month
@@ -23,9 +24,12 @@ select $1, 'grant', 1, 'gift ' || n from generate_series(1, $2::int) as n
 
 def rows(page: Page) -> list[list[str]]:
     """The cells of the table, as text."""
-    found = re.findall(r"<tr>\s*(<td.*?)</tr>", page.text, re.DOTALL)
+    found = re.findall(r"<tr>\s*(<t[hd](?! scope=.col).*?)</tr>", page.text, re.DOTALL)
     return [
-        [html.unescape(re.sub(r"<[^>]+>", "", cell)).strip() for cell in re.findall(r"<td.*?</td>", row, re.DOTALL)]
+        [
+            html.unescape(re.sub(r"<[^>]+>", "", cell)).strip()
+            for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)
+        ]
         for row in found
     ]
 
@@ -50,6 +54,18 @@ async def test_each_picture_is_reserved_then_charged_or_given_back(alice, site, 
     picture = await db.fetchval("select id from image")
     assert f'href="/pictures/{picture}"' in page.text
     assert "<dt>Credits charged</dt><dd>1</dd>" in page.text
+
+
+async def test_one_line_is_one_line(alice, db, cast):
+    assert 'Statement, 1 line"' in (await alice.get("/account/statement")).text
+    assert 'Statement, last 1 line"' in (await alice.get("/account")).text
+    await db.execute(MANY, cast.alice.id, 1)
+    assert 'Statement, 2 lines"' in (await alice.get("/account/statement")).text
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 credits"), (1, "1 credit"), (12345, "12&#8239;345 credits")])
+def test_things_are_counted_in_good_english(number, said):
+    assert pages.count(number, "credit") == said
 
 
 async def test_every_kind_of_entry_has_words(alice, cast, db, site):

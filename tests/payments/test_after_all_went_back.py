@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from limner.sql import payments, refunds
+from limner.sql import payments, redemptions, refunds
 from limner.sql.billing import Reconcile
 from limner.sql.invoices import WrongState
+from tests.payments.test_doubted_gifts import dora, given
 from tests.payments.test_doubts import BY, in_doubt, revenue, said
 
 
@@ -184,3 +185,60 @@ async def test_what_comes_for_an_invoice_too_old_for_the_list_is_told_by_night(t
     till.btcpay.pay(invoice.processor_ref, "5.00", confirmed=True)
     await till.cashier().receive(Reconcile())
     assert (await till.invoice(invoice.id)).trouble == "over"
+
+
+async def shown(till, invoice) -> str:
+    """What its buyer reads."""
+    bob = await till.site.browser(till.cast.bob)
+    return (await bob.get(f"/invoices/{invoice.id}")).text
+
+
+async def test_its_buyer_is_not_told_that_a_plan_is_active_for_which_all_went_back(till):
+    invoice = await bought(till)
+    assert "Monthly is active" in await shown(till, invoice)
+    await goes_back(till, invoice)
+    page = await shown(till, invoice)
+    assert "It was paid, and all of it went back" in page and "9.99 USD went back" in page
+    assert "is active" not in page and "is credited" not in page and "Open the studio" not in page
+
+
+async def test_its_buyer_is_told_that_it_is_active_when_nothing_could_go_back(till):
+    invoice = await bought(till)
+    whole = await refunds.take(till.db, (await refunds.order(till.db, invoice.id, "whole", "all of it", **BY)).id)
+    await refunds.failed(till.db, whole, "no")
+    assert "Monthly is active" in await shown(till, invoice)
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+async def test_no_gift_is_shown_for_which_all_went_back(till, is_used):
+    invoice, secret = await given(till)
+    assert secret in await shown(till, invoice)
+    if is_used:
+        await redemptions.redeem(till.db, await dora(till), secret)
+    await goes_back(till, invoice)
+    page = await shown(till, invoice)
+    assert "It was paid, and all of it went back" in page and "Here is your gift" not in page and secret not in page
+    assert ("The gift was used before that" in page, "Nobody can use the gift" in page) == (is_used, not is_used)
+
+
+async def test_who_paid_a_part_that_went_back_is_promised_nothing_for_the_rest(till):
+    invoice = await ran_out(till)
+    assert "give it back or credit it" in await shown(till, invoice)
+    await goes_back(till, invoice)
+    page = await shown(till, invoice)
+    assert "All that had arrived went back" in page and "What comes for it now is not credited." in page
+    assert "credit it" not in page and "more arrived" not in page
+    till.btcpay.pay(invoice.processor_ref, confirmed=True)
+    await said(till)
+    assert "5.99 USD more arrived. We were told" in await shown(till, invoice)
+    await payments.mark_paid(till.db, invoice.id, "the rest in cash", **BY)
+    page = await shown(till, invoice)
+    assert "Monthly is active" in page and "All that had arrived" not in page
+
+
+async def test_what_came_too_much_for_a_gift_is_shown_to_its_buyer(till):
+    invoice, _ = await given(till)
+    till.btcpay.pay(invoice.processor_ref, "5.00", confirmed=True)
+    await said(till)
+    page = await shown(till, invoice)
+    assert "Here is your gift" in page and "5.00 USD more than asked arrived" in page

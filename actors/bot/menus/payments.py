@@ -157,12 +157,19 @@ async def _why(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
     owed = await refunds.owed(visit.db, invoice)
     account = await accounts.get(visit.db, invoice.account_id)
     said = visit.say(
-        f"payments.sure_{what['kind']}", email=account.email, amount=money(amount, invoice.currency),
+        _question(invoice, what["kind"], owed), email=account.email, amount=money(amount, invoice.currency),
         credits=owed["credits"], processor=invoice.processor, why=reason,
     )  # fmt: skip
     about = what | {"reason": reason, "amount": amount, "credits": owed["credits"] if what["kind"] == "whole" else 0}
     yes = visit.label("payments.yes_refund", amount=money(amount, invoice.currency))
     return await sure(visit, "payments.refund", about, said, back=f"payments:see:{invoice.id}", yes=yes)
+
+
+def _question(invoice: Invoice, kind: str, owed: dict[str, int]) -> str:
+    """What is asked before money goes back. After the whole of it went, nothing that was bought stays."""
+    if kind == "surplus" and not (owed["whole"] or invoice.paid_by):
+        return "payments.sure_rest"
+    return "payments.sure_gift" if kind == "surplus" and invoice.purpose == "gift" else f"payments.sure_{kind}"
 
 
 async def _owed(visit: Visit, invoice: Invoice, kind: str) -> int:

@@ -107,6 +107,20 @@ WORDS = {
         "Тариф остаётся, и его кредиты ({credits}) тоже.\nПочему: {why}",
         "经 {processor} 向 <b>{email}</b> 退还多付的 {amount}？无法撤回。\n\n套餐保留，{credits} 点数也保留。\n原因：{why}",
     ),
+    "sure_gift": (
+        "Give the surplus of {amount} back to <b>{email}</b> through {processor}? It cannot be called back.\n\n"
+        "The gift stays.\nWhy: {why}",
+        "Вернуть излишек {amount} <b>{email}</b> через {processor}? Отменить это нельзя.\n\n"
+        "Подарок остаётся.\nПочему: {why}",
+        "经 {processor} 向 <b>{email}</b> 退还多付的 {amount}？无法撤回。\n\n礼品保留。\n原因：{why}",
+    ),
+    "sure_rest": (
+        "Give {amount} back to <b>{email}</b> through {processor}? It cannot be called back.\n\n"
+        "All else that came went back, or is about to; no credits are taken.\nWhy: {why}",
+        "Вернуть {amount} <b>{email}</b> через {processor}? Отменить это нельзя.\n\n"
+        "Всё остальное уже возвращено или возвращается; кредиты не снимаются.\nПочему: {why}",
+        "经 {processor} 向 <b>{email}</b> 退还 {amount}？无法撤回。\n\n其余款项已退还或正在退还，不收回点数。\n原因：{why}",
+    ),
     "yes_refund": ("Yes, give back {amount}", "Да, вернуть {amount}", "是的，退还 {amount}"),
     "nothing_owed": ("There is nothing to give back.", "Возвращать нечего.", "没有可退款项。"),
     "other_amount": (
