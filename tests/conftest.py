@@ -16,6 +16,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 import asyncpg
+import hypothesis
 import pytest
 import structlog
 
@@ -31,6 +32,10 @@ VAULT_KEYS = "k1:" + base64.b64encode(b"limner-test-key-0123456789abcdef").decod
 T = TypeVar("T")
 MEMORY, ROOM = Path("/dev/shm"), 6 * 2**30
 COUNTER = itertools.count(1)
+
+# How long an example takes says how busy the machine is, and nothing of what is tested.
+hypothesis.settings.register_profile("limner", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("limner")
 
 
 @pytest.fixture(autouse=True)
