@@ -214,8 +214,9 @@ async def test_anybody_can_recompute_it_without_the_database(db):
     rows = {row["id"]: row for row in await db.fetch(
         "select id, jsonb_build_array(id, actor, action, subject, before, after, ip, "
         "(extract(epoch from created_at) * 1000000)::bigint)::text as words from audit")}  # fmt: skip
-    before = b""
-    for link in await db.fetch("select * from audit_link order by seq"):
+    before, links = b"", await db.fetch("select * from audit_link order by seq")
+    assert {link["audit_id"] for link in links} == set(rows)
+    for link in links:
         words = rows[link["audit_id"]]["words"]
         assert json.loads(words)[0] == link["audit_id"]
         assert hashlib.sha256(link["salt"] + words.encode()).digest() == link["content"]
