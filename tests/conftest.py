@@ -9,13 +9,14 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import asyncpg
+import hypothesis
 import pytest
 import structlog
 
@@ -31,6 +32,10 @@ VAULT_KEYS = "k1:" + base64.b64encode(b"limner-test-key-0123456789abcdef").decod
 T = TypeVar("T")
 MEMORY, ROOM = Path("/dev/shm"), 6 * 2**30
 COUNTER = itertools.count(1)
+
+# How long an example takes says how busy the machine is, and nothing of what is tested.
+hypothesis.settings.register_profile("limner", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("limner")
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +112,47 @@ async def dsn(postgres: str, template: str) -> AsyncIterator[str]:
     yield address(postgres, name)
     await boss.execute(f'drop database "{name}" with (force)')
     await boss.close()
+
+
+@dataclass
+class OldDatabase:
+    """One as it was before a migration, empty, and the text of that migration."""
+
+    dsn: str
+    db: Any
+    migration: str
+
+    async def migrate(self) -> None:
+        await self.db.execute(self.migration)
+
+
+@pytest.fixture
+async def database_before(postgres: str) -> AsyncIterator[Callable[[str], Awaitable[OldDatabase]]]:
+    """``await database_before("audit_chain")``: what it makes is gone after the test, and whoever is connected to it too."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def make(name: str) -> OldDatabase:
+            files = sorted((schema.FOLDER / "migrations").glob("V*.sql"), key=schema.version)
+            (this,) = [path for path in files if path.stem.endswith(f"__{name}")]
+            dsn = await stack.enter_async_context(_empty(postgres, f"before_{name}"))
+            old = await asyncpg.connect(dsn)
+            stack.callback(old.terminate)
+            for path in files[: files.index(this)]:
+                await old.execute(path.read_text(encoding="utf-8"))
+            return OldDatabase(dsn, old, this.read_text(encoding="utf-8"))
+
+        yield make
+
+
+@contextlib.asynccontextmanager
+async def _empty(postgres: str, name: str) -> AsyncIterator[str]:
+    boss = await asyncpg.connect(postgres)
+    try:
+        await boss.execute(f'create database "{name}"')
+        yield address(postgres, name)
+        await boss.execute(f'drop database "{name}" with (force)')
+    finally:
+        await boss.close()
 
 
 @pytest.fixture

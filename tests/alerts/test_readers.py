@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import aiohttp
-import anyio
 import pytest
 
 from limner.actors import courier
@@ -12,10 +11,10 @@ from limner.sql import dispatches, notices, pairings, telegram
 from tests.alerts.conftest import CAROL
 from tests.alerts.test_money import owners_and_operators
 from tests.alerts.test_telling import away, mails
+from tests.beside import beside
 from tests.upstreams.telegram import telegram as fake_telegram
 
 DANA = 8
-WAITS = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
 
 
 async def pair(watched, role: str | None = None) -> telegram.Admin:
@@ -109,11 +108,10 @@ async def test_what_nobody_else_is_told_of_goes_by_mail_when_the_last_one_leaves
 async def test_who_is_revoked_while_the_watchman_writes_does_not_get_it_either(watched):
     """The revocation waits until what it has to take back is there."""
     await owners_and_operators(watched)
-    async with anyio.create_task_group() as group, watched.db.transaction() as tx:
-        readers = await telegram.readers(tx)
-        group.start_soon(telegram.revoke, watched.db, 9, "cli")
-        while not await watched.db.fetchval(WAITS):
-            await anyio.sleep(0.01)
-        for admin in readers:
+
+    async def write(tx) -> None:
+        for admin in await telegram.readers(tx):
             await notices.queue(tx, "telegram", str(admin.telegram_id), "sums", dedupe_key="alert 1 1")
+
+    await beside(watched.db, write, telegram.revoke(watched.db, 9, "cli"))
     assert await waiting(watched) == {CAROL: 1, 8: 1}

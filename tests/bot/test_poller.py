@@ -58,14 +58,13 @@ async def test_what_comes_twice_is_handled_once(fake, config, db):
 
 
 async def test_of_two_one_polls_and_the_other_takes_over_at_once_when_it_leaves(fake, config, db):
-    async with running(db, config) as second:
+    patient = config.model_copy(update={"lease": 60})
+    async with running(db, patient) as second:
         await fake.next("poll")
-        async with running(db, config) as third:
+        async with running(db, patient) as third:
             assert (second.poller.state, third.poller.state) == ("polling", "waiting")
             second.group.cancel_scope.cancel()
-            began = time.monotonic()
-            await fake.next("poll")
-            assert time.monotonic() - began < 2
+            await fake.next("poll", within=8)  # the lease alone would take longer
             assert third.poller.state == "polling"
             await fake.say(STRANGER, "hello")
             await fake.next("sendMessage")
@@ -77,7 +76,7 @@ async def test_after_a_death_the_next_one_polls_within_the_lease(fake, config, d
     began = time.monotonic()
     async with running(db, config) as bot:
         await fake.next("poll")
-        assert time.monotonic() - began <= config.lease + 1
+        assert time.monotonic() - began <= config.lease + 4
         assert bot.poller.state == "polling"
 
 

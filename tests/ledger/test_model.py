@@ -35,7 +35,7 @@ FULL = os.environ.get("FAULT_FULL") == "1"
 pytestmark = pytest.mark.timeout(3600 if FULL else 60)
 T = TypeVar("T")
 PLAIN = {
-    "deadline": None, "database": None, "print_blob": True,
+    "database": None, "print_blob": True,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
 }  # fmt: skip
 CAPS = st.sampled_from([None, None, 12])

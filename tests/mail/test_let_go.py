@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import anyio
 import pytest
 from pydantic import SecretStr
 
@@ -10,9 +9,8 @@ from limner.actors import herald
 from limner.runtime.errors import Refused
 from limner.sql import broadcasts, deliveries, dispatches, mails, notices, spreading
 from limner.sql.spreading import Ways
+from tests.beside import beside
 from tests.mail.test_broadcasts import all_spread, begun, linked, recipients
-
-WAITS = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
 
 
 @pytest.fixture
@@ -91,17 +89,7 @@ async def test_mails_that_somebody_let_go_are_none_that_were_refused(db, config)
 
 async def test_who_is_just_being_sent_it_again_gets_no_mail_in_its_place(server, db, studio, found):
     await refused(db)
-    told, spread = await alices(db), anyio.Event()
-
-    async def spread_on() -> None:
-        await herald.spread(db, studio)
-        spread.set()
-
-    async with anyio.create_task_group() as group, db.transaction() as tx:
-        await dispatches.send_again(tx, told, "she unblocked it", actor="carol@example.com")
-        group.start_soon(spread_on)
-        while not spread.is_set() and not await db.fetchval(WAITS):
-            await anyio.sleep(0.01)
+    await beside(db, send_again, herald.spread(db, studio))
     assert await deliveries.sent(db, await notices.take(db, "telegram", 30))
     await all_spread(db, studio)
     assert recipients(server) == ["bob@example.com", "carol@example.com"]

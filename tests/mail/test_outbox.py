@@ -27,10 +27,10 @@ async def test_a_mail_goes_out_as_soon_as_it_is_queued(server, db, config):
     async with anyio.create_task_group() as group:
         for work in (bus.run, presence.run, postman.Postman(db, bus, presence, config=config).run):
             group.start_soon(work)
-        while not bus.is_connected:
-            await anyio.sleep(0.05)
-        await notices.mail(db, ALICE, "account_deleted", details={"at": AT})
         with anyio.fail_after(30):
+            while not bus.is_connected:
+                await anyio.sleep(0.05)
+            await notices.mail(db, ALICE, "account_deleted", details={"at": AT})
             await server.reached.wait()
         group.cancel_scope.cancel()
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncpg
 import pytest
 
 from limner.actors import settlement
 from limner.actors.processors.base import processor
 from limner.actors.watch import tongues
-from limner.sql import doubts, invoices, payments, refunds, schema
+from limner.sql import doubts, invoices, payments, refunds
 from limner.sql.billing import Reconcile
 from tests.beside import beside
-from tests.conftest import address
 from tests.payments.test_doubts import BY, bought, doubted, in_doubt, revenue, said
 
 
@@ -217,23 +215,14 @@ insert into payment_doubt (invoice_id, cents) select id, 999 from made
 AFTER = "select sum(coalesce(paid_cents, 0) - coalesce(refunded_cents, 0)) from takings_line"
 
 
-async def test_the_migration_puts_right_what_was_taken_off_twice(postgres):
-    boss = await asyncpg.connect(postgres)
-    await boss.execute("create database twice")
-    old = await asyncpg.connect(address(postgres, "twice"))
-    files = sorted((schema.FOLDER / "migrations").glob("V*.sql"), key=schema.version)
-    for path in files:
-        if schema.version(path) < 47:
-            await old.execute(path.read_text())
+async def test_the_migration_puts_right_what_was_taken_off_twice(database_before):
+    before = await database_before("each_yes_once")
+    old = before.db
     await old.execute(OF_BEFORE)
     assert await old.fetchval(AFTER) == -999, "one went back and is in doubt as well"
-    [path] = [each for each in files if schema.version(each) == 47]
-    await old.execute(path.read_text())
+    await before.migrate()
     assert await old.fetchval(AFTER) == 0, "the one that is in doubt alone stays out"
     assert await old.fetchval("select count(*) from payment_doubt where until is null") == 1
     assert await old.fetchval("select available from balance") == 40
     assert await old.fetchval("select max(frozen_credits) from invoice") == 0
     assert await old.fetchval("select actor from audit where action = 'invoice.thawed'") == "system"
-    await old.close()
-    await boss.execute("drop database twice with (force)")
-    await boss.close()

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import asyncpg
-import pytest
-
-from limner.sql import schema
-from tests.conftest import address
-
 OF_BEFORE = """
 with payer as (insert into account (email, password_hash) values ('dora@example.com', '') returning id),
 sold as (insert into plan (code, name, price_cents, credits_per_cycle) values ('m', 'M', 999, 100) returning id),
@@ -35,31 +29,11 @@ from invoice;
 """
 
 
-@pytest.fixture
-async def old(postgres):
-    boss = await asyncpg.connect(postgres)
-    await boss.execute("create database seen_before")
-    found = await asyncpg.connect(address(postgres, "seen_before"))
-    for path in files():
-        if schema.version(path) < NEW:
-            await found.execute(path.read_text())
-    yield found
-    await found.close()
-    await boss.execute("drop database seen_before with (force)")
-    await boss.close()
-
-
-def files():
-    return sorted((schema.FOLDER / "migrations").glob("V*.sql"), key=schema.version)
-
-
-[THIS] = [path for path in files() if path.stem.endswith("__too_much_each_time")]
-NEW = schema.version(THIS)
-
-
-async def test_what_had_been_seen_before_it_was_marked_is_not_too_much(old):
+async def test_what_had_been_seen_before_it_was_marked_is_not_too_much(database_before):
+    before = await database_before("too_much_each_time")
+    old = before.db
     await old.execute(OF_BEFORE)
-    await old.execute(THIS.read_text())
+    await before.migrate()
     found = await old.fetch("select processor_ref, received_cents - known_cents as more, trouble from invoice")
     assert {each["processor_ref"]: (each["more"], each["trouble"]) for each in found} == {
         "confirmed since": (0, ""),

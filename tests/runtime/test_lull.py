@@ -8,8 +8,8 @@ from limner.runtime.lull import Lull
 
 
 async def test_it_comes_at_once_when_nothing_stirs():
-    with anyio.fail_after(1):
-        await Lull().come(still=0.05, most=60)
+    with anyio.fail_after(10):
+        await Lull().come(still=30, most=60)
 
 
 async def test_it_waits_until_the_last_one_is_served():
@@ -25,7 +25,7 @@ async def test_it_waits_until_the_last_one_is_served():
 
     async with anyio.create_task_group() as group:
         group.start_soon(serve)
-        await lull.come(still=0.2, most=60)
+        await lull.come(still=1, most=60)
         assert served == 5
 
 
@@ -37,8 +37,8 @@ async def test_it_comes_in_the_end_however_much_stirs():
             lull.stir()
             await anyio.sleep(0.01)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(10):
         async with anyio.create_task_group() as group:
             group.start_soon(bustle)
-            await lull.come(still=0.5, most=0.1)
+            await lull.come(still=30, most=0.1)
             group.cancel_scope.cancel()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import anyio
-import pytest
 
 from limner.runtime import mailbox, presence
 from limner.runtime.database import Database
@@ -74,9 +73,9 @@ async def test_what_a_dead_worker_had_in_hand_is_free_a_second_after_its_lease_a
 
 
 async def test_a_worker_that_beats_keeps_what_it_has_in_hand(db):
-    holder, other = await holding(db, lease=1), Presence(db, "worker", lease=1)
+    holder, other = await holding(db, lease=2), Presence(db, "worker", lease=2)
     async with alive(holder, other):
-        for _ in range(25):
+        for _ in range(35):
             await anyio.sleep(0.1)
             assert not await db.fetchval(IS_FREE)
 
@@ -87,15 +86,15 @@ async def test_while_everybody_is_healthy_a_beat_is_one_statement(db):
     await other.beat()
     for silence, end in ((0.0, 15.0), (2.9, 12.1)):
         (heard,) = await queries(db, worker, silence)
-        assert heard.next_end == pytest.approx(end, abs=0.5)
+        assert end - 2.5 < heard.next_end <= end
         assert heard.next_end > worker.lease / 5, "no look in between"
         assert not heard.is_lost
 
 
 async def test_the_end_of_a_silent_ones_lease_is_known_beforehand(db):
     dead, worker = await holding(db, lease=15), Presence(db, "worker", lease=15)
-    first, second = await queries(db, worker, 14.0, 15.0)
-    assert first.next_end == pytest.approx(1.0, abs=0.3)
+    first, second = await queries(db, worker, 10.0, 15.0)
+    assert 2 < first.next_end <= 5
     assert not first.is_lost
     assert second == (None, True)
     await db.execute("update worker set state = 'stopped', seen_at = now() where id = $1", dead.id)
@@ -105,8 +104,8 @@ async def test_the_end_of_a_silent_ones_lease_is_known_beforehand(db):
 async def test_what_belongs_to_nobody_on_record_is_freed(db):
     await holding(db)
     await db.execute("update message set owner = $1", uuid4())
-    async with alive(Presence(db, "worker", lease=3)):
-        await until_free(db, within=2)
+    async with alive(Presence(db, "worker", lease=60)):
+        await until_free(db, within=30)
 
 
 async def test_by_the_databases_clock_a_worker_that_stood_still_lets_go(db):

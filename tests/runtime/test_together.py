@@ -7,7 +7,7 @@ import anyio.lowlevel
 import asyncpg
 import pytest
 
-from limner.runtime.together import RECENTLY, Together
+from limner.runtime.together import Together
 
 
 class Carrier:
@@ -132,7 +132,7 @@ async def test_who_gives_up_waiting_is_left_out_and_who_gives_up_on_the_way_hold
     assert crowd.got == {3: 6}
 
 
-async def test_who_is_ready_in_the_same_round_goes_along_where_many_come(carrier):
+async def test_who_is_ready_in_the_same_round_goes_along_where_many_come(carrier, monkeypatch):
     carrier.gate = anyio.Semaphore(100)
     together = Together(carrier.carry)
 
@@ -141,9 +141,10 @@ async def test_who_is_ready_in_the_same_round_goes_along_where_many_come(carrier
             for number in numbers:
                 group.start_soon(together.do, number)
 
+    monkeypatch.setattr("limner.runtime.together.RECENTLY", 60)
     await at_once(1)
     await at_once(2, 3, 4)  # right after the first: there is company to be had
     assert carrier.loads == [[1], [2, 3, 4]]
-    await anyio.sleep(2 * RECENTLY)
+    monkeypatch.setattr("limner.runtime.together.RECENTLY", 0)
     await at_once(5, 6)  # after a while there is none, and nobody waits for it
     assert carrier.loads[2:] == [[5], [6]]

@@ -18,9 +18,9 @@ from limner.runtime.cli import commands as cli
 from limner.runtime.errors import Refused
 from limner.runtime.opening import open_database
 from limner.runtime.presence import Presence
-from limner.sql import audit, chain, erasure, schema
+from limner.sql import audit, chain, erasure
 from limner.sql.chain import Anchor
-from tests.conftest import VAULT_KEYS, address
+from tests.conftest import VAULT_KEYS
 
 
 async def acts(db, count=5):
@@ -214,8 +214,9 @@ async def test_anybody_can_recompute_it_without_the_database(db):
     rows = {row["id"]: row for row in await db.fetch(
         "select id, jsonb_build_array(id, actor, action, subject, before, after, ip, "
         "(extract(epoch from created_at) * 1000000)::bigint)::text as words from audit")}  # fmt: skip
-    before = b""
-    for link in await db.fetch("select * from audit_link order by seq"):
+    before, links = b"", await db.fetch("select * from audit_link order by seq")
+    assert {link["audit_id"] for link in links} == set(rows)
+    for link in links:
         words = rows[link["audit_id"]]["words"]
         assert json.loads(words)[0] == link["audit_id"]
         assert hashlib.sha256(link["salt"] + words.encode()).digest() == link["content"]
@@ -261,16 +262,10 @@ BY_HAND = "insert into audit (actor, action, subject) select 'carol', 'look', n:
 IS_WAITING = "select exists (select from pg_locks where not granted and relation = 'audit'::regclass)"
 
 
-async def test_rows_of_before_are_chained_and_so_is_what_is_written_meanwhile(postgres):
+async def test_rows_of_before_are_chained_and_so_is_what_is_written_meanwhile(database_before):
     """The migration waits for whoever writes just then, and for nobody longer than that."""
-    boss = await asyncpg.connect(postgres)
-    await boss.execute("create database before")
-    dsn = address(postgres, "before")
-    old, writer, other = [await asyncpg.connect(dsn) for _ in range(3)]
-    files = sorted((schema.FOLDER / "migrations").glob("V*.sql"), key=schema.version)
-    for path in files:
-        if schema.version(path) < chain.SINCE:
-            await old.execute(path.read_text())
+    before = await database_before("audit_chain")
+    old, writer, other = before.db, await asyncpg.connect(before.dsn), await asyncpg.connect(before.dsn)
     await old.execute(BY_HAND)
     await old.execute("alter table audit disable trigger audit_append_only")  # as erasure may change a row
     async with anyio.create_task_group() as group:
@@ -280,21 +275,18 @@ async def test_rows_of_before_are_chained_and_so_is_what_is_written_meanwhile(po
         await writer.execute("update audit set actor = $1 where subject = '7'", name)
         await writer.execute(BY_HAND)
         await writer.execute("insert into audit (actor, action, subject) values ('cli', 'account.delete', $1)", name)
-        (path,) = [each for each in files if schema.version(each) == chain.SINCE]
-        group.start_soon(old.execute, path.read_text())
+        group.start_soon(before.migrate)
         with anyio.fail_after(30):
             while not await other.fetchval(IS_WAITING):
                 await anyio.sleep(0.01)
         await writing.commit()
-    async with open_database(dsn, role="test", pool=2) as db:
+    async with open_database(before.dsn, role="test", pool=2) as db:
         found = await chain.verify(db)
         assert (found.broken, found.links, found.rows, found.erased) == ("", 62, 61, 1)
         await audit.record(db, "carol@example.com", "look", "again", None, None)
         assert (await chain.verify(db)).head.seq == 63
-    for connection in (old, writer, other):
+    for connection in (writer, other):
         await connection.close()
-    await boss.execute("drop database before with (force)")
-    await boss.close()
 
 
 async def test_where_nothing_was_written_yet_the_anchor_is_one_too(db):

@@ -100,7 +100,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(start=st.integers(0, 20 * 365 * 86400), life=steps)
 def test_no_payment_takes_anything_from_what_was_paid_before(start, life):
     alice = Life(datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=start))
