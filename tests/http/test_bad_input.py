@@ -135,6 +135,7 @@ async def test_text_that_cannot_be_stored_is_refused_on_the_same_page(alice, str
         assert "<form" in page.text
 
 
+@pytest.mark.timeout(300)
 async def test_no_address_crashes_any_route(site, cast, alice, carol):
     wrong = []
     for place in await places(site, cast, alice):

@@ -53,6 +53,7 @@ def guarded(sitemap: list[Place]) -> list[Place]:
     return [place for place in unsafe if not place.path.startswith(UNGUARDED)]
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("who", ["a visitor", "alice", "carol"])
 async def test_no_forged_form_changes_anything(site, cast, alice, carol, stranger, who):
     sitemap = guarded(await places(site, cast, alice))
@@ -90,6 +91,7 @@ async def test_a_browser_that_says_nothing_of_itself_is_let_in_with_its_token(al
     assert page.status == 303
 
 
+@pytest.mark.timeout(300)
 async def test_looking_changes_nothing(site, cast, alice, carol):
     sitemap = [place for place in await places(site, cast, alice) if place.method == "GET"]
     before = await fingerprint(site)

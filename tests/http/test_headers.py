@@ -25,6 +25,7 @@ def missing(page: Page) -> list[str]:
     return wrong
 
 
+@pytest.mark.timeout(300)
 async def test_every_route_for_everybody(site, cast, alice, carol, stranger):
     sitemap = [place for place in await places(site, cast, alice) if place.pattern != "/threads/{id}/live"]
     for browser in (stranger, alice, carol):

@@ -185,7 +185,7 @@ async def test_each_update_of_the_bot_has_an_id_in_what_the_bot_says_about_it(cr
         fake.refuse("sendPhoto", 400, "Bad Request: canary")
         process = crew.start("bot", bot_token=TOKEN, telegram_url=fake.url, log_format="json")
         update = await fake.say(CAROL, "/start canary-command")
-        await happens(lambda: crew.said("bot", "answer_refused"))
+        await happens(lambda: crew.said("bot", "answer_refused"), within=90)
         process.kill()  # else Telegram would wait for the end of its poll
     assert about(crew, "bot", f"telegram-{update}") == ["answer_refused"]
     said = crew.log("bot").read_text()

@@ -228,6 +228,7 @@ async def test_every_route_is_listed_and_every_listed_one_exists(site):
     assert {f"{method} {pattern}" for method, pattern in patterns(site)} == set().union(*LISTED)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("who", [NOBODY, "banned", "expired", MEMBER, SUPPORTER, OWNER, ADMIN])
 async def test_everybody_gets_as_far_as_they_may_and_no_further(site, cast, db, alice, who):
     sitemap = await places(site, cast, alice)
