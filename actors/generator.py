@@ -11,7 +11,7 @@ import anyio
 
 from limner.actors import failover, resumption
 from limner.actors.pool import NoKey, Pool
-from limner.actors.providers import base
+from limner.actors.providers import base, details
 from limner.actors.providers.base import Access, Fault, JobGone, Picture, Resumable, Step, UpstreamError, provider
 from limner.actors.stopwatch import Stopwatch
 from limner.runtime import faults, outline, raster, tracing
@@ -198,7 +198,7 @@ class Generator(Actor):
                 return
             told = time.monotonic()
             if step.ref is not None:
-                await resumption.note(self.db, job, lease.attempt_id, base.printable(step.ref))
+                await resumption.note(self.db, job, lease.attempt_id, details.printable(step.ref))
             await self._show(job, "painting", round(step.done * 100), step)
 
         faults.point("before-provider", job.id)
@@ -261,7 +261,7 @@ class Generator(Actor):
             stored.size,
             attempt_id=lease.attempt_id,
             cost_micros=picture.cost_micros or job.cost_micros,
-            upstream_ref=None if picture.upstream_id is None else base.printable(picture.upstream_id),
+            upstream_ref=None if picture.upstream_id is None else details.printable(picture.upstream_id),
             usage=picture.usage,
         )
 

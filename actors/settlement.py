@@ -9,7 +9,7 @@ from limner.actors.processors.base import Payment, plain
 from limner.runtime.amounts import plain as decimal
 from limner.runtime.database import Db
 from limner.runtime.log import logger
-from limner.sql import audit, invoices, payments, refunds
+from limner.sql import audit, invoices, payments, refundable, refunds
 from limner.sql.invoices import Invoice, WrongState
 
 log = logger(__name__)
@@ -85,7 +85,7 @@ async def _not_paid_there(db: Db, seen: Invoice, payment: Payment) -> None:
 async def _too_much(tx: Db, invoice: Invoice, payment: Payment) -> None:
     """What did not go back yet, of all that came: told again when more of it comes. The invoice is locked."""
     paid = await invoices.get(tx, invoice.id)
-    owed = await refunds.surplus(tx, paid)
+    owed = await refundable.surplus(tx, paid)
     if owed < invoices.DUST_CENTS:
         return
     said = _said(payment) | {"received_cents": paid.received_cents}
@@ -120,7 +120,7 @@ async def _moved(db: Db, seen: Invoice, payment: Payment) -> None:
 
 async def _too_little(tx: Db, invoice: Invoice, payment: Payment) -> None:
     """What of it is here and did not go back: told again when more of it comes. The invoice is locked."""
-    owed = await refunds.owed(tx, invoice)
+    owed = await refundable.owed(tx, invoice)
     here = owed["whole"] or owed["surplus"]
     if here:
         said = _said(payment) | {"received_cents": invoice.received_cents}

@@ -7,7 +7,7 @@ import time
 import anyio
 
 from limner.actors.pool import Pool
-from limner.actors.providers import base, egress, parameters
+from limner.actors.providers import base, details, egress, parameters
 from limner.actors.providers.base import Access, ListsModels, UpstreamError
 from limner.actors.providers.egress import Wire
 from limner.runtime.config import Config
@@ -61,7 +61,7 @@ async def _exit(asked: str, proxy: str, *, is_local: bool) -> Found:
                     status = answer.status
     except UpstreamError as error:
         return Found(words=error.detail or str(error))
-    text = base.clean(body.decode("ascii", "replace"))
+    text = details.clean(body.decode("ascii", "replace"))
     if status != 200 or not text:
         return Found(words=f"{asked} answered {status}")
     return Found(text, round((time.monotonic() - began) * 1000))

@@ -18,13 +18,13 @@ from limner.sql import (
     gifts,
     invoices,
     plans,
+    refundable,
     refunds,
     subscriptions,
     trials,
 )
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice
-from limner.sql.refunds import Refund
 
 PATIENCE = 2.0
 """Seconds to wait for the cashier, so that most people never see an invoice that cannot be paid yet."""
@@ -100,26 +100,20 @@ async def cancel(request: web.Request) -> web.StreamResponse:
 async def _shown(request: web.Request, invoice: Invoice) -> dict[str, Any]:
     """The invoice, the way to pay that is drawn, and what went back."""
     way = _drawn(invoice)
-    given_back = await refunds.of_invoice(request.app[DB], invoice.id)
     return {
         "invoice": invoice,
         "way": way,
         "code": qr.drawn(way["link"] or way["address"]) if way else None,
         "gift": await _gift(request, invoice),
-        "refunds": given_back,
-        "went_back": _went_back(invoice, given_back),
+        "refunds": await refunds.of_invoice(request.app[DB], invoice.id),
+        "went_back": not invoice.paid_by and await refunds.goes_back(request.app[DB], invoice.id),
         "more": await _more(request, invoice),
     }
 
 
-def _went_back(invoice: Invoice, given_back: list[Refund]) -> bool:
-    """All of it, or it is about to. What was marked paid by hand after that was paid some other way."""
-    return not invoice.paid_by and any(each.kind == "whole" and each.state != "failed" for each in given_back)
-
-
 async def _more(request: web.Request, invoice: Invoice) -> int:
     """What came too much, and somebody was told of."""
-    cents = await refunds.surplus(request.app[DB], invoice)
+    cents = await refundable.surplus(request.app[DB], invoice)
     return cents if cents >= invoices.DUST_CENTS else 0
 
 

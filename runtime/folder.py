@@ -35,7 +35,7 @@ _Namer = Callable[[Path], None]
 MOST_SETTLED = 4096
 """Folders that a process remembers: those of pictures are 256, those of releases before as many as the pictures."""
 NEAR = ("ext4", "xfs")
-"""File systems where a file that is flushed is there with its last name, as on Btrfs it is not; and which read without a wait."""
+"""File systems that keep the last name of a file that is flushed, as Btrfs does not, and that can read without a wait."""
 INLINE = 2**20
 """Bytes that are read on the spot when the system has them in memory: up to a tenth of a millisecond."""
 

@@ -14,14 +14,13 @@ COOL = 1.0
 """Seconds without use after which one goes back."""
 PATIENCE = 10.0
 """Seconds that somebody waits for a connection."""
-
-
 NO_CONNECTION = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
 )
+"""What comes of an attempt to connect."""
 
 
 class Unreached(OSError):

@@ -12,11 +12,9 @@ from limner.runtime import mailbox
 from limner.runtime.database import Db, Transaction
 from limner.runtime.errors import NotFound
 from limner.runtime.mailbox import Message
-from limner.sql import accounts, audit, cutbacks, doubts, gifts, invoices, ledger, notices, referrals
+from limner.sql import accounts, audit, cutbacks, doubts, gifts, invoices, ledger, notices, referrals, refundable
 from limner.sql.channels import INVOICE_CHANGED
 from limner.sql.invoices import Invoice, WrongState
-
-KINDS = ("whole", "surplus")
 
 
 @dataclass(frozen=True)
@@ -52,46 +50,10 @@ COLUMNS = (
     "error, created_at, period_taken"
 )
 
-# What goes back: all that came, less what is on its way already; what came before anybody counted is the amount. The whole
-# goes back once: whatever comes after it is a surplus, over a price of nothing.
-OWED = """
-select greatest(0, case
-    when $2 = 'whole' then case when back.is_whole then 0 when i.state = 'paid' then greatest(i.received_cents, i.amount_cents)
-        else i.received_cents end
-    when i.paid_by <> '' then i.received_cents - i.known_cents
-    when back.is_whole then i.received_cents
-    when i.state = 'paid' then i.received_cents - i.amount_cents
-    else 0 end - back.cents)::bigint
-from invoice as i, lateral (
-    select coalesce(sum(r.amount_cents), 0) as cents, coalesce(bool_or(r.kind = 'whole'), false) as is_whole
-    from refund as r where r.invoice_id = i.id and r.state <> 'failed'
-) as back
-where i.id = $1
-"""
-
 UNSPENT = """
 select least(b.available, e.credits) from ledger_entry as e join balance as b on b.account_id = e.account_id
 where e.invoice_id = $1 and e.kind = 'grant' for update of b
 """
-
-OWED_CREDITS = """
-select coalesce((
-    select least(b.available, e.credits) from ledger_entry as e join balance as b on b.account_id = e.account_id
-    where e.invoice_id = $1 and e.kind = 'grant'
-), 0)::bigint
-"""
-
-
-async def owed(db: Db, invoice: Invoice) -> dict[str, int]:
-    """What could go back, in cents, as the whole or as the surplus; and the credits that the whole would cost."""
-    whole = 0 if invoice.is_open or invoice.paid_by else await db.fetchval(OWED, invoice.id, "whole")
-    credits = await db.fetchval(OWED_CREDITS, invoice.id) + invoice.frozen_credits
-    return {"whole": whole, "surplus": await surplus(db, invoice), "credits": credits}
-
-
-async def surplus(db: Db, invoice: Invoice) -> int:
-    """What came too much and did not go back, in cents; of what went back as a whole, all that came since."""
-    return 0 if invoice.is_open else int(await db.fetchval(OWED, invoice.id, "surplus"))
 
 
 ORDER = f"""
@@ -119,7 +81,7 @@ async def order(
     """
     async with db.transaction() as tx:
         invoice = await invoices.locked(tx, invoice_id)
-        amount = await _owed(tx, invoice, kind)
+        amount = await refundable.amount(tx, invoice, kind)
         taken = await _undo(tx, invoice, actor) if kind == "whole" else 0  # what is frozen, too
         if seen is not None and not _is_as_shown(invoice, amount, taken, seen):
             raise WrongState("What goes back, or is taken back, is another amount by now: look again.", field="state")
@@ -164,17 +126,6 @@ def _still_to_decide(invoice: Invoice, kind: str) -> tuple[str, str]:
     if kind == "whole" or invoice.state != "paid" or invoice.trouble in ("over", "refund"):
         return "", ""
     return invoice.trouble, doubts.alone(invoice.trouble_words)
-
-
-async def _owed(db: Db, invoice: Invoice, kind: str) -> int:
-    if invoice.paid_by and kind == "whole":
-        raise WrongState("The invoice was marked paid by hand: give the money back by hand, too.", field="state")
-    if invoice.is_open:
-        raise WrongState(f"The invoice is {invoice.state}; it cannot be paid back.", field="state")
-    amount = int(await db.fetchval(OWED, invoice.id, kind))
-    if amount <= 0:
-        raise WrongState("There is nothing to give back: nothing was received, or it went back.", field="state")
-    return amount
 
 
 async def _undo(tx: Transaction, invoice: Invoice, actor: str) -> int:
@@ -296,13 +247,14 @@ async def of_invoice(db: Db, invoice_id: UUID) -> list[Refund]:
 GOES_BACK = """
 select exists (
     select from refund as r join invoice as i on i.id = r.invoice_id
-    where i.id = $1 and r.kind = 'whole' and r.state <> 'failed' and coalesce(r.ended_at, 'infinity') >= i.paid_at
+    where i.id = $1 and r.kind = 'whole' and r.state <> 'failed'
+        and coalesce(r.ended_at, 'infinity') >= coalesce(i.paid_at, '-infinity')
 )
 """
 
 
 async def goes_back(db: Db, invoice_id: UUID) -> bool:
-    """Whether all of what was paid went back, or is about to."""
+    """Whether all of what was paid went back, or is about to; of what was never paid, all that came."""
     return bool(await db.fetchval(GOES_BACK, invoice_id))
 
 

@@ -10,7 +10,7 @@ from limner.runtime.amounts import said as money
 from limner.runtime.config import Config
 from limner.runtime.database import Db
 from limner.runtime.opening import open_briefly
-from limner.sql import accounts, audit, billing, doubts, invoices, lists, payments, refunds
+from limner.sql import accounts, audit, billing, doubts, invoices, lists, payments, refundable, refunds
 from limner.sql.invoices import Invoice
 
 ME = "cli"
@@ -190,7 +190,7 @@ async def ask_refund(config: Config, invoice_id: UUID, kind: str) -> tuple[str, 
     async with open_briefly(config) as db:
         invoice = await invoices.get(db, invoice_id)
         account = await accounts.get(db, invoice.account_id)
-        owed = await refunds.owed(db, invoice)
+        owed = await refundable.owed(db, invoice)
         credits = owed["credits"] if kind == "whole" else 0
         taken = f", and take back {credits} credits" if kind == "whole" else ""
         question = (

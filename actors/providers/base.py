@@ -9,15 +9,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol, TypeVar, cast, runtime_checkable
 
+from limner.actors.providers.details import clean
 from limner.runtime.errors import LimnerError, NotFound, Refused
-from limner.runtime.log import redact
 from limner.sql.usages import Usage
 
 T = TypeVar("T")
 
-DETAIL_LIMIT = 500
-READ = 16 * DETAIL_LIMIT
-"""Characters of a text that are looked at for a detail: what else there is costs time that other pictures wait."""
 PREVIEW_LIMIT = 24_000
 
 KINDS = {
@@ -155,7 +152,7 @@ class UpstreamError(LimnerError):
     """A painter's refusal or failure as one fault.
 
     ``after``: seconds until a retry makes sense, or None. ``detail``: for the operator, redacted and cut to
-    DETAIL_LIMIT characters. ``words``: plain words for the user. ``secrets`` are cut out of the detail, not kept.
+    details.LIMIT characters. ``words``: plain words for the user. ``secrets`` are cut out of the detail, not kept.
     ``is_daily``: a quota of the day was named, although the delay is short; who keeps count decides what several in a
     row mean. ``cost_micros``: what the upstream takes for an answer without a picture, in millionths of a US dollar.
     ``param``: the parameter that it blames, by its own name; ``categories``: of its content rules, those that it names.
@@ -281,22 +278,3 @@ def checked(check: Callable[[Mapping[str, object]], T], access: Access) -> T:
         return check(access.settings)
     except Refused as error:
         raise UpstreamError(Fault.INVALID_REQUEST, str(error)) from error
-
-
-def clean(text: str, *secrets: str) -> str:
-    """The text on one line without these secrets or anything that looks like one, cut to DETAIL_LIMIT characters."""
-    known = sorted(filter(None, secrets), key=len, reverse=True)
-    # Of a secret that is cut in two its beginning would not be known: so much is read more, and dropped at the end.
-    spare = max([DETAIL_LIMIT, *map(len, known)])
-    is_cut, text = len(text) > READ + spare, printable(text[: READ + spare])
-    for secret in known:
-        text = text.replace(secret, "***")
-    text = redact(text)
-    return (text[:-spare] if is_cut else text)[:DETAIL_LIMIT]
-
-
-def printable(text: str) -> str:
-    """On one line, without control characters and halves of characters: no database takes them all."""
-    if not text.isprintable():
-        text = "".join(char for char in text if char.isprintable() or char.isspace())
-    return " ".join(text.split())

@@ -207,7 +207,7 @@ async def _plan(request: web.Request, form: forms.Form, field: str) -> Plan | No
 
 
 def _worth(batch: Batch) -> str:
-    return batch.plan.name if batch.plan else f"{batch.credits} credits"
+    return batch.plan.name if batch.plan else f"{batch.credits} credit{'' if batch.credits == 1 else 's'}"
 
 
 def _said(promo: Promo) -> dict[str, object]:

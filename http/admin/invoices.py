@@ -14,7 +14,7 @@ from limner.http.state import DB, about, admin, fresh, path_id, staff
 from limner.runtime import amounts
 from limner.runtime.database import Database
 from limner.runtime.errors import Refused
-from limner.sql import accounts, billing, doubts, gifts, invoices, payments, plans, refunds, till
+from limner.sql import accounts, billing, doubts, gifts, invoices, payments, plans, refundable, refunds, till
 from limner.sql.invoices import Invoice
 from limner.sql.till import Listed
 
@@ -113,7 +113,7 @@ async def refund(request: web.Request) -> web.StreamResponse:
     invoice_id, form = path_id(request), await forms.read(request)
     try:
         kind = forms.text(form, "kind", most=10)
-        if kind not in refunds.KINDS:
+        if kind not in refundable.KINDS:
             raise Refused(f"A refund is of the whole or of the surplus, not of {kind!r}.", field="kind")
         reason = forms.text(form, "reason", most=200, needed=True)
         await refunds.order(request.app[DB], invoice_id, kind, reason, seen=_shown(form, kind), **about(request))
@@ -156,7 +156,8 @@ async def _worth(request: web.Request, invoice: Invoice) -> str:
         return f"The gift that {account.email} paid for can be used again."
     if invoice.state == "paid":
         return f"What is frozen of {account.email}'s credits is there again."
-    return f"{account.email} gets {invoice.plan.name}, {invoice.credits} credits for {price}, as for any other payment."
+    credits = f"{invoice.credits} credit{'' if invoice.credits == 1 else 's'}"
+    return f"{account.email} gets {invoice.plan.name}, {credits} for {price}, as for any other payment."
 
 
 async def _stays(request: web.Request, invoice: Invoice) -> str:
@@ -179,7 +180,7 @@ async def _page(request: web.Request, invoice_id: UUID, why: Refused | None = No
         acts=await till.acts(db, invoice.id),
         is_doubted=bool(invoice.frozen_credits) or await doubts.is_open(db, invoice.id),
         is_barred=await gifts.is_barred(db, invoice.id),
-        owed=await _owed(request, invoice),
+        owed=await refundable.owed(db, invoice),
     )
 
 
@@ -188,17 +189,14 @@ async def _ask(
 ) -> web.Response:
     db = request.app[DB]
     invoice = await invoices.get(db, invoice_id)
+    owed = await refundable.owed(db, invoice)
     return pages.render(
         request,
         "admin/refund.html",
         why,
         invoice=invoice,
         account=await accounts.get(db, invoice.account_id),
-        owed=await _owed(request, invoice),
+        owed=owed,
+        is_kept=refundable.is_kept(invoice, owed),
         form=form or {},
     )
-
-
-async def _owed(request: web.Request, invoice: Invoice) -> dict[str, int]:
-    """What could go back, by kind, and how many credits the whole would cost."""
-    return await refunds.owed(request.app[DB], invoice)

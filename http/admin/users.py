@@ -100,7 +100,7 @@ async def grant(request: web.Request) -> web.StreamResponse:
             there = (await ledger.locked(tx, account.id)).available
             reason = sure.asked(
                 form,
-                f"{'Give' if credits > 0 else 'Take'} {abs(credits)} credits",
+                f"{'Give' if credits > 0 else 'Take'} {abs(credits)} credit{'' if abs(credits) == 1 else 's'}",
                 {"credits available": there},
                 {"credits available": there + credits},
                 effect=f"{account.email} reads the reason on the statement.",

@@ -58,9 +58,8 @@ async def generate(request: web.Request) -> web.StreamResponse:
         else:
             placed = Placed(entry.generation_id, is_known=False)
             return await _when_done(request, placed, entry.token, _form(asked), began)
-    known = await _known(request, token, asked, digest)
-    if known is not None:
-        return await _answered(request, known, token, asked, began, asked.partial_images or None)
+    if (again := await _again(request, token, asked, digest, began)) is not None:
+        return again
     if model is None:
         model = await ordering.model_for(request, asked)
     ordering.allow(token, model)
@@ -74,9 +73,8 @@ async def edit(request: web.Request) -> web.StreamResponse:
     token = await access.enter(request, "images:write", orders=True)
     asked, files, digest = await reading.form(request, Edit)
     began = anyio.current_time()
-    known = await _known(request, token, asked, digest)
-    if known is not None:
-        return await _answered(request, known, token, asked, began, asked.partial_images or None)
+    if (again := await _again(request, token, asked, digest, began)) is not None:
+        return again
     model = await ordering.model_for(request, asked)
     ordering.allow(token, model)
     sent = edits.sent(model, files)
@@ -104,11 +102,15 @@ async def _take(
     return await _answered(request, placed, token, asked, began, partials)
 
 
-async def _known(request: web.Request, token: Token, asked: Asked, digest: bytes) -> Placed | None:
-    """The order, if it was ordered before. Raises ApiError, KeyReused."""
+async def _again(
+    request: web.Request, token: Token, asked: Asked, digest: bytes, began: float
+) -> web.StreamResponse | None:
+    """The answer, if this was ordered before. Raises ApiError, KeyReused."""
     if wants_async(request) and asked.stream:
         raise invalid("stream", "An order is either streamed (stream: true) or asynchronous, not both.")
-    return await ordering.known(request, token, digest)
+    if (known := await ordering.known(request, token, digest)) is None:
+        return None
+    return await _answered(request, known, token, asked, began, asked.partial_images or None)
 
 
 async def _answered(

@@ -78,7 +78,7 @@ async def images(request: web.Request, order: Order, form: str) -> Body:
     are_many = form == "b64_json" and len(order.delivered) > 1
     for answer in order.delivered:
         with contextlib.suppress(Missing):
-            data[answer.job_id] = await (_later if are_many else picture)(request, order, answer, form)
+            data[answer.job_id] = await (_later(request, answer) if are_many else picture(request, order, answer, form))
     order = without(order, {each.job_id for each in order.delivered} - data.keys())
     if not data:
         raise failure(order)
@@ -113,7 +113,7 @@ async def picture(request: web.Request, order: Order, answer: Answer, form: str)
     return {"b64_json": base64(await request.app[STORAGE].get(answer.storage_key, is_fresh=is_fresh))}
 
 
-async def _later(request: web.Request, _: Order, answer: Answer, __: str) -> dict[str, Any]:
+async def _later(request: web.Request, answer: Answer) -> dict[str, Any]:
     """To be read when it is written."""
     if await request.app[STORAGE].head(str(answer.storage_key)) is None:
         raise Missing(str(answer.storage_key))

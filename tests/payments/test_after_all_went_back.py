@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from limner.sql import payments, redemptions, refunds
+from limner.sql import payments, redemptions, refundable, refunds
 from limner.sql.billing import Reconcile
 from limner.sql.invoices import WrongState
 from tests.payments.test_doubted_gifts import dora, given
@@ -34,7 +34,7 @@ async def goes_back(till, invoice, kind: str = "whole") -> None:
 
 
 async def owed(till, invoice) -> tuple[int, int]:
-    found = await refunds.owed(till.db, await till.invoice(invoice.id))
+    found = await refundable.owed(till.db, await till.invoice(invoice.id))
     return found["whole"], found["surplus"]
 
 
@@ -193,11 +193,15 @@ async def shown(till, invoice) -> str:
     return (await bob.get(f"/invoices/{invoice.id}")).text
 
 
-async def test_its_buyer_is_not_told_that_a_plan_is_active_for_which_all_went_back(till):
-    invoice = await bought(till)
-    assert "Monthly is active" in await shown(till, invoice)
+async def shown_when_all_went_back(till, invoice, before: str) -> str:
+    """``before``: what is read until then."""
+    assert before in await shown(till, invoice)
     await goes_back(till, invoice)
-    page = await shown(till, invoice)
+    return await shown(till, invoice)
+
+
+async def test_its_buyer_is_not_told_that_a_plan_is_active_for_which_all_went_back(till):
+    page = await shown_when_all_went_back(till, await bought(till), "Monthly is active")
     assert "It was paid, and all of it went back" in page and "9.99 USD went back" in page
     assert "is active" not in page and "is credited" not in page and "Open the studio" not in page
 
@@ -223,9 +227,7 @@ async def test_no_gift_is_shown_for_which_all_went_back(till, is_used):
 
 async def test_who_paid_a_part_that_went_back_is_promised_nothing_for_the_rest(till):
     invoice = await ran_out(till)
-    assert "give it back or credit it" in await shown(till, invoice)
-    await goes_back(till, invoice)
-    page = await shown(till, invoice)
+    page = await shown_when_all_went_back(till, invoice, "give it back or credit it")
     assert "All that had arrived went back" in page and "What comes for it now is not credited." in page
     assert "credit it" not in page and "more arrived" not in page
     till.btcpay.pay(invoice.processor_ref, confirmed=True)

@@ -9,7 +9,7 @@ import pytest
 
 from limner.actors.processors.base import Unreachable
 from limner.runtime.signatures import sign
-from limner.sql import invoices, plans, refunds
+from limner.sql import invoices, plans, refundable
 from tests.payments.conftest import open_till
 from tests.upstreams.btcpay import KEY, SECRET, Script
 
@@ -80,7 +80,7 @@ async def test_too_much_is_credited_once_and_the_rest_is_told(till):
     await till.look()
     found = await till.invoice(invoice.id)
     assert await till.is_credited_once(invoice)
-    assert (await refunds.surplus(till.db, found), found.trouble) == (501, "over")
+    assert (await refundable.surplus(till.db, found), found.trouble) == (501, "over")
 
 
 async def test_dust_is_nobodys_business(till):

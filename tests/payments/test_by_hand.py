@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from limner.sql import payments, refunds
+from limner.sql import payments, refundable, refunds
 from limner.sql.billing import Reconcile
 from limner.sql.invoices import WrongState
 from tests.payments.test_doubts import BY, in_doubt, revenue, said
@@ -47,7 +47,7 @@ async def test_what_comes_there_as_well_is_told_once_and_given_back(till, by_nig
         "It was marked paid by hand, and 9.99 USD came at btcpay as well: give it back, or leave it."
     )
     assert await till.audited("invoice.over") == 1 and await till.is_credited_once(invoice)
-    assert await refunds.owed(till.db, found) == {"whole": 0, "surplus": 999, "credits": 100}
+    assert await refundable.owed(till.db, found) == {"whole": 0, "surplus": 999, "credits": 100}
     with pytest.raises(WrongState, match="by hand"):
         await refunds.order(till.db, invoice.id, "whole", "twice", **BY)
     await refunds.order(till.db, invoice.id, "surplus", "it came twice", **BY)
@@ -64,7 +64,7 @@ async def test_a_part_that_had_come_is_a_part_of_the_price(till):
     await till.look()
     await payments.mark_paid(till.db, invoice.id, "the rest in cash", **BY)
     await till.work()
-    assert await refunds.owed(till.db, await till.invoice(invoice.id)) == {"whole": 0, "surplus": 0, "credits": 100}
+    assert await refundable.owed(till.db, await till.invoice(invoice.id)) == {"whole": 0, "surplus": 0, "credits": 100}
     till.btcpay.pay(invoice.processor_ref, confirmed=True)
     await said(till)
     assert "5.99 USD came at btcpay as well" in (await till.invoice(invoice.id)).trouble_words
@@ -99,7 +99,7 @@ async def test_more_than_the_price_that_had_come_before_is_too_much(till):
     till.btcpay.confirm(invoice.processor_ref)
     await said(till)
     found = await till.invoice(invoice.id)
-    assert (found.known_cents, await refunds.surplus(till.db, found), found.trouble) == (999, 501, "over")
+    assert (found.known_cents, await refundable.surplus(till.db, found), found.trouble) == (999, 501, "over")
     assert "5.01 USD came at btcpay as well" in found.trouble_words
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from limner.sql import billing, payments, plans, refunds
+from limner.sql import billing, payments, plans, refundable, refunds
 from limner.sql.invoices import WrongState
 from tests.payments.test_any_order import MOST_STEPS
 from tests.upstreams import btcpay, stripe
@@ -124,7 +124,7 @@ async def test_what_the_processor_refuses_brings_the_credits_back_and_may_be_ord
 
 async def test_the_surplus_goes_back_and_the_plan_stays(till):
     invoice = await bought(till, worth="15.00")
-    assert (await refunds.owed(till.db, invoice)) == {"whole": 1500, "surplus": 501, "credits": 100}
+    assert (await refundable.owed(till.db, invoice)) == {"whole": 1500, "surplus": 501, "credits": 100}
     await refunds.order(till.db, invoice.id, "surplus", "too much came", **BY)
     await till.work()
     assert till.btcpay.pulls[0]["amount"] == "5.01"
@@ -147,7 +147,7 @@ async def test_a_surplus_that_grows_is_told_again_and_only_the_rest_of_it_goes_b
         "2.00 USD more than asked came: give it back, or leave it.",
         2,
     )
-    assert (await refunds.owed(till.db, found))["surplus"] == 200
+    assert (await refundable.owed(till.db, found))["surplus"] == 200
     await refunds.order(till.db, invoice.id, "surplus", "and once more", **BY)
     await till.work()
     assert [pull["amount"] for pull in till.btcpay.pulls] == ["5.01", "2.00"]

@@ -12,7 +12,8 @@ import anyio
 import pytest
 
 from limner.actors.providers import egress
-from limner.actors.providers.base import DETAIL_LIMIT, WORDS, Access, Fault, Order, Provider, UpstreamError, provider
+from limner.actors.providers.base import WORDS, Access, Fault, Order, Provider, UpstreamError, provider
+from limner.actors.providers.details import LIMIT
 from limner.runtime import outline, raster
 from tests.providers.conftest import Steps
 from tests.providers.troupe import TROUPE, Cast
@@ -177,7 +178,7 @@ async def test_a_secret_that_an_upstream_echoes_is_found_nowhere(
     painter: Provider, kind: str, cast: Cast, upstream: Upstream, secret: str
 ) -> None:
     given = f"limner:{secret}" if kind == "a1111" else secret
-    echoes = [secret, given, base64.b64encode(given.encode()).decode(), f"{'x' * (DETAIL_LIMIT - 5)}{given}"]
+    echoes = [secret, given, base64.b64encode(given.encode()).decode(), f"{'x' * (LIMIT - 5)}{given}"]
     echoes = echoes if kind == "a1111" else [echoes[0], echoes[3]]
     bodies = [cast.refused(f"Incorrect key: {echo}!") for echo in echoes]
     bodies += [{"in": {"another": ["form", echo]}} for echo in echoes]

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from limner.actors.providers.base import DETAIL_LIMIT, KINDS, READ, WORDS, Access, Fault, UpstreamError, clean, provider
+from limner.actors.providers.base import KINDS, WORDS, Access, Fault, UpstreamError, provider
+from limner.actors.providers.details import LIMIT, READ, clean
 from limner.runtime.errors import LimnerError, NotFound
 from limner.sql.models import MARKUP
 from tests.providers.conftest import Steps, an_order
@@ -86,23 +87,23 @@ def test_an_error_forgets_the_secrets_that_an_upstream_echoes() -> None:
 
 
 def test_details_are_short_and_on_one_line() -> None:
-    assert clean("a\n b\t" + "x" * 900) == ("a b " + "x" * 900)[:DETAIL_LIMIT]
+    assert clean("a\n b\t" + "x" * 900) == ("a b " + "x" * 900)[:LIMIT]
 
 
 def test_a_secret_that_would_be_cut_in_half_is_gone_before_the_cut() -> None:
-    assert "unusual" not in clean("x" * (DETAIL_LIMIT - 10) + "unusual+secret" * 3, "unusual+secret" * 3)
+    assert "unusual" not in clean("x" * (LIMIT - 10) + "unusual+secret" * 3, "unusual+secret" * 3)
 
 
 @pytest.mark.parametrize("secret", ["unusual+secret", "unusual+secret" * 200])
 @pytest.mark.parametrize("filling", ["x", " ", "\x00", ""])
 def test_nor_is_half_of_one_kept_that_stands_where_a_long_text_is_cut(secret: str, filling: str) -> None:
     """Whatever becomes short may bring that place into what is kept."""
-    edge, filling = READ + max(DETAIL_LIMIT, len(secret)), filling or secret
+    edge, filling = READ + max(LIMIT, len(secret)), filling or secret
     for shift in range(0, len(secret) * 2, max(1, len(secret) // 50)):
         before = " " * shift + filling * ((edge - len(secret)) // len(filling))
         assert "unusual" not in clean(before + secret * 3 + "." * READ, secret)
 
 
 def test_a_password_of_an_address_in_a_long_text_is_not_cut_from_it() -> None:
-    for length in range(READ - 60, READ + DETAIL_LIMIT + 60):
+    for length in range(READ - 60, READ + LIMIT + 60):
         assert "hunter22" not in clean(" " * length + "https://user:hunter22@proxy:1080" + "." * READ)

@@ -12,7 +12,7 @@ from limner.actors.bot.menus.screen import PAGE, Button, Screen, pairs
 from limner.actors.bot.menus.visit import BOOKKEEPERS, OWNERS, Act, Hearing, Menu, Visit
 from limner.runtime.amounts import said as money
 from limner.runtime.errors import Refused
-from limner.sql import accounts, billing, doubts, invoices, payments, refunds, till
+from limner.sql import accounts, billing, doubts, invoices, payments, refundable, refunds, till
 from limner.sql.invoices import Invoice, WrongState
 from limner.sql.till import Listed
 
@@ -89,7 +89,7 @@ async def _found(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
 
 async def _one(visit: Visit, invoice: Invoice) -> Screen:
     account = await accounts.get(visit.db, invoice.account_id)
-    owed = await refunds.owed(visit.db, invoice)
+    owed = await refundable.owed(visit.db, invoice)
     is_doubted = bool(invoice.frozen_credits) or await doubts.is_open(visit.db, invoice.id)
     lines = [
         visit.say("payments.name", light=visit.light(invoice.state), amount=_price(invoice), state=visit.told(invoice.state)),
@@ -112,7 +112,7 @@ def _switches(visit: Visit, invoice: Invoice, owed: dict[str, int], *, is_doubte
     acts = ["paid"] if invoice.state != "paid" else ["holds"] if invoice.frozen_credits or is_doubted else []
     acts.append("check")
     acts += ["decided"] if invoice.trouble else []
-    acts += [kind for kind in refunds.KINDS if owed[kind]]
+    acts += [kind for kind in refundable.KINDS if owed[kind]]
     return pairs(
         visit.button(
             f"payments.{act}", f"payments:{act}:{invoice.id}", amount=money(owed.get(act, 0), invoice.currency)
@@ -154,7 +154,7 @@ async def _why(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
     if len(reason) > 200:
         raise Refused(visit.label("payments.long_reason", n=len(reason)))
     amount = await _owed(visit, invoice, what["kind"])
-    owed = await refunds.owed(visit.db, invoice)
+    owed = await refundable.owed(visit.db, invoice)
     account = await accounts.get(visit.db, invoice.account_id)
     said = visit.say(
         _question(invoice, what["kind"], owed), email=account.email, amount=money(amount, invoice.currency),
@@ -167,13 +167,13 @@ async def _why(visit: Visit, text: str, what: dict[str, Any]) -> Screen:
 
 def _question(invoice: Invoice, kind: str, owed: dict[str, int]) -> str:
     """What is asked before money goes back. After the whole of it went, nothing that was bought stays."""
-    if kind == "surplus" and not (owed["whole"] or invoice.paid_by):
+    if kind == "surplus" and not refundable.is_kept(invoice, owed):
         return "payments.sure_rest"
     return "payments.sure_gift" if kind == "surplus" and invoice.purpose == "gift" else f"payments.sure_{kind}"
 
 
 async def _owed(visit: Visit, invoice: Invoice, kind: str) -> int:
-    amount = (await refunds.owed(visit.db, invoice))[kind]
+    amount = (await refundable.owed(visit.db, invoice))[kind]
     if not amount:
         raise WrongState(visit.label("payments.nothing_owed"))
     return amount
