@@ -161,7 +161,7 @@ def size(bytes_: int) -> str:
 def count(number: int, noun: str = "") -> Markup:
     """12345 as 12 345, with thin spaces; of a ``noun``, as "1 picture" or "2 pictures"."""
     figures = Markup(f"{number:,}".replace(",", "&#8239;"))  # noqa: S704 - digits only
-    return figures + f" {noun}{'' if number == 1 else 's'}" if noun else figures
+    return figures + f" {amounts.plural(number, noun)}" if noun else figures
 
 
 def see_other(location: str, notice: str | None = None) -> web.Response:

@@ -1,4 +1,4 @@
-"""Amounts: how a number with digits behind the point is read, kept in its smallest unit, and put into words again."""
+"""Amounts: how a number with digits behind the point is read, kept in its smallest unit, and put into words again; and counts."""
 
 from __future__ import annotations
 
@@ -35,6 +35,15 @@ def _units(typed: str, places: int, may_be_negative: bool, field: str, name: str
     if amount > MOST * 10**places:
         raise Refused(f"{name} is at most {MOST:,}, not {typed[:60]!r}.", field=field)
     return -amount if found["minus"] else amount
+
+
+def counted(number: int, noun: str) -> str:
+    """1 credit, 2 credits."""
+    return f"{number} {plural(number, noun)}"
+
+
+def plural(number: int, noun: str) -> str:
+    return noun if number == 1 else f"{noun}s"
 
 
 def plain(cents: int) -> str:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from limner.runtime.amounts import said
+from limner.runtime.amounts import counted, said
 from limner.runtime.database import Db
 from limner.runtime.errors import NotFound, Refused
 from limner.sql import audit, lists
@@ -81,11 +81,11 @@ class Code:
             case "amount":
                 return f"{said(self.quantity, self.currency or '')} off"
             case "days":
-                return f"{self.quantity} more day{'' if self.quantity == 1 else 's'}"
+                return counted(self.quantity, "more day")
             case "cycle":
                 return f"a month, {self.quantity} credits"
             case _:
-                return f"{self.quantity} credit{'' if self.quantity == 1 else 's'}"
+                return counted(self.quantity, "credit")
 
 
 def key_of(typed: str) -> str:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from limner.runtime import amounts
 from limner.runtime.database import Db
 from limner.runtime.errors import Refused, TooMany
 from limner.sql import models
@@ -96,7 +97,7 @@ def kept(plan: Plan, pictures: int, credits: int) -> Iterator[None]:
         a_day = error.constraint_name == "plan_day"
         before = int(error.detail or 0) - pictures * credits
         most = plan.credits_per_day if a_day else plan.credits_per_month
-        unit, allowed = "day" if a_day else "month", f"{most} credit{'' if most == 1 else 's'}"
+        unit, allowed = "day" if a_day else "month", amounts.counted(most or 0, "credit")
         taken = f"{before} are spent or held, and this would take {pictures * credits}."
         words = f"Your plan allows {allowed} a {unit}: {taken}"
         raise PlanCapReached(words, opens(datetime.now(UTC), a_day=a_day)) from error

@@ -116,7 +116,7 @@ async def make_batch(request: web.Request) -> web.Response:
         batch = await _batch(request, form)
         reason = sure.asked(
             form,
-            f"Make {batch.count} gift{'' if batch.count == 1 else 's'}",
+            f"Make {amounts.counted(batch.count, 'gift')}",
             {},
             {"each gives": _worth(batch), "until": batch.ends_at and f"{batch.ends_at:%Y-%m-%d}", "note": batch.note},
             effect="They are money. The file that comes is the only place where they stand.",
@@ -207,7 +207,7 @@ async def _plan(request: web.Request, form: forms.Form, field: str) -> Plan | No
 
 
 def _worth(batch: Batch) -> str:
-    return batch.plan.name if batch.plan else f"{batch.credits} credit{'' if batch.credits == 1 else 's'}"
+    return batch.plan.name if batch.plan else amounts.counted(batch.credits, "credit")
 
 
 def _said(promo: Promo) -> dict[str, object]:

@@ -156,7 +156,7 @@ async def _worth(request: web.Request, invoice: Invoice) -> str:
         return f"The gift that {account.email} paid for can be used again."
     if invoice.state == "paid":
         return f"What is frozen of {account.email}'s credits is there again."
-    credits = f"{invoice.credits} credit{'' if invoice.credits == 1 else 's'}"
+    credits = amounts.counted(invoice.credits, "credit")
     return f"{account.email} gets {invoice.plan.name}, {credits} for {price}, as for any other payment."
 
 

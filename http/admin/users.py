@@ -11,6 +11,7 @@ from limner.http import forms, pages, sure
 from limner.http.admin import filters, lists
 from limner.http.admin.lists import Asked, Found
 from limner.http.state import CONFIG, DB, about, address_of, fresh, path_id, session_of, staff
+from limner.runtime import amounts
 from limner.runtime.database import Database, Transaction
 from limner.runtime.errors import Refused
 from limner.sql import (
@@ -100,7 +101,7 @@ async def grant(request: web.Request) -> web.StreamResponse:
             there = (await ledger.locked(tx, account.id)).available
             reason = sure.asked(
                 form,
-                f"{'Give' if credits > 0 else 'Take'} {abs(credits)} credit{'' if abs(credits) == 1 else 's'}",
+                f"{'Give' if credits > 0 else 'Take'} {amounts.counted(abs(credits), 'credit')}",
                 {"credits available": there},
                 {"credits available": there + credits},
                 effect=f"{account.email} reads the reason on the statement.",

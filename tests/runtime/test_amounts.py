@@ -89,3 +89,10 @@ def test_dollars_that_are_booked_are_worded_to_the_last_digit(micros, words):
 )
 def test_sums_of_dollars_are_worded_to_the_cent(micros, words):
     assert amounts.rounded_micros(micros) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0 credits"), (1, "1 credit"), (2, "2 credits"), (1234, "1234 credits")]
+)
+def test_one_is_one_and_all_else_are_several(number, said):
+    assert amounts.counted(number, "credit") == said
