@@ -105,7 +105,7 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Limner" \
       org.opencontainers.image.description="A paid image studio that one person can run on one server" \
       org.opencontainers.image.revision="${REVISION}" \
-      limner.schema.head="53" \
+      limner.schema.head="54" \
       limner.schema.min_image_head="9"
 USER 10001:10001
 WORKDIR /var/lib/limner

@@ -157,8 +157,6 @@ def _answer(row: Any) -> Answer:
     return Answer(**fields | {"usage": usages.kept(fields["usage"])})
 
 
-MOST_TOLD = 7900
-"""Bytes of a notification; Postgres takes less than 8000."""
 GOOD_FOR = timedelta(seconds=5)
 """How long what was told is believed: a process that stood still asks whether the token is still alive."""
 Told = dict[str, Any]
@@ -168,15 +166,8 @@ DELIVERED: Told = {"order_state": "delivered", "state": "delivered", "reason": "
 )
 
 
-def told(about: Told) -> str | None:
-    """For GENERATION_ANSWERED: the order's id, a space, and the rest as JSON. None when it is too long to be told."""
-    text = orjson.dumps(about, default=str).decode()  # asyncpg has a UUID of its own
-    payload = f"{about['id']} {text}"
-    return payload if len(payload.encode()) <= MOST_TOLD else None
-
-
 def heard(text: str, token_id: UUID) -> Order | None:
-    """The order that was ``told``, as ``order`` finds it for this token.
+    """The order that was told (``Told`` as JSON), as ``order`` finds it for this token.
 
     None when it is another's, when it was told too long ago for its verdicts to hold, or by a release that tells it otherwise.
     """

@@ -10,7 +10,7 @@ GENERATION_ENDED = "generation_ended"
 """The last job of a generation has ended. Payload: the generation's id."""
 
 GENERATION_ANSWERED = "generation_answered"
-"""What a program's order of one picture came to, told just before its end. Payload: see answers.told."""
+"""What a program's order of one picture came to, told just before its end. Payload: its id, a space, JSON (answers.heard)."""
 
 INVOICE_CHANGED = "invoice_changed"
 """An invoice changed its state. Payload: the invoice's id."""

@@ -16,7 +16,7 @@ from limner.runtime.log import following, logger
 from limner.runtime.mailbox import Claimed, Fence
 from limner.sql import answers, attempts, generations, ledger
 from limner.sql.attempts import Lease, Wait
-from limner.sql.channels import GENERATION_ANSWERED, GENERATION_CHANGED, GENERATION_ENDED, KEY_CHANGED
+from limner.sql.channels import GENERATION_CHANGED, KEY_CHANGED
 from limner.sql.images import FramePicture
 from limner.sql.usages import Usage
 
@@ -159,8 +159,8 @@ class Painted:
     usage: Usage | None = None
 
 
-# V0053 has the function.
-DELIVER = "select job_id, is_over, changed_keys, alone from pictures_hand_over($1)"
+# V0054 has the procedure, which commits, and tells then.
+DELIVER = "call pictures_hand_over_and_tell($1, null)"
 Delivery = tuple[Job, Painted]
 
 
@@ -171,35 +171,29 @@ async def deliver(db: Db, job: Job, picture: Painted) -> None:
 
 
 async def deliver_all(db: Db, deliveries: Sequence[Delivery]) -> list[bool]:
-    """``deliver`` of several, in one statement. False for those whose fence is lost: nothing of them was written."""
+    """``deliver`` of several, in one statement. False for those whose fence is lost: nothing of them was written.
+
+    The database tells whoever waits. It commits for that, so never in somebody's transaction.
+    """
     for job, _ in deliveries:
         faults.point("before-deliver-commit", job.id)
-    rows = {row["job_id"]: row for row in await db.fetch(DELIVER, [_as_item(*each) for each in deliveries])}
-    for job, picture in deliveries:
-        if job.id in rows:
+    rows = await db.fetchval(DELIVER, [_as_item(*each) for each in deliveries]) or []
+    delivered = {row["job_id"] for row in rows}
+    for job, _ in deliveries:
+        if str(job.id) in delivered:
             faults.point("after-deliver-commit", job.id)
-            _tell_delivered(db, job, picture, rows[job.id])
             with following(job.request_id):
                 log.info("delivered", job=str(job.id), generation=str(job.generation_id))
-    if rows:
-        db.tell(mailbox.SENT, FramePicture.mailbox, can_wait=True)
-    return [job.id in rows for job, _ in deliveries]
-
-
-def _tell_delivered(db: Db, job: Job, picture: Painted, row: Any) -> None:
-    tell(db, job)
-    for key_id in row["changed_keys"]:
+    for key_id in {key_id for row in rows for key_id in row["changed_keys"]}:
         db.tell(KEY_CHANGED, str(key_id))
-    if row["alone"] is not None and (told := answers.told(_answer(job, picture, row["alone"]))) is not None:
-        db.tell(GENERATION_ANSWERED, told)
-    if row["is_over"]:
-        db.tell(GENERATION_ENDED, str(job.generation_id))
+    if delivered:
+        db.tell(mailbox.SENT, FramePicture.mailbox, can_wait=True)
+    return [str(job.id) in delivered for job, _ in deliveries]
 
 
-def _answer(job: Job, picture: Painted, alone: dict[str, Any]) -> answers.Told:
-    """As answers.order would find it."""
+def _answer(job: Job, picture: Painted) -> answers.Told:
+    """As answers.order would find it, but for what the database adds."""
     return {
-        **alone,
         "id": job.generation_id,
         "job_id": job.id,
         "model_id": job.model_id,
@@ -223,6 +217,8 @@ def _as_item(job: Job, picture: Painted) -> dict[str, object]:
         "message_id": job.fence.id,
         "owner": str(job.fence.owner),
         "fence": job.fence.attempt,
+        "thread_id": job.thread_id,
+        "answer": _answer(job, picture),
         **vars(picture),
     }
 

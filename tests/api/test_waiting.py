@@ -19,13 +19,18 @@ from limner.http.api import tasks
 from limner.http.api.waiting import WAITING, Waiting
 from limner.http.state import DB, STORAGE
 from limner.runtime.opening import open_database
-from limner.sql import accounts, answers, programs
+from limner.sql import accounts, answers, jobs, programs
 from limner.sql.channels import GENERATION_CHANGED
 from limner.sql.tokens import Token
 from tests.api.conftest import error, json, program, studio
 from tests.faults.unwell import break_down
 from tests.http.conftest import drawn
 from tests.http.painting import take_up
+
+
+def too_long(job, picture):
+    """An answer of as many bytes as no notification has, though not as many signs."""
+    return {"much": "ü" * 4000}
 
 
 async def asked(alices, pages, **order):
@@ -84,7 +89,7 @@ async def test_what_is_told_of_an_end_need_not_be_looked_for_and_says_the_same(a
 @pytest.mark.parametrize("is_told", [True, False])
 async def test_somebody_who_is_banned_gets_no_answer(alices, site, db, cast, monkeypatch, is_told):
     if not is_told:
-        monkeypatch.setattr("limner.sql.answers.MOST_TOLD", 0)
+        monkeypatch.setattr(jobs, "_answer", too_long)
     pages = []
     async with anyio.create_task_group() as group:
         group.start_soon(asked, alices, pages)
@@ -223,7 +228,7 @@ async def test_a_program_is_told_before_it_gives_up_and_orders_again(dsn, tmp_pa
 @pytest.fixture
 def untold(monkeypatch):
     """What an order came to is too long to be told, so it has to be looked for."""
-    monkeypatch.setattr("limner.sql.answers.MOST_TOLD", 0)
+    monkeypatch.setattr(jobs, "_answer", too_long)
 
 
 async def test_an_order_whose_end_cannot_be_read_invites_no_second_one(alices, site, db, untold):

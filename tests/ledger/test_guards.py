@@ -88,11 +88,13 @@ async def test_a_worker_whose_fence_is_lost_delivers_and_charges_nothing(db, cas
     assert await db.fetchval("select count(*) from image") == 0
 
 
-async def test_a_worker_of_the_last_release_delivers_without_a_word_of_tokens(db, begun):
+@pytest.mark.parametrize("function", ["pictures_deliver", "pictures_hand_over"])
+async def test_a_worker_of_a_release_before_delivers_without_a_word_of_tokens(db, begun, function):
     job = await begun()
     sent = jobs._as_item(job, PICTURE)
-    del sent["usage"]
-    assert await db.fetchval(jobs.DELIVER, [sent]) == job.id
+    for later in ("usage", "thread_id", "answer"):
+        del sent[later]
+    assert await db.fetchval(f"select job_id from {function}($1)", [sent]) == job.id
     assert await db.fetchval("select usage is null from image")
 
 
