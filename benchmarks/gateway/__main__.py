@@ -59,10 +59,16 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gateway", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=8, help="of each phase, after one to warm up")
-    parser.add_argument("--callers", type=lambda text: [int(part) for part in text.split(",")], default=CALLERS)
+    parser.add_argument("--rounds", type=_count, default=5)
+    parser.add_argument("--seconds", type=_count, default=8, help="of each phase, after one to warm up")
+    parser.add_argument("--callers", type=lambda text: [_count(part) for part in text.split(",")], default=CALLERS)
     return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
+    return int(text)
 
 
 def _machine() -> dict[str, Any]:
