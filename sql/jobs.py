@@ -76,7 +76,7 @@ async def start(db: Db, job_id: UUID, fence: Fence, *, wants_key: bool = False) 
     """
     job = await db.together(_begun, (job_id, fence, wants_key))
     if job is not None:
-        _tell_begun(db, job)
+        tell(db, job, can_wait=True)
     return job
 
 
@@ -99,7 +99,7 @@ async def take(db: Db, owner: UUID, count: int, *, humbly: bool = False) -> tupl
     fences = {item.fence.id: item.fence for item in claimed}
     begun = [_from_row(row, fences[row["message_id"]]) for row in rows if row["id"] is not None]
     for job in begun:
-        _tell_begun(db, job)
+        tell(db, job, can_wait=True)
     return claimed, begun, is_all
 
 
@@ -109,10 +109,6 @@ FIELDS = [field.name for field in fields(Job) if field.name not in ("fence", "ke
 def _from_row(row: Any, fence: Fence) -> Job:
     key = None if row["key"] is None else attempts.from_fields(dict(row["key"]))
     return Job(fence=fence, key=key, **{name: row[name] for name in FIELDS})
-
-
-def _tell_begun(db: Db, job: Job) -> None:
-    db.tell(GENERATION_CHANGED, f"{job.thread_id} {job.generation_id}", can_wait=True)
 
 
 TAKEN_DOWN = """
@@ -277,6 +273,6 @@ async def _end(tx: Db, job: Job, state: str, reason: str) -> None:
     await tx.execute("delete from preview where job_id = $1", job.id)
 
 
-def tell(db: Db, job: Job) -> None:
+def tell(db: Db, job: Job, *, can_wait: bool = False) -> None:
     """Whoever watches it looks again."""
-    db.tell(GENERATION_CHANGED, f"{job.thread_id} {job.generation_id}")
+    db.tell(GENERATION_CHANGED, f"{job.thread_id} {job.generation_id}", can_wait=can_wait)
